@@ -1,0 +1,15 @@
+"""Check every shape annotation of ``models`` while the tests run; keep every telemetry quiet."""
+
+import os
+
+from jaxtyping import install_import_hook
+
+os.environ.update(
+    DO_NOT_TRACK="1",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    DVC_NO_ANALYTICS="1",
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+)
+
+install_import_hook("models", "beartype.beartype")
