@@ -1,0 +1,1 @@
+"""Unsupervised visual models in plain PyTorch. Nothing here knows Prefect, MLflow, DVC or GX."""

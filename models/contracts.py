@@ -1,0 +1,161 @@
+"""What a model of each family can do, and nothing more.
+
+Shapes: B = batch, C = channels, H W = image, D = embedding width, h w = feature map, S = samples.
+
+Images are float32 in [0, 1]. C is 1 (gray), 3 (colour), or ``WINDOW`` consecutive gray frames
+I_{t-5} .. I_t of one clip, oldest first, which describe frame t.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+WINDOW = 6
+"""Frames that describe one frame of a clip: three mean frames, two apart (Deep-Anomaly, 3.1)."""
+
+
+class Scores(NamedTuple):
+    """Anomaly scores of a batch. Higher is more anomalous; the scale is the detector's own.
+
+    Attributes:
+        image_score: One score per image, or per frame of a clip. Shape (B,).
+        anomaly_map: One score per pixel, shape (B, H, W), on the scale of ``image_score``: a pixel
+            is called anomalous from the detector's ``pixel_threshold`` on. None if the detector
+            does not localise.
+    """
+
+    image_score: Float[Tensor, "B"]
+    anomaly_map: Float[Tensor, "B H W"] | None = None
+
+
+class Progress(Protocol):
+    """Shows how far a loop has come, and hands on its elements unchanged."""
+
+    def __call__(self, steps: Iterable[T], *, total: int, description: str) -> Iterable[T]:
+        """Iterate over ``steps``."""
+        ...
+
+
+def silent(steps: Iterable[T], *, total: int, description: str) -> Iterable[T]:  # noqa: ARG001
+    """Iterate without showing anything."""
+    return steps
+
+
+class Encoder(nn.Module, ABC):
+    """A network from images to feature maps.
+
+    Attributes:
+        embedding_dim: Width D of the feature vectors.
+    """
+
+    embedding_dim: int
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Return one feature vector for each of the h x w receptive fields."""
+
+
+@runtime_checkable
+class PretextTask(Protocol):
+    """A self-supervised problem whose solution is a by-product; its encoder is the product.
+
+    Attributes:
+        encoder: The encoder that ``fit`` trains.
+        history_: Mean loss of each epoch, empty before ``fit``.
+    """
+
+    encoder: Encoder
+    history_: list[float]
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "PretextTask":
+        """Solve the task on normal images; ``batches`` is iterated once per epoch."""
+        ...
+
+    def evaluate(self, batches: Iterable[Float[Tensor, "_ C H W"]]) -> Mapping[str, float]:
+        """Figures of merit of the task itself on held-out images, beside a trivial answer's."""
+        ...
+
+    def examples(self, images: Float[Tensor, "B C H W"]) -> Mapping[str, Float[Tensor, "B c H W"]]:
+        """Pictures of the task and of its solution, by title, in the order to show them."""
+        ...
+
+
+@runtime_checkable
+class PretextConfig(Protocol):
+    """Hyper-parameters of a pretext task. Every one has a default."""
+
+    def build(self, encoder: Encoder) -> PretextTask:
+        """Return an unsolved task that will train ``encoder``."""
+        ...
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """A one-class model: fitted on normal images, scores any image.
+
+    Attributes:
+        threshold: ``image_score`` from which an image is called anomalous. Set by ``fit`` from
+            normal images alone.
+        pixel_threshold: Value of ``anomaly_map`` from which a pixel is called anomalous.
+    """
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous."""
+        ...
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous."""
+        ...
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "Detector":
+        """Learn what is normal, forgetting any earlier fit.
+
+        Args:
+            batches: Normal images; iterated several times.
+            calibration: Other normal images, from which alone every threshold is set.
+            fabric: Device and precision; the CPU in float32 if None.
+            progress: Shows the passes over the data.
+        """
+        ...
+
+    def __call__(self, images: Float[Tensor, "B C H W"], /) -> Scores:
+        """Score a batch of images."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All learned state, as plain tensors; ``load_state_dict`` takes it back."""
+        ...
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """The Gaussian statistics by name, float64: mean, covariance and count of each."""
+        ...
+
+
+@runtime_checkable
+class DetectorConfig(Protocol):
+    """Hyper-parameters of a detector. Every one has a default."""
+
+    def build(self, encoder: Encoder) -> Detector:
+        """Return an unfitted detector on top of an encoder."""
+        ...

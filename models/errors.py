@@ -1,0 +1,48 @@
+"""Exceptions that somebody is meant to catch.
+
+Each message says what must hold, what came, and what to do. The command line prints it without a
+traceback and exits with ``exit_code``; the server answers it with ``http_status``.
+"""
+
+
+class UnseenError(Exception):
+    """A failure that its reader can mend."""
+
+    exit_code = 1
+    http_status = 500
+
+
+class NotFittedError(UnseenError):
+    """A model was asked to predict before ``fit``."""
+
+
+class TrainingError(UnseenError):
+    """Training cannot start or went wrong: constant images, a loss that is not finite."""
+
+
+class InvalidInputError(UnseenError, ValueError):
+    """What the caller passed cannot be used: a bad option, an unreadable image, a wrong size."""
+
+    exit_code = 2
+    http_status = 422
+
+
+class NotFoundError(UnseenError, LookupError):
+    """There is no recipe, data set, model, version or alias of that name."""
+
+    exit_code = 2
+    http_status = 404
+
+
+class DataError(UnseenError):
+    """A data set cannot be brought in, versioned or read back byte for byte."""
+
+
+class DataValidationError(DataError):
+    """The data failed an expectation; nothing was trained."""
+
+    exit_code = 3
+
+
+class RegistryError(UnseenError):
+    """The registry holds something that cannot be trusted or changed as asked."""

@@ -1,0 +1,1 @@
+"""One-class detectors: one public class per file, found on disk by the contract tests."""

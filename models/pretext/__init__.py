@@ -1,0 +1,1 @@
+"""Pretext tasks: one public class per file, found on disk by the contract tests."""

@@ -1,0 +1,1 @@
+"""One verb per file. The only layer that touches the disk, DVC, Great Expectations and MLflow."""

@@ -1,0 +1,137 @@
+"""The nouns that travel between tasks: small, frozen, made of ids and figures, never of tensors."""
+
+from dataclasses import dataclass, field
+
+from models.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataVersion:
+    """The exact bytes of one data set, as DVC names them."""
+
+    name: str
+    """Name of the data set: its folder below ``data/``."""
+    digest: str
+    """Digest of the data set's own subtree: md5 of its sorted (path, md5) list, and ``.dir``."""
+    dvc_md5: str
+    """``md5`` of the whole ``data`` folder, as ``data.dvc`` had it when the set was ingested."""
+    git_commit: str
+    """Commit of the repository at that moment; ends in ``+dirty`` if ``data.dvc`` differed."""
+    remote: str | None
+    """URL of DVC's default remote, or None."""
+    num_files: int
+    num_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """Outcome of the expectations on one data version."""
+
+    run_id: str
+    """MLflow run with the full result (``validation/result.json``) and the Data Docs."""
+    data_digest: str
+    suite: str
+    """Name of the expectation suite."""
+    num_expectations: int
+    failed: tuple[str, ...] = ()
+    """Expectations of severity ``warning`` that failed; a critical one raises instead."""
+    statistics: dict[str, float] = field(default_factory=dict)
+    """Counts and intensity range of the training images (``train_mean_min`` and so on)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model logged by one MLflow run: an encoder of a pretext task, or a detector."""
+
+    run_id: str
+    model_uri: str
+    """``runs:/...`` folder of an encoder, ``models:/m-...`` of a detector."""
+    data_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How good a detector is on the test split of one data version."""
+
+    run_id: str
+    """Run of the detector, which holds ``evaluation/scores.csv`` and the plots."""
+    data_digest: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """A version of a registered model."""
+
+    name: str
+    version: int
+    alias: str
+    """``challenger``, ``champion``, or empty."""
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One entry of the append-only history of a registered model."""
+
+    action: str
+    """``promote``, ``refuse`` or ``rollback``."""
+    name: str
+    version: int
+    """The version that was judged."""
+    champion: int
+    """The version that serves afterwards."""
+    former: int | None
+    """The version that served before."""
+    why: str
+    who: str
+    when: str
+    """UTC, ISO 8601."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How images are read and where a model is trained; the same for pretext and detector."""
+
+    window: int = 1
+    """Consecutive gray frames of one input: 6 for clips, 1 for still images."""
+    channels: int = 1
+    """Channels of one frame: 1 (gray) or 3 (colour, still images only)."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels that every frame is resized to; None keeps its own."""
+    batch_size: int = 32
+    calibration_share: float = 0.2
+    """Share of the normal training clips held out for thresholds and p-values, in (0, 1)."""
+    seed: int = 0
+    backbone: str = "pretext"
+    """``pretext``: train the encoder on this data; ``imagenet``: torchvision's AlexNet weights."""
+    device: str = "auto"
+    """``auto`` (a GPU if there is one), ``cpu`` or ``cuda``."""
+
+    def __post_init__(self) -> None:
+        _require(self.window >= 1, f"window must be at least 1, got {self.window}.")
+        _require(self.channels in {1, 3}, f"channels must be 1 or 3, got {self.channels}.")
+        _require(
+            self.window == 1 or self.channels == 1,
+            f"A window of {self.window} frames is made of gray frames: channels must be 1, "
+            f"got {self.channels}.",
+        )
+        _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}.")
+        _require(
+            0 < self.calibration_share < 1,
+            f"calibration_share must be in (0, 1), got {self.calibration_share}.",
+        )
+        _require(
+            self.backbone in {"pretext", "imagenet"},
+            f"backbone must be 'pretext' or 'imagenet', got {self.backbone!r}.",
+        )
+        _require(
+            self.device in {"auto", "cpu", "cuda"},
+            f"device must be 'auto', 'cpu' or 'cuda', got {self.device!r}.",
+        )
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise InvalidInputError(message)

@@ -1,0 +1,112 @@
+"""The MLflow store: runs with what is needed to trace them, and the client of the registry."""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import mlflow
+import torch
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from models.errors import RegistryError
+from tasks import project
+
+TAG = "unseen."
+"""Prefix of every tag of ours, on runs, model versions and registered models."""
+
+
+def client() -> MlflowClient:
+    """Client of the configured store, whose database exists and is up to date.
+
+    Raises:
+        RegistryError: If the store does not answer.
+    """
+    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{project.home() / 'mlflow.db'}")
+    if mlflow.get_tracking_uri() != uri:
+        mlflow.set_tracking_uri(uri)
+    found = MlflowClient(uri)
+    try:
+        with FileLock(project.home() / "mlflow.lock"):  # two processes must not create the tables
+            found.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise RegistryError(
+            f"MLflow must answer at {uri}, got: {error.message.splitlines()[0]}. Start the server, "
+            "or correct MLFLOW_TRACKING_URI."
+        ) from error
+    return found
+
+
+def experiment(name: str) -> str:
+    """Id of the experiment ``name``, made on first use."""
+    store = client()
+    with FileLock(project.home() / "mlflow.lock"):
+        found = store.get_experiment_by_name(name)
+        if found:
+            return str(found.experiment_id)
+        ours = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
+        location = (project.home() / "artifacts" / name).as_uri() if ours else None
+        return str(store.create_experiment(name, artifact_location=location))
+
+
+def hardware() -> dict[str, str]:
+    """The machine, as tags: processor, cores, GPU, versions of Python and torch."""
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return {
+        "hardware.machine": platform.machine(),
+        "hardware.cores": str(os.cpu_count()),
+        "hardware.gpu": gpu,
+        "version.python": platform.python_version(),
+        "version.torch": torch.__version__,
+        "version.mlflow": mlflow.__version__,
+    }
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """A nested dataclass or mapping as MLflow parameters: ``detector.shrinkage -> 0.01``."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if not isinstance(value, Mapping):
+        return {prefix: str(value)}
+    flat: dict[str, str] = {}
+    for key, inner in value.items():
+        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def flow_run_id() -> str:
+    """Id of the Prefect flow run that called, or empty outside a flow."""
+    from prefect.runtime import flow_run
+
+    return str(flow_run.id or "")
+
+
+@contextmanager
+def run(
+    kind: str, experiment_name: str, *, tags: Mapping[str, str], params: Mapping[str, str]
+) -> Iterator[mlflow.ActiveRun]:
+    """Open one MLflow run that can be traced; it ends FINISHED, or FAILED on an exception.
+
+    Args:
+        kind: Verb of the task: ``validate``, ``pretrain`` or ``fit``. Becomes the run's name.
+        experiment_name: The recipe's name; one experiment for each registered model.
+        tags: More tags, without the prefix ``unseen.``.
+        params: Parameters, as ``flatten`` makes them.
+    """
+    identity = {
+        "kind": kind,
+        "git_commit": project.git_commit(),
+        "code_version": project.code_version(),
+        "flow_run_id": flow_run_id(),
+        **hardware(),
+        **tags,
+    }
+    experiment_id = experiment(experiment_name)
+    with mlflow.start_run(experiment_id=experiment_id, run_name=kind) as active:
+        mlflow.set_tags({TAG + key: value for key, value in identity.items()})
+        mlflow.log_params(dict(params))
+        yield active

@@ -1,0 +1,41 @@
+"""Fixtures that several rooms share: a repository of one's own, and one real Prefect server."""
+
+import os
+import subprocess
+from contextlib import chdir
+
+import pytest
+
+CLEARED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "MLFLOW_TRACKING_URI")
+
+
+def make_repository(folder):
+    """A git repository with one commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    subprocess.run(
+        ["git", *identity, "commit", "-qm", "Begin", "--allow-empty"], cwd=folder, check=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def orchestrated(tmp_path_factory):
+    """A repository whose local Prefect server runs for the whole session; yields (folder, url)."""
+    from tasks import orchestrator
+
+    folder = make_repository(tmp_path_factory.mktemp("orchestrated"))
+    before = {name: os.environ.pop(name, None) for name in CLEARED}
+    os.environ["PREFECT_PROFILE"] = "none-of-the-users"
+    try:
+        with chdir(folder):
+            url = orchestrator.connect()
+            orchestrator.wait_until_healthy(url)
+            for name in CLEARED:
+                os.environ.pop(name, None)
+        yield folder, url
+    finally:
+        with chdir(folder):
+            orchestrator.stop()
+        os.environ.update({name: value for name, value in before.items() if value is not None})

@@ -1,0 +1,44 @@
+import dataclasses
+import subprocess
+
+import pytest
+
+from tasks import caching, tracking
+from tasks.records import DataVersion, TrainedModel
+
+VERSION = DataVersion(
+    name="a", digest="d", dvc_md5="m", git_commit="c", remote=None, num_files=1, num_bytes=1
+)
+
+
+def key(**arguments):
+    return caching.base_key("fit", arguments)
+
+
+def test_another_set_in_data_dvc_makes_nobodys_cache_stale():
+    elsewhere = dataclasses.replace(VERSION, dvc_md5="other", git_commit="other", remote="s3://x")
+    assert key(version=VERSION) == key(version=elsewhere)
+
+
+def test_other_bytes_settings_or_tasks_are_another_key():
+    keys = {
+        key(version=VERSION),
+        key(version=dataclasses.replace(VERSION, digest="e")),
+        key(version=VERSION, seed=1),
+        caching.base_key("pretrain", {"version": VERSION}),
+    }
+    assert len(keys) == 4
+
+
+def test_a_result_counts_only_while_its_run_is_there(tmp_path, monkeypatch):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    with tracking.run("fit", "model", tags={}, params={}) as active:
+        record = TrainedModel(run_id=active.info.run_id, model_uri="", data_digest="d")
+        assert not caching.is_alive(record)
+    assert caching.is_alive(record)
+    tracking.client().delete_run(record.run_id)
+    assert not caching.is_alive(record)
+    with pytest.raises(AttributeError):
+        caching.is_alive("not a record")

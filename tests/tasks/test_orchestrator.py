@@ -1,0 +1,51 @@
+import httpx
+import pytest
+
+from models.errors import UnseenError
+from tasks import orchestrator
+
+
+@pytest.fixture
+def unconfigured(monkeypatch, tmp_path):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    return tmp_path / "prefect"
+
+
+def test_a_started_server_answers_and_is_reused(orchestrated, monkeypatch):
+    folder, url = orchestrated
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    monkeypatch.setenv("PREFECT_HOME", str(folder / "none"))
+    assert httpx.get(f"{url}/health").is_success
+    assert orchestrator.connect() == url
+
+
+def test_a_configured_server_wins(orchestrated, monkeypatch):
+    monkeypatch.chdir(orchestrated[0])
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    assert orchestrator.connect() == "http://elsewhere/api"
+
+
+def test_the_users_own_profile_counts_as_configured(unconfigured):
+    unconfigured.mkdir()
+    (unconfigured / "profiles.toml").write_text(
+        'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://work/api"\n'
+    )
+    assert orchestrator.configured_url() == "http://work/api"
+
+
+def test_without_profile_nothing_is_configured(unconfigured):
+    assert orchestrator.configured_url() is None
+
+
+def test_a_server_that_does_not_answer_is_a_clear_error(orchestrated, monkeypatch):
+    monkeypatch.chdir(orchestrated[0])
+    with pytest.raises(UnseenError, match="A Prefect server must answer"):
+        orchestrator.wait_until_healthy("http://127.0.0.1:9/api")
+
+
+def test_stopping_nothing_says_so(tmp_path, monkeypatch):
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert not orchestrator.stop()
