@@ -39,6 +39,9 @@ def home() -> Path:
     folder = root() / ".unseen"
     try:
         folder.mkdir(exist_ok=True)
+        ignored = folder / ".gitignore"
+        if not ignored.exists():
+            ignored.write_text("*\n")  # nobody should commit a store by accident
     except OSError as error:
         raise DataError(
             f"unseen must be able to write {folder}, got: {error.strerror}. Check the permissions "
@@ -83,3 +86,5 @@ def configure() -> None:
     """Give the tools' own environment variables their defaults, before any tool is imported."""
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home() / 'mlflow.db'}")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

@@ -1,0 +1,170 @@
+"""A repository and an MLflow store of a test's own, and detectors small enough to fit in it."""
+
+import importlib
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from tasks.preprocessing import Preprocessing
+from tasks.records import DataVersion, Report, TrainedModel, Validation
+from tests.conftest import make_repository
+from tests.tasks.deployed import clips, deploy_detector, settled  # noqa: F401
+
+VERSION = DataVersion(
+    name="squares",
+    digest="0123456789abcdef0123456789abcdef.dir",
+    dvc_md5="fedcba9876543210fedcba9876543210.dir",
+    git_commit="1" * 40,
+    remote=None,
+    num_files=3,
+    num_bytes=300,
+)
+VALIDATION = Validation(
+    run_id="2" * 32, data_digest=VERSION.digest, suite="squares", num_expectations=9
+)
+
+
+@pytest.fixture
+def tiny_detector(monkeypatch):
+    """A user's own module with a detector, importable by name."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    module = importlib.import_module("tiny_detector")
+    yield module
+    sys.modules.pop("tiny_detector", None)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """An MLflow database without content; creating one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path, empty_store, monkeypatch):
+    """A git repository with an MLflow store, and the working directory of the test."""
+    folder = make_repository(tmp_path / "repository")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+    before = mlflow.get_tracking_uri()
+    yield folder
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def log_detector(repository, tiny_detector, tmp_path_factory):
+    """Function that logs a fitted detector with a run of its own, as ``fit`` does.
+
+    Unless ``loadable``, the MLflow model is the packaged detector and nothing else: quicker.
+    """
+    from tasks import lineage, package, registry, tracking
+    from tasks.fit import log_model
+
+    def log(name="squares", seed=0, version=VERSION, scores=None, *, loadable=False):
+        torch.manual_seed(seed)
+        detector = tiny_detector.Tiny.Config().build(tiny_detector.Pool.Config(channels=1).build())
+        normal = [torch.rand(8, 1, 16, 24) / 4 for _ in range(2)]
+        detector.fit(normal, normal)
+        with tracking.run("fit", name, tags={}, params={}) as active:
+            run_id = active.info.run_id
+            folder = tmp_path_factory.mktemp("detector") / registry.PACKAGE
+            package.save(
+                folder,
+                detector,
+                preprocessing=Preprocessing(),
+                calibration_scores=np.linspace(0, 0.2, 20),
+                lineage=lineage.describe(
+                    version=version,
+                    validation=VALIDATION,
+                    pretext={"run_id": "3" * 32, "backbone": "pretext", "data": asdict(version)},
+                    recipe={"name": name, "metric": "frame_auc"},
+                    seed=seed,
+                    run_id=run_id,
+                    device="cpu",
+                ),
+                files=[{"relpath": "train/good/000.png", "md5": "4" * 32}],
+            )
+            if scores is not None:
+                mlflow.log_text(scores.to_csv(index=False), "evaluation/scores.csv")
+            uri = log_model(folder, {}) if loadable else log_files(folder, run_id)
+        return TrainedModel(run_id=run_id, model_uri=uri, data_digest=version.digest)
+
+    return log
+
+
+def log_files(folder, run_id):
+    client = MlflowClient()
+    experiment = client.get_run(run_id).info.experiment_id
+    made = client.create_logged_model(experiment, name="detector", source_run_id=run_id)
+    (folder.parent / "model" / "artifacts").mkdir(parents=True)
+    folder.rename(folder.parent / "model" / "artifacts" / folder.name)
+    client.log_model_artifacts(made.model_id, str(folder.parent / "model"))
+    client.finalize_logged_model(made.model_id, "READY")
+    return f"models:/{made.model_id}"
+
+
+@pytest.fixture
+def register_detector(log_detector):
+    """Function that registers a detector whose test scores are given, as the flow does."""
+    from tasks.register import register
+
+    def register_one(
+        name="squares", seed=0, quality=1.0, version=VERSION, metric=None, *, loadable=False
+    ):
+        scores = make_scores(quality)
+        trained = log_detector(name, seed, version, scores, loadable=loadable)
+        value = frame_auc(scores) if metric is None else metric
+        report = Report(
+            run_id=trained.run_id, data_digest=version.digest, metrics={"frame_auc": value}
+        )
+        return register.fn(trained, report, name), report
+
+    return register_one
+
+
+def make_scores(quality, num_clips=12, num_frames=20):
+    """A table of test scores, as ``evaluate`` logs it: the better, the higher ``quality``."""
+    random = np.random.default_rng(0)
+    rows = []
+    for clip in range(num_clips):
+        anomalous = clip % 2 == 1
+        for frame in range(num_frames):
+            label = int(anomalous and frame >= num_frames // 2)
+            score = quality * label + random.normal()
+            kind = "cart" if anomalous else "good"
+            rows.append((f"{kind}/{clip:02}", kind, frame, label, score))
+    return pd.DataFrame(rows, columns=["clip", "kind", "frame", "label", "image_score"])
+
+
+def frame_auc(scores):
+    """Share of (anomalous, normal) pairs of frames that are in the right order."""
+    anomalous = scores.image_score[scores.label == 1].to_numpy()
+    normal = scores.image_score[scores.label == 0].to_numpy()
+    return float((anomalous[:, None] > normal).mean())
+
+
+@pytest.fixture(scope="module")
+def shared_repository(tmp_path_factory, empty_store):
+    """A repository like ``repository`` for all tests of a file; it is their working directory."""
+    folder = make_repository(tmp_path_factory.mktemp("shared") / "repository")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+        yield folder
+    mlflow.set_tracking_uri(before)
