@@ -14,6 +14,8 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from models.functional.receptive_field import ReceptiveField
+
 T = TypeVar("T")
 
 WINDOW = 6
@@ -34,6 +36,7 @@ class Scores(NamedTuple):
     anomaly_map: Float[Tensor, "B H W"] | None = None
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows how far a loop has come, and hands on its elements unchanged."""
 
@@ -52,9 +55,11 @@ class Encoder(nn.Module, ABC):
 
     Attributes:
         embedding_dim: Width D of the feature vectors.
+        receptive_field: Pixels that each of them sees.
     """
 
     embedding_dim: int
+    receptive_field: ReceptiveField
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:

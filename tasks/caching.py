@@ -73,3 +73,11 @@ def cache_key(context: TaskRunContext, arguments: dict[str, Any]) -> str:
             break
         generation += 1
     return f"{base}-{generation}"
+
+
+REMEMBERED: dict[str, Any] = {
+    "cache_key_fn": cache_key,
+    "persist_result": True,
+    "result_serializer": "json",
+}
+"""Options of a ``@task`` whose result is worth keeping between runs."""

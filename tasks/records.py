@@ -117,6 +117,11 @@ class Training:
             f"A window of {self.window} frames is made of gray frames: channels must be 1, "
             f"got {self.channels}.",
         )
+        size = self.image_size
+        _require(
+            size is None or (len(size) == 2 and min(size) >= 1),
+            f"image_size must be a height and a width of at least 1 pixel, or None, got {size}.",
+        )
         _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}.")
         _require(
             0 < self.calibration_share < 1,

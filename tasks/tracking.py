@@ -8,7 +8,6 @@ from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import mlflow
-import torch
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -55,6 +54,8 @@ def experiment(name: str) -> str:
 
 def hardware() -> dict[str, str]:
     """The machine, as tags: processor, cores, GPU, versions of Python and torch."""
+    import torch  # here, because `unseen trace` must not wait for it
+
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {
         "hardware.machine": platform.machine(),

@@ -23,11 +23,11 @@ from tasks.sources.walkway_scene import Actor, Light, Scene
 from tasks.sources.walkway_setting import DOORS, FACADE, HORIZON, WIDTH
 
 SEED = 20150601
-TRAIN_CLIPS, TRAIN_FRAMES = 12, 40
-TEST_CLIPS, TEST_FRAMES = 2, 32
+TRAIN_CLIPS, TRAIN_FRAMES = 15, 40
+TEST_CLIPS, TEST_FRAMES = 2, 30
 """Clips of each kind, and frames of each clip."""
 KINDS = ("cart", "crossing", "cyclist", "good", "runner")
-MIN_VISIBLE = 12
+MIN_VISIBLE = 40
 """A frame with fewer visible pixels of the intruder counts as normal; its mask is empty."""
 
 LANES = (60, 128)
@@ -124,7 +124,7 @@ def _height(ground: int, tall: int) -> int:
 def _crowd(draws: Draws, frames: int) -> list[Move]:
     """The people of one clip, spread so that about as many are in view in every frame."""
     moves: list[Move] = []
-    for _ in range(draws.between(8, 12)):
+    for _ in range(draws.between(4, 7)):
         lane, direction = draws.between(*LANES), draws.one_of((-1, 1))
         pace, middle = draws.between(82, 152), draws.between(-70, WIDTH + 70)
         moves.append(_walker(draws, lane, direction, pace, middle * UNIT, frames))
@@ -185,13 +185,13 @@ def _entering(draws: Draws, number: int, *, speed: tuple[int, int], length: int)
 
 
 def _runner(draws: Draws, number: int) -> Move:
-    track = _entering(draws, number, speed=(262, 330), length=9)
+    track = _entering(draws, number, speed=(320, 390), length=9)
     dress = Dress.drawn(draws, sporty=True)
     return _on_foot(track, draws.between(920, 1080), dress, RUN, anomalous=True)
 
 
 def _rider(draws: Draws, number: int) -> Move:
-    track = _entering(draws, number, speed=(310, 390), length=20)
+    track = _entering(draws, number, speed=(400, 480), length=20)
     tall, dress = draws.between(940, 1060), Dress.drawn(draws, sporty=True)
     paint = draws.between(40, 200)
 
@@ -205,7 +205,7 @@ def _rider(draws: Draws, number: int) -> Move:
 
 
 def _driver(draws: Draws, number: int) -> Move:
-    track = _entering(draws, number, speed=(400, 480), length=34)
+    track = _entering(draws, number, speed=(430, 500), length=34)
     dress, paint = Dress.drawn(draws), draws.one_of((84, 120, 186))
 
     def move(t: int) -> Actor:

@@ -1,0 +1,1 @@
+"""One file per claim of the README; each prints its result as JSON last."""

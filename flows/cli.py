@@ -1,0 +1,200 @@
+"""The ``unseen`` command: thin, no logic. Heavy imports wait until a command needs them."""
+
+import json
+import logging
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from models.errors import InvalidInputError, UnseenError
+from tasks import project
+
+app = typer.Typer(
+    name="unseen",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Retrain, evaluate, promote, serve and trace visual detectors that learn without labels.",
+    epilog="Begin with: unseen retrain   (the embedded data, minutes on two cores)",
+)
+console = Console()
+errors = Console(stderr=True)
+
+Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", "-r", help="A name from 'unseen recipes', or FILE.py:NAME.")
+]
+
+
+@app.command()
+def retrain(
+    recipe: RecipeName = "walkway",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder to ingest as the recipe's data set first; else what is there."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="pretext (trained here) or imagenet (torchvision's).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+) -> None:
+    """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
+
+    Unchanged data, recipe and code: nothing is computed again. A killed run resumes after the last
+    finished step. Exit code 3: the data failed validation; nothing was trained.
+    """
+    from flows.session import run_retrain
+
+    console.print(run_retrain(recipe, data, device, backbone, seed))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes, with their data set and model."""
+    from flows.display import recipe_table
+
+    console.print(recipe_table())
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str, typer.Argument(help="A folder, or the name of a well-known set ('unseen datasets').")
+    ],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name of the data set; needed for a folder.")
+    ] = None,
+    origin: Annotated[
+        Path | None,
+        typer.Option("--from", help="Take a well-known set from this folder, not the network."),
+    ] = None,
+    commit: Annotated[bool, typer.Option(help="Commit data.dvc in git at once.")] = False,
+) -> None:
+    """Bring a folder or a well-known set in, version it with DVC, and show what changed.
+
+    Layout: train/good/... , test/good/... , test/KIND/... , ground_truth/KIND/... of images, or of
+    clips (a folder of numbered frames, or a video file). The README shows it in full.
+    """
+    from flows.display import ingest_summary
+    from tasks.ingest import ingest_folder
+
+    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit)
+    console.print(ingest_summary(version, changes, committed=commit))
+
+
+@app.command()
+def datasets() -> None:
+    """List the data sets that can be had by name, and those that are here."""
+    from flows.display import dataset_table
+
+    console.print(dataset_table())
+
+
+@app.command()
+def models() -> None:
+    """List the registered models with champion, challenger and figures."""
+    from flows.display import model_table
+
+    console.print(model_table())
+
+
+@app.command()
+def history(name: Name) -> None:
+    """Show every promotion, refusal and rollback of a model: who, when, why."""
+    from flows.display import history_table
+
+    console.print(history_table(name))
+
+
+@app.command()
+def rollback(
+    name: Name,
+    why: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "no reason given",
+) -> None:
+    """Undo the last promotion: the version that served before serves again."""
+    from tasks.rollback import rollback as undo
+
+    decision = undo(name, why)
+    console.print(
+        f"{name}: version {decision.champion} serves again instead of {decision.former}. "
+        f"'unseen history {name}' shows all decisions."
+    )
+
+
+@app.command()
+def serve(
+    name: Name,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+) -> None:
+    """Serve the champion over HTTP and follow its alias without restart.
+
+    POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /docs.
+    """
+    from tasks.serve import serve as start
+
+    start(name, host=host, port=port)
+
+
+@app.command()
+def trace(
+    reference: Annotated[
+        str | None, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="The other way: which registered versions saw this file?")
+    ] = None,
+    restore: Annotated[
+        Path | None, typer.Option(help="Put exactly the bytes it was trained on into this folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show the data, code and statistics behind a detector, or the detectors behind a file."""
+    from flows.display import rendered, trace_output
+
+    if (reference is None) == (file is None):
+        raise InvalidInputError(
+            "trace needs a model or a file, and one of the two. Say 'unseen trace NAME' or "
+            "'unseen trace --file PATH'."
+        )
+    found = trace_output(reference, file, restore)
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
+    else:
+        console.print(rendered(found))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the local Prefect server that 'unseen retrain' started."""
+    from tasks import orchestrator
+
+    stopped = orchestrator.stop()
+    console.print("The local Prefect server is stopped." if stopped else "No local server runs.")
+
+
+def main() -> None:
+    """Run the command; a failure that the reader can mend is one sentence and an exit code."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        if not {"-h", "--help"} & set(sys.argv) and len(sys.argv) > 1:
+            project.configure()
+        app()
+    except UnseenError as error:
+        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted; run the same command again to resume.")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

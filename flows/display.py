@@ -1,0 +1,156 @@
+"""What the command line shows: tables and summaries, from records and MLflow's tags."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from tasks import project, tracking
+from tasks.records import DataVersion, Decision
+from tasks.tracking import TAG
+
+HEADLINES = ("frame_auc", "frame_eer", "pixel_eer", "image_auroc", "image_eer", "pixel_auroc")
+"""Metrics in the order to show them; the others stand in MLflow."""
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def figures(tags: dict[str, str]) -> str:
+    """The headline metrics among the tags of a model version, in one line."""
+    found = {name: tags.get(f"{TAG}metric.{name}") for name in HEADLINES}
+    return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
+
+
+def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
+    """What was computed and what reused, the score, the decision and why, where to look next."""
+    client = tracking.client()
+    version = client.get_model_version(decision.name, str(decision.version))
+    tags = version.tags
+    steps = _table("step", "", "what", title="")
+    for kind, key in (
+        ("validate", "validation_run_id"),
+        ("pretrain", "pretext_run_id"),
+        ("fit", "run_id"),
+    ):
+        run_id = tags.get(TAG + key, "")
+        if run_id:
+            steps.add_row(kind, _reuse(run_id, flow_run_id), f"run {run_id[:12]}")
+    data = f"{tags.get(TAG + 'data_name')} {tags.get(TAG + 'data_digest')}"
+    steps.add_row("data", "", f"{data} ({tags.get(TAG + 'data_num_files')} files)")
+    steps.add_row("score", "", figures(tags))
+    outcome = "champion" if decision.champion == decision.version else "not promoted"
+    steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
+    return Group(steps, "", _where_to_look(decision, flow_run_id, api_url))
+
+
+def _reuse(run_id: str, flow_run_id: str) -> str:
+    run = tracking.client().get_run(run_id)
+    ours = run.data.tags.get(f"{TAG}flow_run_id") == flow_run_id
+    seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
+    return f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
+
+
+def _where_to_look(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
+    store = tracking.client().tracking_uri
+    ui = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
+    table = _table("look next", "")
+    table.add_row("plots, maps", ui)
+    table.add_row("the flow run", f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}")
+    table.add_row("its lineage", f"unseen trace {decision.name}@champion")
+    table.add_row("predictions", f"unseen serve {decision.name}")
+    return table
+
+
+def recipe_table() -> RenderableType:
+    """Every recipe with its data set and what it is."""
+    from flows import recipes
+
+    table = _table("recipe", "data set", "what")
+    for name, description in recipes.names().items():
+        table.add_row(name, recipes.load(name).dataset, description)
+    return table
+
+
+def dataset_table() -> RenderableType:
+    """Data sets that are here, and those that can be had by name."""
+    from tasks.ingest import available
+
+    table = _table("data set", "here", "what")
+    for name, (here, description) in available().items():
+        table.add_row(name, "yes" if here else "", description)
+    return table
+
+
+def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
+    """The new data version, and what changed against the last one."""
+    table = _table("", "", title=f"data set {version.name}")
+    table.add_row("version", version.digest)
+    table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
+    table.add_row("files", f"{version.num_files}, {version.num_bytes / 1e6:.1f} MB")
+    for what in ("added", "removed", "changed"):
+        paths = getattr(changes, what)
+        some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
+        table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
+    if committed or not project.git("status", "--porcelain", "data.dvc"):
+        return table
+    return Group(table, "Name it for others: git add data.dvc && git commit -m 'New data version'")
+
+
+def model_table() -> RenderableType:
+    """Every registered model with its champion, challenger and figures."""
+    client = tracking.client()
+    table = _table("model", "versions", "champion", "challenger", "figures of the champion")
+    for model in client.search_registered_models():
+        aliases = client.get_registered_model(model.name).aliases
+        champion = aliases.get("champion")
+        tags = client.get_model_version(model.name, champion).tags if champion else {}
+        count = len(client.search_model_versions(f"name='{model.name}'"))
+        shown = (str(aliases.get(alias, "-")) for alias in ("champion", "challenger"))
+        table.add_row(model.name, str(count), *shown, figures(tags))
+    return table
+
+
+def history_table(name: str) -> RenderableType:
+    """All decisions about a model, oldest first."""
+    from tasks.history import read
+
+    table = _table("when", "what", "version", "serves", "who", "why", title=name)
+    for entry in read(name, tracking.client()):
+        serves = f"{entry.champion} (was {entry.former or '-'})"
+        table.add_row(
+            entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
+        )
+    return table
+
+
+def trace_output(reference: str | None, file: Path | None, folder: Path | None) -> Any:
+    """What ``unseen trace`` shows: a trace, sightings of a file, or what was restored."""
+    from tasks.sightings import trace_file
+    from tasks.trace import trace
+
+    if file is not None:
+        return trace_file(file)
+    assert reference is not None
+    if folder is None:
+        return trace(reference)
+    from tasks.progress import bar
+    from tasks.restore import restore  # brings in torch, for which a trace must not wait
+
+    return restore(reference, folder, progress=bar)
+
+
+def rendered(record: Any) -> RenderableType:
+    """A trace, sightings or restored bytes, for people."""
+    from tasks import trace_view, traced
+
+    if isinstance(record, traced.Trace):
+        return trace_view.render(record)
+    if isinstance(record, traced.Sightings):
+        return trace_view.render_sightings(record)
+    return trace_view.render_restored(record)

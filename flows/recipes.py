@@ -1,0 +1,141 @@
+"""Recipes: one function per experiment, each returning a complete, typed configuration.
+
+Your own need not stand here: ``unseen retrain --recipe path/to/file.py:name`` takes any function
+without arguments that returns a ``Recipe``.
+"""
+
+import dataclasses
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from models.contracts import DetectorConfig, PretextConfig
+from models.errors import NotFoundError
+from models.one_class.deep_anomaly import DeepAnomaly
+from models.pretext.context_encoder import ContextEncoder
+from tasks.promote import PromotionPolicy
+from tasks.records import Training
+from tasks.validate import Expectations
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a training run, except the data."""
+
+    name: str
+    """Name of the registered model."""
+    dataset: str
+    """Name of the data set: its folder below ``data/``."""
+    training: Training
+    """How images become model input, the seed, and the device."""
+    pretext: PretextConfig
+    """The self-supervised task that trains the trunk."""
+    detector: DetectorConfig
+    """The one-class model on top of the trunk."""
+    expectations: Expectations = field(default_factory=Expectations)
+    """What the data must satisfy before anything is trained."""
+    promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
+    """When a challenger replaces the champion."""
+
+
+def walkway() -> Recipe:
+    """Deep-Anomaly on the generated surveillance clips; the default, minutes on two cores."""
+    return Recipe(
+        name="walkway",
+        dataset="walkway",
+        training=Training(window=6),
+        pretext=ContextEncoder.Config(),
+        detector=DeepAnomaly.Config(),
+    )
+
+
+def digits() -> Recipe:
+    """Deep-Anomaly on scikit-learn's handwritten digits, one digit as normal; seconds."""
+    return Recipe(
+        name="digits",
+        dataset="digits",
+        training=Training(image_size=(64, 64)),
+        pretext=ContextEncoder.Config(),
+        detector=DeepAnomaly.Config(),
+        promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def ped2() -> Recipe:
+    """Deep-Anomaly on UCSD Ped2 (bring it in with ``--data`` or ``unseen ingest ped2``)."""
+    return dataclasses.replace(walkway(), name="ped2", dataset="ped2")
+
+
+def names() -> dict[str, str]:
+    """Name of every recipe of this file and the first line of its description."""
+    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in _found().items()}
+
+
+def load(reference: str, **overrides: Any) -> Recipe:
+    """Return the recipe that a function of this file, or of a user's own file, makes.
+
+    Args:
+        reference: ``name``, or ``path/to/file.py:name``.
+        overrides: Fields of ``Training`` to replace; those that are None stay.
+
+    Raises:
+        NotFoundError: If there is no such recipe or file.
+        InvalidInputError: If an override is out of range.
+    """
+    path, _, name = reference.rpartition(":")
+    known = _found(_module(Path(path))) if path else _found()
+    if name not in known:
+        raise NotFoundError(
+            f"There is no recipe {name!r}{f' in {path}' if path else ''}. "
+            f"Choose from: {', '.join(sorted(known)) or '(none)'}."
+        )
+    recipe = known[name]()
+    if not isinstance(recipe, Recipe):
+        raise NotFoundError(
+            f"The recipe {reference} must return a flows.recipes.Recipe, got "
+            f"{type(recipe).__name__}. Return Recipe(...) from it."
+        )
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
+
+
+def describe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain JSON data, with the classes it names: what the lineage keeps."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
+        return list(value) if isinstance(value, tuple) else value
+
+    described: dict[str, Any] = plain(recipe)
+    return described
+
+
+def _found(module: ModuleType | None = None) -> dict[str, Callable[[], Recipe]]:
+    module = module or sys.modules[__name__]
+    return {
+        name: function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and not name.startswith("_")
+        and not inspect.signature(function).parameters
+        and inspect.signature(function).return_annotation in (Recipe, "Recipe")
+    }
+
+
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise NotFoundError(f"The recipe file {path} must exist, and does not. Check the path.")
+    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

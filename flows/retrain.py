@@ -1,0 +1,53 @@
+"""Retrain: from a data version to a champion, or to the reason why there is no new one."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows import recipes
+from tasks.evaluate import evaluate
+from tasks.fit import fit
+from tasks.ingest import ingest
+from tasks.pretrain import pretrain
+from tasks.promote import promote
+from tasks.records import Decision
+from tasks.register import register
+from tasks.validate import validate
+
+
+@flow
+def retrain(
+    recipe: str = "walkway",
+    data: Path | None = None,
+    device: str | None = None,
+    backbone: str | None = None,
+    seed: int | None = None,
+) -> Decision:
+    """Train a challenger on the current data version and promote it if it is not worse.
+
+    Args:
+        recipe: Name of a function of ``flows/recipes.py``, or ``path/to/file.py:name``.
+        data: Folder to bring in as the recipe's data set first; else the current version is used.
+        device: ``auto``, ``cpu`` or ``cuda``, instead of the recipe's.
+        backbone: ``pretext`` or ``imagenet``, instead of the recipe's.
+        seed: Seed of every random choice, instead of the recipe's.
+
+    Returns:
+        What was decided about the challenger, and why.
+    """
+    chosen = recipes.load(recipe, device=device, backbone=backbone, seed=seed)
+    version = ingest(chosen.dataset, data)
+    validation = validate(version, chosen.expectations, chosen.name)
+    encoder = pretrain(version, chosen.pretext, chosen.training, chosen.name)
+    detector = fit(
+        version,
+        validation,
+        encoder,
+        chosen.detector,
+        chosen.training,
+        recipes.describe(chosen),
+        chosen.name,
+    )
+    report = evaluate(version, detector)
+    challenger = register(detector, report, chosen.name)
+    return promote(challenger, report, chosen.promotion)

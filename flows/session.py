@@ -1,0 +1,39 @@
+"""One run of a flow from the command line: server, quiet console, and what to show at the end."""
+
+import logging
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from models.errors import UnseenError
+from tasks import orchestrator
+
+
+def run_retrain(
+    recipe: str, data: Path | None, device: str | None, backbone: str | None, seed: int | None
+) -> RenderableType:
+    """Run the flow ``retrain`` against a Prefect server and return a summary to print.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    url = orchestrator.connect()
+    from flows.retrain import retrain  # meanwhile the local server starts
+
+    orchestrator.wait_until_healthy(url)
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.addFilter(_without_expected_failures)
+    for handler in logging.getLogger("prefect.task_runs").handlers:
+        handler.addFilter(_without_expected_failures)
+    state = retrain(recipe, data, device, backbone, seed, return_state=True)
+    decision = state.result()
+
+    from flows.display import retrain_summary
+
+    return retrain_summary(decision, str(state.state_details.flow_run_id), url)
+
+
+def _without_expected_failures(record: logging.LogRecord) -> bool:
+    """Keep tracebacks of our own clear errors off the console: the command prints them once."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, UnseenError)

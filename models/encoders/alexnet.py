@@ -1,0 +1,116 @@
+"""AlexNet up to conv2, in torchvision's layout (one tower, 64 and 192 channels).
+
+Shapes: B = batch, C = channels, H W = image, D = 192, h w = feature map (stride 8).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.contracts import Encoder
+from models.errors import InvalidInputError, NotFoundError
+from models.functional.mean_frames import mean_frames, temporal_basis
+from models.functional.receptive_field import Layer, receptive_field
+
+WEIGHTS = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+GRAY_MEAN, GRAY_STD = 0.449, 0.226
+"""Of ImageNet's pixels, averaged over its colours."""
+SMALLEST = 31
+
+
+class AlexNetTrunk(Encoder):
+    """conv1, ReLU, max pooling, conv2, ReLU: the part of AlexNet that Deep-Anomaly keeps.
+
+    The names and shapes of its parameters are those of ``torchvision.models.alexnet()``:
+    ``features.0`` and ``features.3``. One of its 192-dimensional vectors sees 51 x 51 pixels.
+
+    Args:
+        config: Hyper-parameters.
+
+    References:
+        Krizhevsky, 2014, "One weird trick for parallelizing convolutional neural networks".
+        https://arxiv.org/abs/1404.5997. Sabokrou et al., 2018, "Deep-anomaly".
+        https://arxiv.org/abs/1609.00866
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of the trunk."""
+
+        temporal: bool = True
+        """See six gray frames as mean, velocity and acceleration of their three mean frames, rather
+        than as the mean frames themselves. Off for weights that were trained on colours."""
+        motion_gain: float = 10.0
+        """Factor of velocity and acceleration, > 0; 10 gives them about the spread of the mean."""
+
+        def __post_init__(self) -> None:
+            if self.motion_gain <= 0:
+                raise InvalidInputError(f"motion_gain must be > 0, got {self.motion_gain}.")
+
+        def build(self) -> "AlexNetTrunk":
+            """Return a trunk with random weights."""
+            return AlexNetTrunk(self)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(kernel_size=3, stride=2),
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),
+            nn.ReLU(inplace=True),
+        )
+        self.embedding_dim = 192
+        self.receptive_field = receptive_field([Layer(11, 4, 2), Layer(3, 2), Layer(5, 1, 2)])
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """Return one feature vector for each of the h x w receptive fields.
+
+        Raises:
+            InvalidInputError: If the images are too small for one, or C is not 1, 3 or 6.
+        """
+        if min(images.shape[-2:]) < SMALLEST:
+            raise InvalidInputError(
+                f"AlexNet's trunk needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
+                f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
+            )
+        feature_map: Tensor = self.features(self._normalise(images))
+        return feature_map
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        frames = mean_frames(images)
+        if not self.config.temporal or images.shape[1] != 6:
+            return (frames - GRAY_MEAN) / GRAY_STD
+        basis = temporal_basis(frames)
+        mean, motion = basis[:, :1], basis[:, 1:]
+        return torch.cat([(mean - GRAY_MEAN) / GRAY_STD, motion * self.config.motion_gain], dim=1)
+
+    def load_imagenet(self) -> "AlexNetTrunk":
+        """Take the ImageNet weights of torchvision's AlexNet, downloaded once and then cached.
+
+        Raises:
+            NotFoundError: If they can be had neither from the network nor from the cache.
+        """
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        name = WEIGHTS.rpartition("/")[2]
+        try:
+            found = torch.hub.load_state_dict_from_url(
+                WEIGHTS, map_location="cpu", check_hash=True, weights_only=True
+            )
+        except (OSError, RuntimeError) as error:
+            raise NotFoundError(
+                f"The ImageNet weights of AlexNet must be downloaded from {WEIGHTS} or lie in "
+                f"{folder}, and could not be had ({error}). Put the file {name} into that folder "
+                "(TORCH_HOME chooses another), or choose --backbone pretext, which needs no "
+                "download."
+            ) from error
+        self.load_state_dict({key: found[key] for key in self.state_dict()})
+        return self

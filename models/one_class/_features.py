@@ -1,0 +1,59 @@
+"""What a place of an image is judged by: the trunk's features around it, and movement.
+
+Shapes: B = batch, C = channels, H W = image, h w = feature map, D = features.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from models.contracts import Encoder
+from models.functional.gaussian import Moments
+from models.functional.movement import movement
+from models.functional.receptive_field import ReceptiveField
+
+
+def place_features(
+    encoder: Encoder, images: Float[Tensor, "B C H W"], *, side: int, with_movement: bool
+) -> Float[Tensor, "B h w D"]:
+    """Features of each place, the encoder's first.
+
+    Args:
+        encoder: Trunk.
+        images: Clips or still images.
+        side: Side of the square of places over which the trunk's features are averaged, odd.
+        with_movement: Append the statistics of ``models.functional.movement``.
+    """
+    feature_map: Tensor = encoder(images)
+    rows, columns = feature_map.shape[-2:]
+    if side > 1:
+        feature_map = functional.avg_pool2d(
+            feature_map, side, stride=1, padding=side // 2, count_include_pad=False
+        )
+    if with_movement:
+        moved = movement(images, encoder.receptive_field, rows, columns)
+        feature_map = torch.cat([feature_map, moved], dim=1)
+    return feature_map.permute(0, 2, 3, 1)
+
+
+def widened(field: ReceptiveField, side: int) -> ReceptiveField:
+    """Pixels that a place sees after averaging over a square of ``side`` places."""
+    reach = side // 2 * field.stride
+    return ReceptiveField(field.size + 2 * reach, field.stride, field.offset + reach)
+
+
+def balance(moments: Moments, num_trunk: int, spread: float) -> Float[Tensor, "D"]:
+    """Factors after which features have comparable spreads, whatever the trunk's own scale.
+
+    The trunk's features, the first ``num_trunk``, get one common factor that makes the standard
+    deviation along their main direction 1; each statistic of movement gets the standard
+    deviation ``spread``. A feature that never varies gets 0.
+    """
+    covariance = moments.covariance(0.0)
+    deviation = covariance.diagonal().sqrt()
+    main = torch.linalg.eigvalsh(covariance[:num_trunk, :num_trunk])[-1].clamp(min=0)
+    deviation[:num_trunk] = main.sqrt()
+    wanted = torch.ones_like(deviation)
+    wanted[num_trunk:] = spread
+    return torch.where(deviation > 0, wanted / deviation, 0)

@@ -1,0 +1,301 @@
+"""Deep-Anomaly: a cascade of two Gaussians on the feature vectors of a frozen trunk.
+
+Shapes: B = batch, C = channels, H W = image, D = features, h w = feature map, K = kernels.
+"""
+
+from collections.abc import Iterable, Mapping, Sized
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.contracts import Encoder, Progress, Scores, silent
+from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.functional.gaussian import Moments
+from models.functional.movement import NUM_MOVEMENTS
+from models.functional.receptive_field import ReceptiveField, roll_back
+from models.functional.reservoir import Reservoir
+from models.functional.thresholds import above, exceeded_by
+from models.one_class._features import balance, place_features, widened
+from models.one_class._gaussian import Gaussian
+from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
+
+MOST_DISTANCES = 1_000_000
+"""Calibration distances from which the quantile for beta is taken, drawn uniformly."""
+
+
+class DeepAnomaly(nn.Module):
+    """Call a place normal, anomalous or uncertain by one Gaussian; settle the rest by a second.
+
+    Each place of the trunk's feature map is judged by the Mahalanobis distance d1 of its vector to
+    the normal ones: ``d1 <= beta`` is normal, ``d1 >= alpha`` anomalous. What lies between goes
+    through a third layer, trained as a sparse autoencoder, to a second Gaussian of the normal
+    vectors that were uncertain too, and is anomalous if its distance ``d2 >= phi``. A pixel is
+    anomalous if at least ``num_votes`` rejected receptive fields cover it, an image if one of its
+    pixels is.
+
+    Scores continue that decision: they are at least 1 exactly where the cascade rejects, so
+    ``threshold`` and ``pixel_threshold`` are 1. Dimensionless, >= 0.
+
+    Args:
+        encoder: Trained trunk; it is frozen.
+        config: Hyper-parameters.
+
+    Attributes:
+        alpha_, beta_, phi_: The cascade's thresholds.
+        first, second: The Gaussians, on features and on the third layer's activations.
+        kernels_, biases_: The third layer. Shapes (K, D) and (K,).
+
+    References:
+        Sabokrou, Fayyaz, Fathy, Moayed and Klette, 2018, "Deep-anomaly: Fully convolutional neural
+        network for fast anomaly detection in crowded scenes". https://arxiv.org/abs/1609.00866
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of Deep-Anomaly."""
+
+        false_alarm_rate: float = 0.05
+        """Share of calibration images that may be called anomalous, in (0, 1). Sets alpha and phi:
+        the first Gaussian alone may use up half of it."""
+        settled: float = 0.9
+        """Share of normal places that the first Gaussian calls normal, in (0, 1). Sets beta."""
+        num_votes: int = 4
+        """Rejected receptive fields that must cover an anomalous pixel, >= 1."""
+        neighbourhood: int = 3
+        """Side of the square of places over which features are averaged, odd. More is steadier and
+        coarser; 1 is the paper's."""
+        movement: float = 10.0
+        """Spread of each statistic of ``models.functional.movement`` against the trunk's features,
+        >= 0. An extension: 0 leaves them out, as the paper does. Stills have none."""
+        shrinkage: float = 0.1
+        """Weight of the identity in both covariances, in (0, 1]. More makes the distances depend on
+        the main directions of the features only."""
+        layer: SparseLayerConfig = field(default_factory=SparseLayerConfig)
+        """The third layer."""
+        seed: int = 0
+        """Of the sampled vectors and the third layer's first weights."""
+
+        def __post_init__(self) -> None:
+            for name in ("false_alarm_rate", "settled"):
+                if not 0 < getattr(self, name) < 1:
+                    raise InvalidInputError(f"{name} must be in (0, 1), got {getattr(self, name)}.")
+            if not 0 < self.shrinkage <= 1 or self.movement < 0:
+                raise InvalidInputError(
+                    "shrinkage must be in (0, 1] and movement >= 0, got "
+                    f"{self.shrinkage} and {self.movement}."
+                )
+            if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
+                raise InvalidInputError(
+                    "num_votes must be >= 1 and neighbourhood odd, got "
+                    f"{self.num_votes} and {self.neighbourhood}."
+                )
+
+        def build(self, encoder: Encoder) -> "DeepAnomaly":
+            """Return an unfitted detector on top of an encoder."""
+            return DeepAnomaly(encoder, self)
+
+    encoder: Encoder
+    kernels_: Tensor
+    biases_: Tensor
+    alpha_: Tensor
+    beta_: Tensor
+    phi_: Tensor
+
+    def __init__(self, encoder: Encoder, config: Config) -> None:
+        super().__init__()
+        self.encoder = encoder.eval().requires_grad_(False)
+        self.config = config
+        kernels = config.layer.kernels
+        dim = encoder.embedding_dim + (NUM_MOVEMENTS if config.movement else 0)
+        self.first = Gaussian(dim)
+        self.second = Gaussian(kernels)
+        shapes = {"kernels_": (kernels, dim), "biases_": (kernels,)}
+        for name in ("alpha_", "beta_", "phi_", *shapes):
+            empty = torch.full(shapes.get(name, ()), torch.nan, dtype=torch.float64)
+            self.register_buffer(name, empty)
+
+    def train(self, mode: bool = True) -> "DeepAnomaly":  # noqa: ARG002, FBT001, FBT002
+        """Stay in evaluation mode: features must not depend on the rest of the batch."""
+        super().train(False)
+        return self
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous: 1."""
+        self._check_fitted()
+        return 1.0
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous: 1."""
+        return self.threshold
+
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """Pixels that one place is judged by: the trunk's, widened by the neighbourhood."""
+        return widened(self.encoder.receptive_field, self.config.neighbourhood)
+
+    @torch.no_grad()
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "DeepAnomaly":
+        """Learn what is normal, forgetting any earlier fit.
+
+        Args:
+            batches: Normal images; iterated twice.
+            calibration: Other normal images, which alone set alpha, beta and phi; iterated twice.
+            fabric: Device; the CPU if None. Features are float32, statistics float64.
+            progress: Shows the passes over the data.
+
+        Raises:
+            TrainingError: If there are no images, or their features are constant or not finite.
+        """
+        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
+        self.phi_.fill_(torch.nan)  # a fit that fails leaves no half-fitted detector
+        sample = self._fit_first(_shown(batches, progress, "First Gaussian"))
+        self._fit_beta(_shown(calibration, progress, "Calibration of beta"))
+        self._fit_layer(sample)
+        self._fit_second(_shown(batches, progress, "Second Gaussian"), sample)
+        self._fit_alpha_and_phi(_shown(calibration, progress, "Calibration of alpha and phi"))
+        return self
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
+        """Score a batch of images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        with torch.no_grad():
+            first, second = self._distances(images)
+            score = self._score(first, second)
+            anomaly_map = self._to_pixels(score, images.shape[-2:]).clamp(min=0)
+        return Scores(anomaly_map.flatten(start_dim=1).amax(dim=1), anomaly_map)
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """Mean, maximum-likelihood covariance and count of both Gaussians, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        stages = {"first": self.first, "second": self.second}
+        return {
+            f"{name}_{part}": value
+            for name, stage in stages.items()
+            for part, value in stage.statistics().items()
+        }
+
+    def _check_fitted(self) -> None:
+        if self.phi_.isnan():
+            raise NotFittedError("DeepAnomaly is not fitted. Call fit(batches, calibration) first.")
+
+    def _features(self, images: Tensor) -> Float[Tensor, "B h w D"]:
+        return place_features(
+            self.encoder,
+            images.to(self.beta_.device),
+            side=self.config.neighbourhood,
+            with_movement=self.config.movement > 0,
+        )
+
+    def _hidden(self, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
+        weights, biases = self.kernels_.to(vectors), self.biases_.to(vectors)
+        return functional.linear(vectors, weights, biases).sigmoid()
+
+    def _distances(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """d1 of each place, and d2 where d1 is above beta; -inf elsewhere. Shapes (B, h, w)."""
+        features = self._features(images)
+        first = self.first(features)
+        second = torch.full_like(first, -torch.inf)
+        unsettled = first > self.beta_
+        second[unsettled] = self.second(self._hidden(features[unsettled]))
+        return first, second
+
+    def _score(self, first: Tensor, second: Tensor) -> Float[Tensor, "B h w"]:
+        """One number for each place, at least 1 exactly where the cascade rejects it.
+
+        Between the thresholds it is the geometric mean of d1 / alpha and d2 / phi, as far as that
+        agrees with the decision.
+        """
+        alpha, beta, phi = (t.to(first) for t in (self.alpha_, self.beta_, self.phi_))
+        accepted = 1 - torch.finfo(first.dtype).eps
+        relative = first / alpha
+        both = (relative * (second / phi).clamp(min=0)).sqrt()
+        rejected = (first >= alpha) | ((first > beta) & (second >= phi))
+        score = torch.where(first > beta, both, relative)
+        return torch.where(rejected, score.clamp(min=1), score.clamp(max=accepted))
+
+    def _to_pixels(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B H W"]:
+        """At each pixel, what ``num_votes`` of the fields that cover it reach."""
+        return roll_back(score, self.receptive_field, *size, num_votes=self.config.num_votes)
+
+    def _agreed(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B"]:
+        return self._to_pixels(score, size).flatten(start_dim=1).amax(dim=1)
+
+    def _fit_first(self, batches: Iterable[Tensor]) -> Tensor:
+        moments = Moments(len(self.first.mean_), self.beta_.device)
+        sample = Reservoir(self.config.layer.num_samples, self.config.seed)
+        for images in batches:
+            vectors = self._features(images).flatten(end_dim=2)
+            moments.update(vectors)
+            sample.update(vectors)
+        scale = balance(moments, self.encoder.embedding_dim, self.config.movement)
+        self.first.set(moments, self.config.shrinkage, scale)
+        return sample.samples()
+
+    def _fit_layer(self, sample: Tensor) -> None:
+        kernels, biases = train_sparse_layer(
+            sample, self.first.scale_.float().cpu(), self.config.layer, self.config.seed
+        )
+        self.kernels_.copy_(kernels)
+        self.biases_.copy_(biases)
+
+    def _fit_beta(self, calibration: Iterable[Tensor]) -> None:
+        distances = Reservoir(MOST_DISTANCES, self.config.seed)
+        for images in calibration:
+            distances.update(self.first(self._features(images)).reshape(-1, 1))
+        if not distances.num_seen:
+            raise TrainingError(
+                "Thresholds need calibration images, got none. Raise calibration_share, or add "
+                "normal images."
+            )
+        self.beta_.fill_(exceeded_by(distances.samples()[:, 0], 1 - self.config.settled))
+
+    def _fit_second(self, batches: Iterable[Tensor], sample: Tensor) -> None:
+        moments = Moments(self.config.layer.kernels, self.beta_.device)
+        for images in batches:
+            features = self._features(images)
+            moments.update(self._hidden(features[self.first(features) > self.beta_]))
+        if moments.count <= 1:  # the second Gaussian then describes all normal vectors
+            moments.update(self._hidden(sample.to(self.beta_.device)))
+        self.second.set(moments, self.config.shrinkage)
+
+    def _fit_alpha_and_phi(self, calibration: Iterable[Tensor]) -> None:
+        """Thresholds from whole images: alpha spends half of the false alarms, phi the rest."""
+        seen = [(*self._distances(images), images.shape[-2:]) for images in calibration]
+        agreed = [self._agreed(first, size) for first, _, size in seen]
+        share = self.config.false_alarm_rate
+        alpha = exceeded_by(torch.cat(agreed), share / 2)
+        self.alpha_.fill_(alpha.clamp(min=float(above(self.beta_.to(alpha)))))
+        undecided = [
+            self._agreed(second.masked_fill(first >= self.alpha_, torch.inf), size)
+            for first, second, size in seen
+        ]
+        phi = exceeded_by(torch.cat(undecided), share)
+        if phi < 0:  # so few places are uncertain that they never agree
+            phi = above(torch.stack([second.amax() for _, second, _ in seen]).amax().clamp(min=1))
+        self.phi_.fill_(phi)
+
+
+def _shown(batches: Iterable[Tensor], progress: Progress, description: str) -> Iterable[Tensor]:
+    total = len(batches) if isinstance(batches, Sized) else 0
+    return progress(batches, total=total, description=description)

@@ -1,0 +1,264 @@
+"""Evaluate: measure a detector on the test split of a data version."""
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import DatasetInput, InputTag, Metric
+from numpy.typing import NDArray
+from prefect import task
+
+from models.contracts import Progress, silent
+from models.metrics import detection
+from tasks import datasets, lineage, package, pictures, plots, progress, registry, tracking
+from tasks.caching import REMEMBERED
+from tasks.gallery import Gallery
+from tasks.packaged import Packaged
+from tasks.records import DataVersion, Report, TrainedModel
+from tasks.scoring import Scored, scored
+from tasks.tracking import TAG
+
+COLUMNS = ["clip", "kind", "frame", "label", "image_score", "p_value", "pixel_score"]
+
+TITLES = {
+    "frame_auc": "frame AUC",
+    "image_auroc": "image AUROC",
+    "pixel_eer": "pixel EER",
+    "pixel_auroc": "pixel AUROC",
+}
+"""What the title of the picture of a result says."""
+
+
+@dataclass
+class Measured:
+    """What is known of a test split after every part of it was scored."""
+
+    scores: pd.DataFrame
+    """One row per frame; ``pixel_score`` settles the pixel-level criterion, NaN without masks."""
+    is_video: bool
+    pixel_auroc: float | None
+    """Over all pixels of still images with masks."""
+    gallery: Gallery
+    seconds: float
+    """That scoring took, without reading."""
+    elapsed: float
+    """With reading, decoding and measuring."""
+
+
+@dataclass
+class Metrics:
+    """Figures of merit, and why some have no value."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@task(**REMEMBERED)
+def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
+    """Score the whole test split with a packaged detector, and log what came of it to its run.
+
+    Of clips these are ``frame_auc``, ``frame_eer`` and, with masks, ``pixel_eer``; of still images
+    ``image_auroc``, ``image_eer`` and ``pixel_auroc``. Both have ``false_alarm_rate`` and
+    ``detection_rate`` at the detector's own ``threshold``, the area under the ROC curve of each
+    kind of anomaly, and frames per second. A metric that is undefined is left out, with a note.
+
+    Args:
+        version: Data, whose test split is scored.
+        detector: A packaged detector in MLflow.
+
+    Raises:
+        DataError: If the test split cannot be read, or is shorter than the detector's window.
+        RegistryError: If the packaged detector does not load.
+    """
+    packaged = package.load(registry.folder(detector.model_uri), device="auto")
+    measured = _measure(version, packaged, progress.bar)
+    metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
+    if measured.pixel_auroc is not None:
+        metrics.values["pixel_auroc"] = measured.pixel_auroc
+    metrics.values["frames_per_s"] = len(measured.scores) / measured.seconds
+    metrics.values["end_to_end_frames_per_s"] = len(measured.scores) / measured.elapsed
+    _log(version, detector, measured, metrics, packaged.threshold)
+    return Report(run_id=detector.run_id, data_digest=version.digest, metrics=dict(metrics.values))
+
+
+def score_version(
+    version: DataVersion, packaged: Packaged, progress: Progress = silent
+) -> pd.DataFrame:
+    """Score the test split of a data version, old or current; nothing is logged.
+
+    Returns:
+        One row per frame or image: ``clip``, ``kind``, ``frame``, ``label`` (1 is anomalous),
+        ``image_score``, ``p_value`` and ``pixel_score``.
+
+    Raises:
+        DataError: If the test split cannot be read, or is shorter than the detector's window.
+    """
+    return _measure(version, packaged, progress).scores
+
+
+def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metrics:
+    """Metrics of a table of scores.
+
+    Args:
+        scores: As ``score_version`` returns it.
+        threshold: Image score from which a frame is called anomalous.
+        is_video: The frames are those of clips, not still images.
+    """
+    unit, auc = ("frame", "frame_auc") if is_video else ("image", "image_auroc")
+    labels = scores["label"].to_numpy(dtype=bool)
+    values = scores["image_score"].to_numpy(dtype=np.float64)
+    found = Metrics({"threshold": threshold, "num_frames": float(len(scores))})
+    for name, among in (("false_alarm_rate", ~labels), ("detection_rate", labels)):
+        if among.any():
+            found.values[name] = float((values[among] >= threshold).mean())
+    if not labels.any() or labels.all():
+        only = "anomalous" if labels.any() else "normal"
+        found.notes.append(f"No ROC, AUC and EER: the test split holds only {only} {unit}s.")
+        return found
+    found.values[auc] = detection.auc(labels, values)
+    found.values[f"{unit}_eer"] = detection.equal_error_rate(labels, values)
+    for kind, chosen in _by_kind(scores, labels):
+        found.values[f"{auc}.{kind}"] = detection.auc(labels[chosen], values[chosen])
+    if is_video:
+        _add_pixel_eer(found, scores)
+    return found
+
+
+def _by_kind(
+    scores: pd.DataFrame, labels: NDArray[np.bool_]
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Each kind of anomaly, and which rows are normal or an anomaly of it."""
+    kinds = scores["kind"].to_numpy(dtype=str)
+    for kind in np.unique(kinds[labels]):
+        yield "".join(c if c.isalnum() else "_" for c in kind), ~labels | (kinds == kind)
+
+
+def _add_pixel_eer(found: Metrics, scores: pd.DataFrame) -> None:
+    marked = scores[scores["pixel_score"].notna()]
+    labels = marked["label"].to_numpy(dtype=bool)
+    if labels.any() and not labels.all():
+        pixel_scores = marked["pixel_score"].to_numpy(dtype=np.float64)
+        found.values["pixel_eer"] = detection.equal_error_rate(labels, pixel_scores)
+    else:
+        found.notes.append("No pixel_eer: there are no masks, or no anomaly maps.")
+
+
+def _measure(version: DataVersion, packaged: Packaged, progress: Progress) -> Measured:
+    snapshot = datasets.open_version(version)
+    clips = snapshot.clips("test")
+    is_video = datasets.is_video(clips)
+    pixels, gallery = detection.PixelRoc(), Gallery()
+    tables, seconds, started = [], 0.0, time.perf_counter()
+    for part in scored(snapshot, clips, packaged, progress):
+        tables.append(_table(part))
+        gallery.update(part)
+        seconds += part.seconds
+        maps = part.prediction.anomaly_map
+        if not is_video and maps is not None and part.masks is not None:
+            pixels.update(maps, part.masks)
+    pixel_auroc = pixels.auroc()
+    return Measured(
+        scores=pd.concat(tables, ignore_index=True),
+        is_video=is_video,
+        pixel_auroc=None if np.isnan(pixel_auroc) else pixel_auroc,
+        gallery=gallery,
+        seconds=seconds,
+        elapsed=time.perf_counter() - started,
+    )
+
+
+def _table(part: Scored) -> pd.DataFrame:
+    found = part.prediction
+    columns = (
+        part.clips,
+        part.kinds,
+        part.numbers,
+        part.labels.astype(int),
+        found.image_score,
+        found.p_value,
+        _pixel_scores(part),
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _pixel_scores(part: Scored) -> NDArray[np.float64]:
+    """NaN where there is no map, no mask, or a mask that contradicts the label."""
+    maps = part.prediction.anomaly_map
+    if maps is None or part.masks is None:
+        return np.full(len(part.clips), np.nan)
+    values = detection.pixel_level_scores(maps, part.masks)
+    return np.where(part.masks.any(axis=(1, 2)) == part.labels, values, np.nan)
+
+
+def _log(
+    version: DataVersion,
+    detector: TrainedModel,
+    measured: Measured,
+    metrics: Metrics,
+    threshold: float,
+) -> None:
+    """Write metrics and artifacts to the detector's run; a second time replaces the first."""
+    client, run_id = tracking.client(), detector.run_id
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        measured.scores.to_csv(folder / "scores.csv", index=False)
+        _draw(folder, version.name, measured, metrics, threshold)
+        described = {"data": asdict(version), **asdict(metrics)}
+        (folder / "metrics.json").write_text(json.dumps(described, indent=2))
+        client.log_artifacts(run_id, str(folder), "evaluation")
+    entity = lineage.dataset(version)._to_mlflow_entity()  # noqa: SLF001 - MLflow's client wants it
+    context = InputTag("mlflow.data.context", "evaluation")
+    client.log_inputs(run_id, [DatasetInput(entity, [context])])
+    client.set_tag(run_id, f"{TAG}evaluation_notes", " ".join(metrics.notes))
+    client.set_tag(run_id, f"{TAG}evaluation_data_digest", version.digest)
+    client.log_batch(run_id, metrics=_entities(metrics.values, version, detector))
+
+
+def _entities(
+    values: Mapping[str, float], version: DataVersion, detector: TrainedModel
+) -> list[Metric]:
+    """Metrics that know the model and the data they are about."""
+    now = int(time.time() * 1000)
+    return [
+        Metric(
+            key=name,
+            value=value,
+            timestamp=now,
+            step=0,
+            model_id=detector.model_uri.removeprefix("models:/"),
+            dataset_name=version.name,
+            dataset_digest=version.digest,
+            run_id=detector.run_id,
+        )
+        for name, value in values.items()
+    ]
+
+
+def _draw(folder: Path, name: str, measured: Measured, metrics: Metrics, threshold: float) -> None:
+    scores, gallery = measured.scores, measured.gallery
+    plots.roc(scores, threshold).savefig(folder / "roc.png")
+    if measured.is_video:
+        plots.timeline(scores, threshold).savefig(folder / "timeline.png")
+    else:
+        plots.scores_by_kind(scores, threshold).savefig(folder / "scores_by_kind.png")
+    unit = "frames" if measured.is_video else "images"
+    rows = [
+        (f"Anomalous {unit} that score highest", gallery.detected[:5]),
+        ("", gallery.detected[5:]),
+        (f"Normal {unit} that score highest", gallery.alarming),
+        (f"Anomalous {unit} that score lowest", gallery.missed),
+    ]
+    pictures.gallery(rows).savefig(folder / "worst_frames.png")
+    figures = ", ".join(
+        f"{title} {metrics.values[key]:.3f}"
+        for key, title in TITLES.items()
+        if key in metrics.values
+    )
+    title = f"{name}: {figures}" if figures else name
+    picture = pictures.result_picture(title, gallery.highlights(4), scores, threshold)
+    picture.savefig(folder / "result.png")

@@ -1,0 +1,204 @@
+"""Fit: train a detector on normal images, package it, and log it as one MLflow run."""
+
+import json
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import torch
+from mlflow.models import ModelSignature
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+from numpy.typing import NDArray
+from prefect import task
+from safetensors.torch import load_file
+from torch import Tensor
+
+from models.contracts import Detector, DetectorConfig
+from models.errors import RegistryError
+from tasks import (
+    datasets,
+    devices,
+    encoders,
+    inputs,
+    lineage,
+    package,
+    progress,
+    registry,
+    tracking,
+)
+from tasks.caching import REMEMBERED
+from tasks.datasets import Snapshot
+from tasks.preprocessing import Preprocessing
+from tasks.records import DataVersion, TrainedModel, Training, Validation
+
+SCRIPT = Path(__file__).with_name("pyfunc.py")
+"""What MLflow runs to load the model."""
+REQUIREMENTS = (
+    "jaxtyping",
+    "lightning-fabric",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "safetensors",
+    "torch",
+)
+"""Distributions that a packaged detector needs; it is stored with their installed versions."""
+PARITY = 1e-4
+"""Difference that reading a model back may make to its scores, relative to the largest."""
+
+
+@task(**REMEMBERED)
+def fit(
+    version: DataVersion,
+    validation: Validation,
+    encoder: TrainedModel,
+    detector: DetectorConfig,
+    training: Training,
+    recipe: dict[str, Any],
+    model_name: str,
+) -> TrainedModel:
+    """Return the run that fitted a detector, and its packaged model, which was read back.
+
+    Args:
+        version: Data, whose normal training images are used.
+        validation: Of that data; becomes part of the model's lineage.
+        encoder: Of the pretext run.
+        detector: Hyper-parameters.
+        training: How images are read, and the device.
+        recipe: The whole experiment, for the lineage.
+        model_name: The experiment that the run belongs to.
+
+    Raises:
+        DataError: If the data cannot be read.
+        NotFoundError: If the encoder's run is gone.
+        RegistryError: If the packaged model does not score as the fitted one.
+        TrainingError: If training fails.
+    """
+    tags = {**lineage.data_tags(version), "pretext_run_id": encoder.run_id}
+    params = tracking.flatten({"detector": detector, "training": training})
+    with (
+        tracking.run("fit", model_name, tags=tags, params=params) as active,
+        tempfile.TemporaryDirectory() as temporary,
+    ):
+        lineage.log_input(version, "training")
+        snapshot = datasets.open_version(version)
+        trained, pretext = encoders.load(encoder)
+        fabric = devices.fabric(training.device)
+        fabric.seed_everything(training.seed, verbose=False)
+        batches, held_out = inputs.normal_batches(snapshot, training)
+        model = detector.build(trained)
+        with devices.measured() as usage:
+            model.fit(usage.count(batches), held_out, fabric=fabric, progress=progress.bar)
+        mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
+        mlflow.log_metrics(
+            {**usage.metrics, "num_images": batches.num_images, "threshold": model.threshold}
+        )
+        described = lineage.describe(
+            version=version,
+            validation=validation,
+            pretext=pretext,
+            recipe=recipe,
+            seed=training.seed,
+            run_id=active.info.run_id,
+            device=devices.name_of(fabric.device),
+        )
+        folder = Path(temporary) / registry.PACKAGE
+        _package(folder, model, training, _scores(model, held_out), described, snapshot)
+        _log_statistics(folder)
+        model_uri = log_model(folder, lineage.data_tags(version))
+        _read_back(model_uri, model, next(iter(held_out)))
+    return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
+
+
+def log_model(folder: Path, tags: Mapping[str, str]) -> str:
+    """Log a packaged detector as an MLflow model of the active run; its URI ``models:/m-...``.
+
+    Args:
+        folder: Written by ``package.save``, and named ``package``.
+        tags: Of the logged model, without the prefix ``unseen.``.
+    """
+    preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
+    channels = preprocessing["channels"] * preprocessing["window"]
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, channels, -1, -1))]),
+        params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*An input example was not provided")
+        logged = mlflow.pyfunc.log_model(
+            name="detector",
+            python_model=str(SCRIPT),
+            artifacts={registry.PACKAGE: str(folder)},
+            signature=signature,
+            pip_requirements=requirements(),
+            tags={tracking.TAG + key: value for key, value in tags.items()},
+        )
+    return str(logged.model_uri)
+
+
+def requirements() -> list[str]:
+    """What a packaged detector needs, at the versions installed here, for any kind of machine."""
+    return [f"{name}=={installed(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+def _package(
+    folder: Path,
+    model: Detector,
+    training: Training,
+    calibration_scores: NDArray[np.float64],
+    described: Mapping[str, Any],
+    snapshot: Snapshot,
+) -> None:
+    package.save(
+        folder,
+        model,
+        preprocessing=Preprocessing(
+            window=training.window, channels=training.channels, image_size=training.image_size
+        ),
+        calibration_scores=calibration_scores,
+        lineage=described,
+        files=[asdict(entry) for entry in snapshot.entries],
+    )
+
+
+@torch.no_grad()
+def _scores(model: Detector, batches: Iterable[Tensor]) -> NDArray[np.float64]:
+    device = devices.device_of(model)
+    scores = [model(batch.to(device)).image_score.double().cpu().numpy() for batch in batches]
+    return np.concatenate(scores)
+
+
+def _log_statistics(folder: Path) -> None:
+    """The Gaussian statistics as an artifact of the run, with a summary for people to read."""
+    path = folder / "statistics.safetensors"
+    summary = {
+        name: {
+            "shape": list(value.shape),
+            "smallest": float(value.min()),
+            "mean": float(value.mean()),
+            "largest": float(value.max()),
+        }
+        for name, value in load_file(path).items()
+    }
+    mlflow.log_artifact(str(path), "statistics")
+    mlflow.log_dict(summary, "statistics/summary.json")
+
+
+def _read_back(model_uri: str, model: Detector, batch: Tensor) -> None:
+    """Load the logged model as any user would, and compare its scores with the fitted one's."""
+    expected = _scores(model, [batch])
+    images = (batch * 255).round().byte().numpy()
+    found = mlflow.pyfunc.load_model(model_uri).predict(images)["image_score"].to_numpy()
+    difference = np.abs(found - expected).max()
+    if not difference <= PARITY * np.abs(expected).max():
+        raise RegistryError(
+            "The packaged detector must score as the fitted one, and differs by "
+            f"{difference:.3g} at scores up to {np.abs(expected).max():.3g}. All that a detector "
+            "learns must be in its state_dict, and all that it is told in its Config."
+        )

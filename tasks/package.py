@@ -1,0 +1,251 @@
+"""A fitted detector as a folder of plain files: tensors, JSON, and the sources that define it.
+
+    detector.json            classes and hyper-parameters, preprocessing, thresholds
+    weights.safetensors      all learned state, the encoder's included
+    statistics.safetensors   the Gaussian statistics by name, float64
+    calibration.safetensors  scores of held-out normal images, for p-values
+    lineage.json             what it was made from: data, validation, pretext run, recipe, commit
+    files.json               path and md5 of every file of that data version
+    sources/                 the Python packages it was trained with, and this reader
+    digest.json              SHA-256 of every other file
+
+Nothing in it is pickled. ``load`` refuses a folder of which a single byte changed, and runs the
+vendored sources rather than this process's ``models``.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from enum import Enum
+from operator import attrgetter
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.contracts import Detector
+from models.errors import RegistryError
+from tasks.packaged import Packaged
+from tasks.preprocessing import Preprocessing
+from tasks.vendored import Vendored
+
+Json: TypeAlias = Any
+
+FORMAT = 1
+"""Version of the folder's layout; a reader refuses any other."""
+READER = ("__init__.py", "package.py", "packaged.py", "preprocessing.py", "vendored.py")
+"""Files of this layer that travel with the model, so that it loads without this repository."""
+
+
+def save(
+    folder: Path,
+    detector: Detector,
+    *,
+    preprocessing: Preprocessing,
+    calibration_scores: NDArray[np.float64],
+    lineage: Mapping[str, Json],
+    files: list[dict[str, str]],
+) -> str:
+    """Write a fitted detector to a new folder and return its digest.
+
+    Its class and its encoder's must have a nested frozen ``Config`` with ``build``, kept in their
+    attribute ``config``, and live in a package or module that can be imported by name.
+
+    Args:
+        folder: To be made.
+        detector: A fitted detector with attributes ``config`` and ``encoder``.
+        preprocessing: What is done to frames before the detector sees them.
+        calibration_scores: Its scores of held-out normal images.
+        lineage: What it was made from, JSON-able.
+        files: ``relpath`` and ``md5`` of each file of the data version.
+
+    Raises:
+        RegistryError: If the detector cannot be described without pickling it.
+    """
+    encoder = detector.encoder  # type: ignore[attr-defined]
+    described = {
+        "format": FORMAT,
+        "detector": to_json(detector.config),  # type: ignore[attr-defined]
+        "encoder": to_json(encoder.config),
+        "preprocessing": asdict(preprocessing),
+        "threshold": float(detector.threshold),
+        "pixel_threshold": float(detector.pixel_threshold),
+    }
+    _copy_sources(folder / "sources", detector, encoder)
+    scores = torch.from_numpy(np.sort(np.asarray(calibration_scores, dtype=np.float64)))
+    save_file(plain(detector.state_dict()), folder / "weights.safetensors")
+    save_file(plain(detector.statistics()), folder / "statistics.safetensors")
+    save_file({"image_score": scores}, folder / "calibration.safetensors")
+    for name, value in (("detector", described), ("lineage", lineage), ("files", files)):
+        (folder / f"{name}.json").write_text(json.dumps(value, indent=1))
+    sums = checksums(folder)
+    (folder / "digest.json").write_text(json.dumps(sums, indent=1))
+    return digest(sums)
+
+
+def load(folder: Path, *, device: str = "cpu") -> Packaged:
+    """Read a detector, after verifying every byte, with the sources it was trained with.
+
+    Args:
+        folder: Written by ``save``.
+        device: Where it will compute; ``auto`` takes a GPU if there is one.
+
+    Raises:
+        RegistryError: If the folder is not such a package, was changed, or cannot be run here.
+    """
+    sums = verify(folder)
+    try:
+        described = json.loads((folder / "detector.json").read_text())
+        if described["format"] != FORMAT:
+            raise RegistryError(f"its format is {described['format']}, this reader's is {FORMAT}")  # noqa: TRY301
+        detector = _build(folder, described)
+        calibration = load_file(folder / "calibration.safetensors")["image_score"].numpy()
+        lineage = json.loads((folder / "lineage.json").read_text())
+        size = described["preprocessing"].pop("image_size")
+        preprocessing = Preprocessing(
+            **described["preprocessing"], image_size=tuple(size) if size else None
+        )
+    except Exception as error:
+        raise RegistryError(
+            f"The packaged detector in {folder} must load, and does not: {error}. It needs the "
+            "packages listed in its requirements.txt; serve another version, or train again."
+        ) from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Packaged(
+        detector.to(device),
+        preprocessing=preprocessing,
+        threshold=described["threshold"],
+        pixel_threshold=described["pixel_threshold"],
+        calibration_scores=calibration,
+        lineage=lineage,
+        digest=digest(sums),
+        device=torch.device(device),
+    )
+
+
+def _build(folder: Path, described: dict[str, Json]) -> Any:
+    load_module = Vendored(folder / "sources").load
+    encoder = from_json(described["encoder"], load_module).build()
+    detector = from_json(described["detector"], load_module).build(encoder)
+    detector.load_state_dict(load_file(folder / "weights.safetensors"))
+    return detector.eval()
+
+
+def verify(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a package, after comparing them with the recorded ones.
+
+    Raises:
+        RegistryError: If a file changed, is missing, or was added.
+    """
+    try:
+        recorded = json.loads((folder / "digest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise RegistryError(
+            f"{folder} must hold a packaged detector; its digest.json is missing or unreadable "
+            f"({error}). Restore the artifact store, or serve another version."
+        ) from error
+    actual = checksums(folder)
+    differing = sorted(set(recorded.items()) ^ set(actual.items()))
+    if differing:
+        names = ", ".join(dict.fromkeys(name for name, _ in differing))
+        raise RegistryError(
+            f"The packaged detector in {folder} must have exactly the bytes it was saved with; "
+            f"changed, missing or added: {names}. Restore them, or serve another version."
+        )
+    return actual
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below ``folder`` but ``digest.json``, by its path, sorted."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "digest.json"
+    }
+
+
+def digest(sums: Mapping[str, str]) -> str:
+    """SHA-256 over the names and SHA-256 of all files: one name for a model's bytes."""
+    lines = "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors wants them: on the CPU, contiguous, none sharing memory."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def to_json(value: Json) -> Json:
+    """A configuration as JSON; dataclasses and enum members carry the name of their class.
+
+    Raises:
+        RegistryError: If it holds anything else than those, plain values, tuples and mappings.
+    """
+    if isinstance(value, Enum):
+        return {"class": _name(type(value)), "member": value.name}
+    if is_dataclass(value) and not isinstance(value, type):
+        values = {each.name: to_json(getattr(value, each.name)) for each in fields(value)}
+        return {"class": _name(type(value)), **values}
+    if isinstance(value, tuple | list):
+        return [to_json(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_json(each) for key, each in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise RegistryError(
+        "A Config must be made of numbers, strings, tuples, mappings, enums and dataclasses, so "
+        f"that it can be stored without pickling; got {type(value).__name__} {value!r}."
+    )
+
+
+def from_json(value: Json, load_module: Callable[[str], ModuleType]) -> Any:
+    """The configuration that ``to_json`` described, of classes in the modules that are loaded."""
+    if isinstance(value, list):
+        return tuple(from_json(each, load_module) for each in value)
+    if not isinstance(value, dict):
+        return value
+    values = {key: from_json(each, load_module) for key, each in value.items() if key != "class"}
+    if "class" not in value:
+        return values
+    module, _, name = value["class"].partition(":")
+    found = attrgetter(name)(load_module(module))
+    return found[values["member"]] if issubclass(found, Enum) else found(**values)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _copy_sources(target: Path, *parts: object) -> None:
+    """Copy the top-level package of each part's class, ``models``, and this reader."""
+    target.mkdir(parents=True)
+    for top in {"models", *(type(part).__module__.partition(".")[0] for part in parts)}:
+        origin = getattr(sys.modules.get(top), "__file__", None)
+        if origin is None or top == "__main__":
+            raise RegistryError(
+                f"A detector and its encoder must be defined in a module that can be imported, so "
+                f"that the model can carry its source; {top!r} cannot. Move the class to a file."
+            )
+        path = Path(origin)
+        if path.name == "__init__.py":
+            _copy(sorted(path.parent.rglob("*.py")), path.parents[1], target)
+        else:
+            shutil.copyfile(path, target / f"{top}.py")
+    reader = Path(__file__).parent
+    _copy([reader / name for name in READER], reader.parent, target)
+
+
+def _copy(sources: list[Path], base: Path, target: Path) -> None:
+    for source in sources:
+        copy = target / source.relative_to(base)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)

@@ -1,0 +1,142 @@
+"""A detector read back from its folder: score frames as they come.
+
+Shapes: T = frames, H W = frame, N = inputs, C = window or channels.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.contracts import Detector
+from models.errors import InvalidInputError
+from models.functional.conformal import p_values
+from tasks.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a detector says of N frames."""
+
+    frame_index: NDArray[np.int64]
+    """Number of each frame in the clip; the first one scored is ``window - 1``. Shape (N,)."""
+    image_score: NDArray[np.float64]
+    """Higher is more anomalous, on the detector's own scale. Shape (N,)."""
+    p_value: NDArray[np.float64]
+    """Share of held-out normal images that score as high, in (0, 1]. Shape (N,)."""
+    anomalous: NDArray[np.bool_]
+    """``image_score`` reaches the detector's threshold. Shape (N,)."""
+    anomaly_map: NDArray[np.float32] | None = None
+    """Score of every pixel at the frames' own size, shape (N, H, W); None unless asked for."""
+
+
+class Packaged:
+    """A detector read from its folder, ready to score frames as they come.
+
+    Attributes:
+        detector: The model itself, built by the sources it was trained with.
+        preprocessing: What is done to frames before the model sees them.
+        threshold: Image score from which an image is called anomalous.
+        pixel_threshold: Value of the anomaly map from which a pixel is called anomalous.
+        calibration_scores: Scores of held-out normal images, ascending.
+        lineage: What the model was made from; see ``tasks.lineage``.
+        digest: SHA-256 over all its files; names this model's bytes.
+        device: Where it computes.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        preprocessing: Preprocessing,
+        threshold: float,
+        pixel_threshold: float,
+        calibration_scores: NDArray[np.float64],
+        lineage: dict[str, Any],
+        digest: str,
+        device: torch.device,
+    ) -> None:
+        self.detector = detector
+        self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.pixel_threshold = pixel_threshold
+        self.calibration_scores = calibration_scores
+        self.lineage = lineage
+        self.digest = digest
+        self.device = device
+
+    def predict(
+        self, frames: NDArray[np.uint8], *, anomaly_map: bool = False, batch_size: int = 32
+    ) -> Prediction:
+        """Score the frames of one clip, or one or more still images.
+
+        Args:
+            frames: uint8, (T, H, W) gray or (T, 3, H, W) RGB, of any size.
+            anomaly_map: Also return a score for every pixel.
+            batch_size: Inputs scored at once.
+
+        Raises:
+            InvalidInputError: If the frames have another shape, or are fewer than the window.
+        """
+        inputs = self.preprocessing(frames)
+        return self.score(
+            inputs, map_size=frames.shape[-2:] if anomaly_map else None, batch_size=batch_size
+        )
+
+    @torch.no_grad()
+    def score(
+        self,
+        inputs: NDArray[np.uint8],
+        *,
+        map_size: tuple[int, ...] | None = None,
+        batch_size: int = 32,
+    ) -> Prediction:
+        """Score inputs (N, C, H, W) that are preprocessed already.
+
+        Args:
+            inputs: Windows of gray frames, or images; uint8.
+            map_size: Height and width of the anomaly maps to return; None for no maps.
+            batch_size: Inputs scored at once.
+
+        Raises:
+            InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
+                localise.
+        """
+        scores, maps = [], []
+        for start in range(0, len(inputs), batch_size):
+            batch = torch.tensor(inputs[start : start + batch_size], device=self.device)
+            found = self._call(batch.float() / 255)
+            scores.append(found.image_score.double().cpu())
+            if map_size:
+                maps.append(_resized(found.anomaly_map, map_size))
+        image_score = torch.cat(scores)
+        calibration = torch.from_numpy(self.calibration_scores)
+        return Prediction(
+            frame_index=np.arange(len(inputs)) + self.preprocessing.window - 1,
+            image_score=image_score.numpy(),
+            p_value=p_values(image_score, calibration).numpy(),
+            anomalous=(image_score >= self.threshold).numpy(),
+            anomaly_map=np.concatenate(maps) if map_size else None,
+        )
+
+    def _call(self, images: Tensor) -> Any:
+        try:
+            return self.detector(images)
+        except ValueError as error:
+            if type(error).__name__ != InvalidInputError.__name__:
+                raise
+            raise InvalidInputError(str(error)) from error  # theirs is a class of the sources
+
+
+def _resized(anomaly_map: Tensor | None, size: tuple[int, ...]) -> NDArray[np.float32]:
+    if anomaly_map is None:
+        raise InvalidInputError(
+            "This detector scores whole images and makes no anomaly map. Ask without the map."
+        )
+    planes = anomaly_map[:, None].float()
+    if planes.shape[-2:] != tuple(size):
+        planes = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear")
+    return planes[:, 0].cpu().numpy()

@@ -1,0 +1,81 @@
+"""Pretrain: train an encoder on normal images by a pretext task, as one MLflow run."""
+
+import time
+
+import mlflow
+from lightning_fabric import Fabric
+from mlflow.entities import Metric
+from prefect import task
+
+from models.contracts import Encoder, PretextConfig, PretextTask
+from models.encoders.alexnet import AlexNetTrunk
+from tasks import datasets, devices, encoders, examples, inputs, lineage, progress, tracking
+from tasks.batches import Batches
+from tasks.caching import REMEMBERED
+from tasks.records import DataVersion, TrainedModel, Training
+
+NUM_EXAMPLES = 6
+"""Images in the picture of the task and its solution."""
+
+
+@task(**REMEMBERED)
+def pretrain(
+    version: DataVersion, pretext: PretextConfig, training: Training, model_name: str
+) -> TrainedModel:
+    """Return the run that trained an encoder on the normal images of a data version.
+
+    The images that will calibrate the detector are held out: the encoder is not trained on them,
+    and the task's own figures and examples are about them. With the backbone ``imagenet`` nothing
+    is trained, and the encoder has torchvision's AlexNet weights.
+
+    Args:
+        version: Data, whose normal training images are used.
+        pretext: The self-supervised task.
+        training: How images are read, the backbone, and the device.
+        model_name: The experiment that the run belongs to.
+
+    Raises:
+        DataError: If the data cannot be read, or is too little.
+        NotFoundError: If the ImageNet weights cannot be had.
+        TrainingError: If training fails.
+    """
+    params = tracking.flatten({"pretext": pretext, "training": training})
+    tags = {**lineage.data_tags(version), "backbone": training.backbone}
+    with tracking.run("pretrain", model_name, tags=tags, params=params) as active:
+        run_id = active.info.run_id
+        lineage.log_input(version, "training")
+        fabric = devices.fabric(training.device)
+        fabric.seed_everything(training.seed, verbose=False)
+        if training.backbone == "imagenet":
+            encoder: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
+        else:
+            images, held_out = inputs.normal_batches(datasets.open_version(version), training)
+            encoder = AlexNetTrunk.Config().build()
+            solved = _solve(pretext.build(encoder), images, fabric, run_id)
+            _log_solution(solved, held_out)
+        encoders.log(encoder, version, training.backbone)
+    return TrainedModel(
+        run_id=run_id,
+        model_uri=f"runs:/{run_id}/{encoders.FOLDER}",
+        data_digest=version.digest,
+    )
+
+
+def _solve(pretext: PretextTask, images: Batches, fabric: Fabric, run_id: str) -> PretextTask:
+    with devices.measured() as usage:
+        pretext.fit(usage.count(images), fabric=fabric, progress=progress.bar)
+    mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
+    mlflow.log_metrics({**usage.metrics, "num_images": images.num_images})
+    moment = int(time.time() * 1000)
+    losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(pretext.history_, 1)]
+    tracking.client().log_batch(run_id, metrics=losses)
+    return pretext
+
+
+def _log_solution(pretext: PretextTask, held_out: Batches) -> None:
+    """The task's own figures and a picture, both of images that it was not trained on."""
+    figures = pretext.evaluate(held_out)
+    mlflow.log_metrics({f"pretext.{name}": value for name, value in figures.items()})
+    first = next(iter(held_out))
+    shown = pretext.examples(first[:: max(len(first) // NUM_EXAMPLES, 1)][:NUM_EXAMPLES])
+    mlflow.log_image(examples.sheet(shown), artifact_file="pretext/examples.png")

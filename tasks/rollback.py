@@ -1,0 +1,48 @@
+"""Rollback: let the version serve again that served before the champion."""
+
+from models.errors import NotFoundError
+from tasks import history, registry, tracking
+from tasks.records import Decision
+
+
+def rollback(name: str, why: str) -> Decision:
+    """Undo the last promotion of a registered model, and record who did it and why.
+
+    Rolling back again goes further back. The version that takes over is loaded and its bytes are
+    verified first, so that a rollback never ends in a model that does not run.
+
+    Args:
+        name: The registered model.
+        why: The reason, for the history.
+
+    Raises:
+        NotFoundError: If there is no such model, nothing serves, or nothing served before.
+        RegistryError: If the version that served before is lost or does not load.
+    """
+    client = tracking.client()
+    with history.lock(name):
+        history.settle(name, client)
+        champion = registry.aliases(client, name).get(registry.CHAMPION)
+        if champion is None:
+            raise NotFoundError(
+                f"{name} has no champion, so there is nothing to roll back. Promote a version with "
+                f"'unseen promote {name}'."
+            )
+        served = history.succession(history.read(name, client), champion)
+        if len(served) < 2:
+            raise NotFoundError(
+                f"No version of {name} served before the champion, version {champion}, so there is "
+                "nothing to roll back to. Train and promote another version."
+            )
+        registry.load(registry.resolve(client, name, served[-2]))
+        decision = Decision(
+            action="rollback",
+            name=name,
+            version=champion,
+            champion=served[-2],
+            former=champion,
+            why=why.strip() or "No reason was given.",
+            who=history.who(),
+            when=history.now(),
+        )
+        return history.record(decision, client)

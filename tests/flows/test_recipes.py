@@ -1,0 +1,40 @@
+import pytest
+
+from flows import recipes
+from models.errors import NotFoundError, UnseenError
+from tests.flows.conftest import RECIPE
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_complete_and_described(name):
+    recipe = recipes.load(name)
+    described = recipes.describe(recipe)
+    assert described["detector"]["class"].endswith(".Config")
+    assert recipes.names()[name]
+    assert recipe.name
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(NotFoundError, match=r"There is no recipe 'srews'\. Choose from: digits"):
+        recipes.load("srews")
+
+
+def test_a_users_own_file_works_without_touching_ours():
+    assert recipes.load(RECIPE).name == "tiny"
+
+
+def test_an_override_of_none_keeps_the_recipes_own():
+    assert recipes.load("walkway", seed=None).training.seed == 0
+    assert recipes.load("walkway", seed=7).training.seed == 7
+
+
+def test_a_missing_file_and_a_missing_name_are_clear_errors():
+    with pytest.raises(NotFoundError, match=r"The recipe file nowhere\.py must exist"):
+        recipes.load("nowhere.py:tiny")
+    with pytest.raises(NotFoundError, match="Choose from: tiny"):
+        recipes.load(RECIPE.replace(":tiny", ":other"))
+
+
+def test_a_device_that_does_not_exist_is_refused():
+    with pytest.raises(UnseenError, match="device"):
+        recipes.load("walkway", device="abacus")

@@ -1,0 +1,50 @@
+"""A recipe and a data set so small that the whole lifecycle takes seconds."""
+
+import cv2
+import numpy as np
+
+from flows.recipes import Recipe
+from models.one_class.deep_anomaly import DeepAnomaly
+from models.pretext.context_encoder import ContextEncoder
+from tasks.promote import PromotionPolicy
+from tasks.records import Training
+from tasks.validate import Expectations
+
+SIDE = 64
+
+
+def tiny() -> Recipe:
+    """Deep-Anomaly on textured squares."""
+    return Recipe(
+        name="tiny",
+        dataset="tiny",
+        training=Training(batch_size=8),
+        pretext=ContextEncoder.Config(epochs=1),
+        detector=DeepAnomaly.Config(),
+        expectations=Expectations(),
+        promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def write(folder, seed=0, num_train=24, num_test=6):
+    """Stripes as normal; a bright disc as the anomaly, with its mask."""
+    random = np.random.default_rng(seed)
+
+    def stripes():
+        phase = random.uniform(0, 6)
+        rows = 128 + 50 * np.sin(np.arange(SIDE)[:, None] / 3 + phase)
+        return np.clip(rows + random.normal(0, 8, (SIDE, SIDE)), 0, 255).astype(np.uint8)
+
+    def save(path, image):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), image)
+
+    for k in range(num_train):
+        save(folder / "train" / "good" / f"{k:03}.png", stripes())
+    for k in range(num_test):
+        save(folder / "test" / "good" / f"{k:03}.png", stripes())
+        center = tuple(int(v) for v in random.integers(16, SIDE - 16, 2))
+        mask = cv2.circle(np.zeros((SIDE, SIDE), np.uint8), center, 9, 255, -1)
+        save(folder / "test" / "disc" / f"{k:03}.png", np.maximum(stripes(), mask))
+        save(folder / "ground_truth" / "disc" / f"{k:03}_mask.png", mask)
+    return folder

@@ -1,0 +1,44 @@
+import torch
+
+from models.functional.gaussian import Moments
+from models.one_class._gaussian import Gaussian
+
+
+def moments_of(samples):
+    moments = Moments(samples.shape[1])
+    moments.update(samples)
+    return moments
+
+
+def test_distances_match_a_direct_solution():
+    x = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scale = torch.tensor([1.0, 10.0, 0.1, 2.0], dtype=torch.float64)
+    gaussian = Gaussian(4)
+    gaussian.set(moments_of(x), 0.2, scale)
+    scaled = x * scale
+    covariance = scaled.T.cov(correction=0)
+    shrunk = 0.8 * covariance + 0.2 * covariance.diagonal().mean() * torch.eye(4)
+    gap = scaled - scaled.mean(dim=0)
+    expected = (gap * torch.linalg.solve(shrunk, gap.T).T).sum(dim=1).sqrt()
+    torch.testing.assert_close(gaussian(x), expected)
+    torch.testing.assert_close(gaussian.covariance_, x.T.cov(correction=0))
+
+
+def test_without_scale_features_keep_their_units():
+    x = torch.randn(20, 3, dtype=torch.float64)
+    with_ones, without = Gaussian(3), Gaussian(3)
+    with_ones.set(moments_of(x), 0.1, torch.ones(3, dtype=torch.float64))
+    without.set(moments_of(x), 0.1)
+    torch.testing.assert_close(with_ones(x), without(x))
+
+
+def test_a_feature_scaled_to_nothing_has_no_say():
+    x = torch.randn(20, 2, dtype=torch.float64)
+    gaussian = Gaussian(2)
+    gaussian.set(moments_of(x), 0.1, torch.tensor([1.0, 0.0], dtype=torch.float64))
+    moved = x + torch.tensor([0.0, 5.0])
+    torch.testing.assert_close(gaussian(x), gaussian(moved))
+
+
+def test_everything_is_nan_at_first():
+    assert all(value.isnan().all() for value in Gaussian(3).state_dict().values())

@@ -1,0 +1,90 @@
+import pytest
+import torch
+
+from models.encoders.alexnet import AlexNetTrunk
+from models.errors import InvalidInputError, TrainingError
+from models.functional.receptive_field import votes
+from models.one_class.deep_anomaly import DeepAnomaly
+
+
+@pytest.fixture
+def fitted(encoder, normal, held_out):
+    return DeepAnomaly.Config().build(encoder).fit([normal], [held_out])
+
+
+def test_the_score_decides_as_the_cascade_does(fitted, held_out):
+    # The paper's rule, word for word, on each place; then the votes on each pixel.
+    images = torch.cat([held_out, held_out + 0.15, held_out + 0.4])
+    first, second = fitted._distances(images)
+    anomalous = first >= fitted.alpha_
+    uncertain = (first > fitted.beta_) & ~anomalous
+    rejected = anomalous | (uncertain & (second >= fitted.phi_))
+    field = fitted.receptive_field
+    covering = votes(torch.ones_like(rejected), field, 12, 12).clamp(max=4)
+    expected = votes(rejected, field, 12, 12) >= covering
+    assert torch.equal(fitted(images).anomaly_map >= fitted.pixel_threshold, expected)
+    assert (uncertain & rejected).any()
+    assert (uncertain & ~rejected).any()
+    assert anomalous.any()
+
+
+def test_a_tenth_of_the_normal_places_reaches_the_second_gaussian(fitted, held_out):
+    first, _ = fitted._distances(held_out)
+    assert (first > fitted.beta_).double().mean() == pytest.approx(0.1, abs=0.005)
+
+
+def test_the_thresholds_are_in_order(fitted):
+    assert 0 < fitted.beta_ < fitted.alpha_
+    assert fitted.phi_ > 0
+
+
+def test_false_alarms_on_calibration_images_stay_within_the_rate(encoder, normal, held_out):
+    for rate in (0.05, 0.25):
+        config = DeepAnomaly.Config(false_alarm_rate=rate)
+        detector = config.build(encoder).fit([normal], [held_out])
+        alarms = (detector(held_out).image_score >= detector.threshold).double().mean()
+        assert rate - 1.5 / 24 < alarms <= rate
+
+
+def test_the_first_gaussian_is_that_of_all_normal_features(fitted, normal):
+    vectors = fitted._features(normal).flatten(end_dim=2).double()
+    statistics = fitted.statistics()
+    assert vectors.shape[1] == 6 + 6
+    torch.testing.assert_close(statistics["first_mean"], vectors.mean(dim=0))
+    torch.testing.assert_close(statistics["first_covariance"], vectors.T.cov(correction=0))
+
+
+def test_averaging_widens_the_receptive_field():
+    for side, expected in ((1, (51, 8, 18)), (3, (67, 8, 26)), (5, (83, 8, 34))):
+        detector = DeepAnomaly.Config(neighbourhood=side).build(AlexNetTrunk.Config().build())
+        assert detector.receptive_field == expected
+
+
+def test_constant_images_are_refused(encoder):
+    detector = DeepAnomaly.Config().build(encoder)
+    with pytest.raises(TrainingError):
+        detector.fit([torch.full((4, 1, 12, 12), torch.nan)], [torch.zeros(4, 1, 12, 12)])
+
+
+def test_no_images_are_refused(encoder, normal):
+    detector = DeepAnomaly.Config().build(encoder)
+    with pytest.raises(TrainingError):
+        detector.fit([], [normal])
+    with pytest.raises(TrainingError, match="calibration"):
+        detector.fit([normal], [])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"false_alarm_rate": 0.0},
+        {"settled": 1.0},
+        {"energy": -1.0},
+        {"shrinkage": 1.5},
+        {"num_votes": 0},
+        {"neighbourhood": 2},
+    ],
+)
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        DeepAnomaly.Config(**wrong)

@@ -1,0 +1,46 @@
+"""Find the pretext tasks: every public file of ``models/pretext`` defines exactly one."""
+
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+from models import pretext
+from tests.models.tiny import Tiny
+
+
+def tasks():
+    names = [m.name for m in pkgutil.iter_modules(pretext.__path__) if m.name[0] != "_"]
+    for name in names:
+        module = importlib.import_module(f"models.pretext.{name}")
+        (found,) = (
+            thing
+            for thing in vars(module).values()
+            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
+        )
+        yield found
+
+
+def pytest_generate_tests(metafunc):
+    if "task_class" in metafunc.fixturenames:
+        metafunc.parametrize("task_class", list(tasks()), ids=lambda cls: cls.__name__)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Tiny()
+
+
+def waves(num, channels, seed=0, side=24):
+    """Stripes that move to the right by a pixel a frame; one phase each."""
+    draw = torch.Generator().manual_seed(seed)
+    phase = torch.rand(num, 1, 1, 1, generator=draw) * 6
+    x = torch.arange(side).float() - torch.arange(channels).float()[:, None, None]
+    return (0.5 + 0.4 * torch.sin(x / 2 + phase)).expand(num, channels, side, side).contiguous()
+
+
+@pytest.fixture(params=[1, 3, 6], ids=["gray", "colour", "clip"])
+def images(request):
+    return waves(16, request.param)

@@ -1,0 +1,200 @@
+"""Fixtures of trace and serve: a real data version, and detectors that were trained on it."""
+
+import contextlib
+import importlib
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tasks.preprocessing import Preprocessing
+from tasks.records import Decision, Report, TrainedModel, Validation
+from tests.conftest import make_repository
+
+VALIDATION = Validation(
+    run_id="2" * 32,
+    data_digest="0123456789abcdef0123456789abcdef.dir",
+    suite="squares",
+    num_expectations=9,
+    failed=("enough images",),
+)
+
+
+@pytest.fixture
+def clips(repository, tmp_path):
+    """The version of a small data set of clips, brought in with the real DVC."""
+    return bring_in(tmp_path / "source")
+
+
+@pytest.fixture
+def deploy_detector(clips, tiny_detector, tmp_path_factory):
+    """Function that fits a detector to windows of the clips, registers it and makes it champion."""
+    return deployer(clips, tiny_detector, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory, empty_store):
+    """A repository whose model ``squares`` serves; each test leaves it as it was.
+
+    Attributes:
+        folder: The repository.
+        source: The data as they were before they were brought in.
+        clips: Their version.
+        deploy: See ``deployer``.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_repository(tmp_path_factory.mktemp("settled") / "repository")
+        (folder / ".unseen").mkdir()
+        shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+        patch.syspath_prepend(Path(__file__).parent)
+        module = importlib.import_module("tiny_detector")
+        before = mlflow.get_tracking_uri()
+        source = folder.parent / "source"
+        clips = bring_in(source)
+        deploy = deployer(clips, module, tmp_path_factory)
+        deploy()
+        yield SimpleNamespace(folder=folder, source=source, clips=clips, deploy=deploy)
+        mlflow.set_tracking_uri(before)
+        sys.modules.pop("tiny_detector", None)
+
+
+@contextlib.contextmanager
+def damaged(path, content=None):
+    """A file with one byte changed, or with other content, or gone if that is empty."""
+    before, mode = path.read_bytes(), path.stat().st_mode
+    path.unlink()
+    if content is None:
+        content = before[:-1] + bytes([before[-1] ^ 1])
+    if content:
+        path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        path.write_bytes(before)
+        path.chmod(mode)
+
+
+@contextlib.contextmanager
+def tagged(**tags):
+    """Version 1 of ``squares`` with other tags of ours; None takes one away."""
+    from tasks import tracking
+
+    client = tracking.client()
+    before = client.get_model_version("squares", "1").tags
+
+    def put(key, value):
+        if value is None:
+            client.delete_model_version_tag("squares", "1", key)
+        else:
+            client.set_model_version_tag("squares", "1", key, value)
+
+    for name, value in tags.items():
+        put(tracking.TAG + name, value)
+    try:
+        yield
+    finally:
+        for name in tags:
+            put(tracking.TAG + name, before.get(tracking.TAG + name))
+
+
+def package_of(name="squares", wanted="champion"):
+    """Folder of the packaged detector of a registered version."""
+    from tasks import registry, tracking
+
+    return registry.folder(registry.resolve(tracking.client(), name, wanted).source)
+
+
+def bring_in(source):
+    """Write a small data set of clips, and return its version."""
+    from tasks.ingest import ingest
+
+    random = np.random.default_rng(0)
+    for clip in ("train/good/01", "train/good/02", "test/good/01", "test/cart/01"):
+        (source / clip).mkdir(parents=True)
+        for number in range(8):
+            pixels = random.integers(0, 64, (16, 24), dtype=np.uint8)
+            Image.fromarray(pixels).save(source / clip / f"{number:03}.png")
+    return ingest.fn("squares", source)
+
+
+def deployer(clips, tiny_detector, tmp_path_factory):
+    """Function that fits a detector to windows of the clips, registers it and makes it champion."""
+    from tasks import datasets, lineage, package, registry, tracking
+    from tasks.fit import log_model
+    from tasks.register import register
+
+    def deploy(name="squares", *, seed=0, version=clips, pretext=clips, promoted=True):
+        snapshot = datasets.open_version(version)
+        preprocessing = Preprocessing(window=6)
+        normal = [
+            torch.tensor(preprocessing(snapshot.read_clip(clip, None, 1))).float() / 255
+            for clip in snapshot.clips("train")
+        ]
+        limits = tiny_detector.Limits(quantile=0.99 - seed / 10)
+        config = tiny_detector.Tiny.Config(limits=limits)
+        detector = config.build(tiny_detector.Pool.Config().build()).fit(normal, normal)
+        with tracking.run("pretrain", name, tags={}, params={}) as pretrained:
+            pass
+        with tracking.run("fit", name, tags={}, params={}) as active:
+            folder = tmp_path_factory.mktemp("detector") / registry.PACKAGE
+            package.save(
+                folder,
+                detector,
+                preprocessing=preprocessing,
+                calibration_scores=np.concatenate([detector(one).image_score for one in normal]),
+                lineage=lineage.describe(
+                    version=version,
+                    validation=VALIDATION,
+                    pretext={
+                        "run_id": pretrained.info.run_id,
+                        "backbone": "pretext",
+                        "data": asdict(pretext),
+                    },
+                    recipe={"name": name, "metric": "frame_auc", "detector": {"shrinkage": 0.01}},
+                    seed=seed,
+                    run_id=active.info.run_id,
+                    device="cpu",
+                ),
+                files=[asdict(entry) for entry in snapshot.entries],
+            )
+            uri = log_model(folder, lineage.data_tags(version))
+        run_id, metrics = active.info.run_id, {"frame_auc": 0.875, "frame_eer": 0.125}
+        registered = register.fn(
+            TrainedModel(run_id=run_id, model_uri=uri, data_digest=version.digest),
+            Report(run_id=run_id, data_digest=version.digest, metrics=metrics),
+            name,
+        )
+        if promoted:
+            make_champion(registered)
+        return registered
+
+    return deploy
+
+
+def make_champion(registered):
+    """Record a promotion and put it into effect, as ``promote`` does after its comparison."""
+    from tasks import history, registry, tracking
+
+    client = tracking.client()
+    decision = Decision(
+        action="promote",
+        name=registered.name,
+        version=registered.version,
+        champion=registered.version,
+        former=registry.aliases(client, registered.name).get(registry.CHAMPION),
+        why="It is better.",
+        who="Ada",
+        when=history.now(),
+        figures={"difference": 0.01},
+    )
+    history.record(decision, client)

@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from models.errors import NotFoundError, RegistryError
+from tasks import encoders, tracking
+from tasks.records import TrainedModel
+from tests.tasks.conftest import VERSION
+
+
+@pytest.fixture
+def logged(repository, tiny_detector):
+    pool = tiny_detector.Pool.Config(channels=3).build()
+    torch.nn.init.normal_(pool.weight)
+    with tracking.run("pretrain", "squares", tags={}, params={}) as active:
+        encoders.log(pool, VERSION, "pretext")
+    uri = f"runs:/{active.info.run_id}/{encoders.FOLDER}"
+    trained = TrainedModel(run_id=active.info.run_id, model_uri=uri, data_digest=VERSION.digest)
+    return pool, trained
+
+
+def test_an_encoder_comes_back_with_its_weights_and_its_origin(logged):
+    pool, trained = logged
+    encoder, pretext = encoders.load(trained)
+    assert encoder.config == pool.config
+    assert torch.equal(encoder.weight, pool.weight)
+    assert pretext["run_id"] == trained.run_id
+    assert pretext["backbone"] == "pretext"
+    assert pretext["data"]["digest"] == VERSION.digest
+
+
+def test_an_encoder_whose_code_has_changed_is_refused(logged, tiny_detector, monkeypatch):
+    _, trained = logged
+    monkeypatch.delattr(tiny_detector, "Pool")
+    with pytest.raises(RegistryError, match="must fit the present code"):
+        encoders.load(trained)
+
+
+def test_a_run_without_an_encoder_is_refused(repository):
+    with tracking.run("validate", "squares", tags={}, params={}) as active:
+        pass
+    uri = f"runs:/{active.info.run_id}/{encoders.FOLDER}"
+    empty = TrainedModel(run_id=active.info.run_id, model_uri=uri, data_digest=VERSION.digest)
+    with pytest.raises(NotFoundError, match="must be in the MLflow store"):
+        encoders.load(empty)
