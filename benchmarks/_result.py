@@ -15,7 +15,11 @@ PACKAGES = ("unseen", "torch", "lightning-fabric", "scikit-learn", "mlflow", "pr
 
 
 def report(
-    benchmark: str, metrics: Mapping[str, float], *, seeds: Sequence[int], digits: int = 4
+    benchmark: str,
+    metrics: Mapping[str, float],
+    *,
+    seeds: Sequence[int],
+    notes: Mapping[str, str] | None = None,
 ) -> Path:
     """Write ``benchmarks/results/<benchmark>.json`` and print it.
 
@@ -23,17 +27,18 @@ def report(
         benchmark: Name of the benchmark.
         metrics: Its figures.
         seeds: That the figures were taken with.
-        digits: Decimals to keep.
+        notes: What else a reader must know, such as the data version.
 
     Returns:
         The file.
     """
     result = {
         "benchmark": benchmark,
-        "metrics": {name: round(float(value), digits) for name, value in metrics.items()},
+        "metrics": {name: round(float(value), 4) for name, value in metrics.items()},
         "seeds": list(seeds),
         "hardware": hardware(),
         "versions": versions(),
+        **({"notes": dict(notes)} if notes else {}),
         "date": datetime.now(UTC).date().isoformat(),
     }
     text = json.dumps(result, indent=1)

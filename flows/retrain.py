@@ -50,4 +50,5 @@ def retrain(
     )
     report = evaluate(version, detector)
     challenger = register(detector, report, chosen.name)
-    return promote(challenger, report, chosen.promotion)
+    decision: Decision = promote(challenger, report, chosen.promotion)
+    return decision

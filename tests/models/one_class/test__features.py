@@ -1,24 +1,24 @@
 import pytest
 import torch
 
-from models.functional.energy import energies
 from models.functional.gaussian import Moments
+from models.functional.movement import movement
 from models.functional.receptive_field import ReceptiveField
 from models.one_class._features import balance, place_features, widened
 
 
-def test_energies_follow_the_features_of_the_encoder(encoder):
+def test_movement_follows_the_features_of_the_encoder(encoder):
     encoder.eval()
     images = torch.rand(2, 6, 12, 16)
-    found = place_features(encoder, images, side=1, with_energies=True).permute(0, 3, 1, 2)
+    found = place_features(encoder, images, side=1, with_movement=True).permute(0, 3, 1, 2)
     torch.testing.assert_close(found[:, :6], encoder(images))
-    torch.testing.assert_close(found[:, 6:], energies(images, encoder.receptive_field, 6, 8))
+    torch.testing.assert_close(found[:, 6:], movement(images, encoder.receptive_field, 6, 8))
 
 
 def test_averaging_takes_the_places_around(encoder):
     images = torch.rand(1, 1, 12, 12)
     single, mean = (
-        place_features(encoder.eval(), images, side=side, with_energies=False) for side in (1, 3)
+        place_features(encoder.eval(), images, side=side, with_movement=False) for side in (1, 3)
     )
     torch.testing.assert_close(mean[0, 2, 3], single[0, 1:4, 2:5].mean(dim=(0, 1)))
     torch.testing.assert_close(mean[0, 0, 0], single[0, :2, :2].mean(dim=(0, 1)))
@@ -28,7 +28,7 @@ def test_averaging_takes_the_places_around(encoder):
 def test_a_widened_field_is_where_the_gradient_is(encoder, row, column):
     images = torch.rand(1, 1, 12, 12, requires_grad=True)
     encoder.eval().layers[2] = torch.nn.Identity()
-    features = place_features(encoder, images, side=3, with_energies=False)
+    features = place_features(encoder, images, side=3, with_movement=False)
     features[0, row, column].sum().backward()
     seen = images.grad[0, 0] != 0
     rows, columns = seen.any(dim=1).nonzero()[:, 0], seen.any(dim=0).nonzero()[:, 0]
@@ -44,9 +44,9 @@ def test_balance_evens_out_every_scale():
     draw = torch.Generator().manual_seed(0)
     mixing = torch.rand(3, 3, dtype=torch.float64, generator=draw) * 50
     trunk = torch.randn(500, 3, dtype=torch.float64, generator=draw) @ mixing
-    energy = torch.randn(500, 2, dtype=torch.float64, generator=draw) * torch.tensor([1e-3, 0.0])
+    moved = torch.randn(500, 2, dtype=torch.float64, generator=draw) * torch.tensor([1e-3, 0.0])
     moments = Moments(5)
-    moments.update(torch.cat([trunk, energy], dim=1))
+    moments.update(torch.cat([trunk, moved], dim=1))
     covariance = moments.scaled(balance(moments, 3, 10.0)).covariance(0.0)
     assert torch.linalg.eigvalsh(covariance[:3, :3])[-1].item() == pytest.approx(1)
     assert covariance[3, 3].item() == pytest.approx(100)

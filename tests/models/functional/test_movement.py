@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from models.functional.movement import NUM_MOVEMENTS, movement
+from models.functional.receptive_field import ReceptiveField
+
+FIELD = ReceptiveField(size=51, stride=8, offset=18)
+"""Of AlexNet's second convolution."""
+
+
+def clip(across, down=0, size=64):
+    """A textured square that moves over a still background."""
+    random = torch.Generator().manual_seed(0)
+    frames = torch.full((1, 6, size, size), 0.5)
+    square = torch.rand(1, 1, 4, 4, generator=random)
+    square = square.repeat_interleave(5, 2).repeat_interleave(5, 3)
+    for t in range(6):
+        top, left = 20 + down * t, 20 + across * t
+        frames[0, t, top : top + 20, left : left + 20] = square[0, 0]
+    return frames
+
+
+def at_the_square(images):
+    return movement(images, FIELD, 7, 7)[0, :, 3, 3]
+
+
+def test_a_faster_object_has_more_speed():
+    slow, fast = at_the_square(clip(1)), at_the_square(clip(2))
+    assert (fast[[1, 2, 5, 6]] > 1.3 * slow[[1, 2, 5, 6]]).all()
+
+
+def test_direction_tells_down_from_across():
+    across, down = at_the_square(clip(2)), at_the_square(clip(0, down=2))
+    assert across[2] > 4 * across[4]
+    assert down[3] > 4 * down[2]
+
+
+def test_rows_run_from_top_to_bottom():
+    rows = movement(clip(1), FIELD, 7, 5)[0, 7]
+    torch.testing.assert_close(rows[:, 0], torch.linspace(-1, 1, 7))
+    assert (rows == rows[:, :1]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_still_images_do_not_move(channels):
+    assert not movement(torch.rand(2, channels, 40, 40), FIELD, 4, 4).any()
+
+
+@pytest.mark.parametrize("offset", [-3, 0, 30])
+def test_fields_beyond_the_edge_take_the_pixels_at_the_edge(offset):
+    found = movement(clip(1), ReceptiveField(9, 4, offset), 15, 13)
+    assert found.shape == (1, NUM_MOVEMENTS, 15, 13)
+    assert found.isfinite().all()
