@@ -119,7 +119,7 @@ class DeepAnomaly(nn.Module):
             self.register_buffer(name, empty)
 
     def train(self, mode: bool = True) -> "DeepAnomaly":  # noqa: ARG002, FBT001, FBT002
-        """Stay in evaluation mode: features must not depend on the rest of the batch."""
+        """Stay in evaluation mode."""
         super().train(False)
         return self
 
@@ -152,7 +152,7 @@ class DeepAnomaly(nn.Module):
 
         Args:
             batches: Normal images; iterated twice.
-            calibration: Other normal images, which alone set alpha, beta and phi; iterated twice.
+            calibration: Other normal images, which alone set the thresholds; iterated twice.
             fabric: Device; the CPU if None. Features are float32, statistics float64.
             progress: Shows the passes over the data.
 
@@ -179,7 +179,7 @@ class DeepAnomaly(nn.Module):
             first, second = self._distances(images)
             score = self._score(first, second)
             anomaly_map = self._to_pixels(score, images.shape[-2:]).clamp(min=0)
-        return Scores(anomaly_map.flatten(start_dim=1).amax(dim=1), anomaly_map)
+        return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
     def statistics(self) -> Mapping[str, Tensor]:
         """Mean, maximum-likelihood covariance and count of both Gaussians, float64.
@@ -188,10 +188,9 @@ class DeepAnomaly(nn.Module):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        stages = {"first": self.first, "second": self.second}
         return {
             f"{name}_{part}": value
-            for name, stage in stages.items()
+            for name, stage in (("first", self.first), ("second", self.second))
             for part, value in stage.statistics().items()
         }
 
@@ -239,7 +238,7 @@ class DeepAnomaly(nn.Module):
         return roll_back(score, self.receptive_field, *size, num_votes=self.config.num_votes)
 
     def _agreed(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B"]:
-        return self._to_pixels(score, size).flatten(start_dim=1).amax(dim=1)
+        return self._to_pixels(score, size).amax(dim=(1, 2))
 
     def _fit_first(self, batches: Iterable[Tensor]) -> Tensor:
         moments = Moments(len(self.first.mean_), self.beta_.device)

@@ -49,7 +49,7 @@ def test_false_alarms_on_calibration_images_stay_within_the_rate(encoder, normal
 def test_the_first_gaussian_is_that_of_all_normal_features(fitted, normal):
     vectors = fitted._features(normal).flatten(end_dim=2).double()
     statistics = fitted.statistics()
-    assert vectors.shape[1] == 6 + 6
+    assert vectors.shape[1] == 6 + 9
     torch.testing.assert_close(statistics["first_mean"], vectors.mean(dim=0))
     torch.testing.assert_close(statistics["first_covariance"], vectors.T.cov(correction=0))
 
@@ -79,7 +79,7 @@ def test_no_images_are_refused(encoder, normal):
     [
         {"false_alarm_rate": 0.0},
         {"settled": 1.0},
-        {"energy": -1.0},
+        {"movement": -1.0},
         {"shrinkage": 1.5},
         {"num_votes": 0},
         {"neighbourhood": 2},
