@@ -21,10 +21,8 @@ def run_retrain(
     from flows.retrain import retrain  # meanwhile the local server starts
 
     orchestrator.wait_until_healthy(url)
-    for handler in logging.getLogger("prefect.flow_runs").handlers:
-        handler.addFilter(_without_expected_failures)
-    for handler in logging.getLogger("prefect.task_runs").handlers:
-        handler.addFilter(_without_expected_failures)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_expected_failures)
     state = retrain(recipe, data, device, backbone, seed, return_state=True)
     decision = state.result()
 
@@ -34,6 +32,6 @@ def run_retrain(
 
 
 def _without_expected_failures(record: logging.LogRecord) -> bool:
-    """Keep tracebacks of our own clear errors off the console: the command prints them once."""
+    """Keep tracebacks of our own clear errors out of the log: the command prints them once."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, UnseenError)
