@@ -21,8 +21,8 @@ BATCH = 512
 class SparseLayerConfig:
     """Hyper-parameters of the sparse autoencoder."""
 
-    kernels: int = 128
-    """Number K of hidden units: the kernels of the 1x1 convolution; 500 in the paper."""
+    kernels: int = 500
+    """Number K of hidden units: the kernels of the 1x1 convolution; the paper's 500."""
     sparsity: float = 0.05
     """Wanted mean activation of a unit, in (0, 1)."""
     sparsity_weight: float = 1.0

@@ -18,7 +18,7 @@ from models.functional.gaussian import Moments
 from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import ReceptiveField, roll_back
 from models.functional.reservoir import Reservoir
-from models.functional.thresholds import above, exceeded_by
+from models.functional.thresholds import above, agreeing, exceeded_by
 from models.one_class._features import balance, place_features, widened
 from models.one_class._gaussian import Gaussian
 from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
@@ -68,7 +68,7 @@ class DeepAnomaly(nn.Module):
         neighbourhood: int = 3
         """Side of the square of places over which features are averaged, odd. More is steadier and
         coarser; 1 is the paper's."""
-        movement: float = 10.0
+        movement: float = 3.0
         """Spread of each statistic of ``models.functional.movement`` against the trunk's features,
         >= 0. An extension: 0 leaves them out, as the paper does. Stills have none."""
         shrinkage: float = 0.1
@@ -222,16 +222,14 @@ class DeepAnomaly(nn.Module):
     def _score(self, first: Tensor, second: Tensor) -> Float[Tensor, "B h w"]:
         """One number for each place, at least 1 exactly where the cascade rejects it.
 
-        Between the thresholds it is the geometric mean of d1 / alpha and d2 / phi, as far as that
-        agrees with the decision.
+        Above beta it is the geometric mean of d1 / alpha and d2 / phi, else d1 / alpha; as far as
+        that agrees with the decision.
         """
         alpha, beta, phi = (t.to(first) for t in (self.alpha_, self.beta_, self.phi_))
-        accepted = 1 - torch.finfo(first.dtype).eps
         relative = first / alpha
         both = (relative * (second / phi).clamp(min=0)).sqrt()
         rejected = (first >= alpha) | ((first > beta) & (second >= phi))
-        score = torch.where(first > beta, both, relative)
-        return torch.where(rejected, score.clamp(min=1), score.clamp(max=accepted))
+        return agreeing(torch.where(first > beta, both, relative), rejected)
 
     def _to_pixels(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B H W"]:
         """At each pixel, what ``num_votes`` of the fields that cover it reach."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.functional.thresholds import above, exceeded_by
+from models.functional.thresholds import above, agreeing, exceeded_by
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.33, 0.5])
@@ -25,3 +25,17 @@ def test_above_is_the_next_number():
     one = torch.tensor(1.0)
     assert above(one) > one
     assert above(one) - one < 2e-7
+
+
+def test_agreeing_scores_follow_the_decision_and_keep_their_order():
+    score = torch.linspace(0, 300, 3001)
+    for decision in (True, False):
+        moved = agreeing(score, torch.full_like(score, decision, dtype=torch.bool))
+        assert ((moved >= 1) == decision).all()
+        assert (moved.diff() > 0)[: None if decision else 1000].all()
+        same = (score >= 1) == decision
+        torch.testing.assert_close(moved[same], score[same], rtol=0.01, atol=0.01)
+
+
+def test_agreeing_scores_stay_below_one_however_large_they_are():
+    assert agreeing(torch.tensor([1e30, torch.inf]), torch.tensor([False, False])).max() < 1
