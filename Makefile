@@ -19,7 +19,7 @@ retrain: $(READY) ## Set up, then train, evaluate, register and promote on the e
 	$(BIN)/unseen retrain --recipe walkway
 
 test: $(READY) ## Set up, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 format: $(READY) ## Sort the imports and format the code
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -12,4 +12,7 @@ os.environ.update(
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
 )
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 install_import_hook("models", "beartype.beartype")

@@ -46,9 +46,13 @@ class Product:
 
     def unseen(self, *arguments: str) -> Run:
         """Run one ``unseen`` command; its failure is an exception that shows the output."""
+        return self.python("-m", "flows.cli", *arguments)
+
+    def python(self, *arguments: str) -> Run:
+        """Run Python in the clone; its failure is an exception that shows the output."""
         started = time.perf_counter()
         done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -57,7 +61,8 @@ class Product:
         )
         seconds = time.perf_counter() - started
         if done.returncode:
-            raise RuntimeError(f"unseen {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+            command = " ".join(arguments)
+            raise RuntimeError(f"python {command} failed:\n{done.stdout}{done.stderr}")
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         return Run(seconds=seconds, peak_memory_gb=peak, output=done.stdout)
 

@@ -1,8 +1,8 @@
 """What lets an unchanged step be reused, and a killed run resume: keys of Prefect's own cache.
 
 A key is made of the task, its arguments and the code version. Records that name a data version
-count by its digest alone, so that ingesting another set makes nobody's cache stale. A remembered
-result is trusted only while the MLflow run behind it still exists.
+count by its digest alone, so that ingesting another set makes nobody's cache stale, and so does the
+validation of a version. A remembered result is trusted only while the MLflow run behind it exists.
 """
 
 import hashlib
@@ -16,13 +16,15 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultStore
 
 from tasks import project
-from tasks.records import DataVersion
+from tasks.records import DataVersion, Validation
 
 
 def canonical(value: Any) -> Any:
     """``value`` as plain JSON data in which equal experiments are equal."""
     if isinstance(value, DataVersion):
         return {"name": value.name, "digest": value.digest}
+    if isinstance(value, Validation):
+        return {"validated": value.data_digest}
     if is_dataclass(value) and not isinstance(value, type):
         fields = {key: canonical(getattr(value, key)) for key in asdict(value)}
         return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **fields}

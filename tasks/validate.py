@@ -12,12 +12,13 @@ from prefect import task
 from models.contracts import WINDOW
 from models.errors import DataValidationError, InvalidInputError, NotFoundError
 from tasks import datasets, lineage, manifest, progress, project, registry, tracking
-from tasks.caching import REMEMBERED
+from tasks.caching import REMEMBERED, cache_key
 from tasks.records import DataVersion, Validation
 from tasks.tracking import TAG
 
 if TYPE_CHECKING:
     import pandas as pd
+    from prefect.context import TaskRunContext
 
     from tasks.checkpoint import Checked
 
@@ -86,7 +87,13 @@ class Outcome:
         return f"{self.description}: {', '.join(self.files[:NAMED_FILES])}{rest}"
 
 
-@task(**REMEMBERED)
+def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
+    """As ``cache_key``, and another one when the range that images must lie in is another."""
+    champion = _champion(arguments["model_name"], arguments["version"])
+    return cache_key(context, {**arguments, "usual": champion.get("range")})
+
+
+@task(**{**REMEMBERED, "cache_key_fn": _cache_key})
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 
@@ -106,7 +113,7 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
     ) as active:
         lineage.log_input(version, "validation")
         rows = manifest.read(datasets.open_version(version), progress.bar)
-        champion = _champion(model_name)
+        champion = _champion(model_name, version)
         checked = _check(rows, expectations, champion, version, model_name)
         failed = [each for each in checked.outcomes if not each.success]
         critical = [each for each in failed if each.severity == "critical"]
@@ -141,20 +148,20 @@ def _check(
         return check(rows, expectations, usual, name=model_name, folder=folder)
 
 
-def _champion(model_name: str) -> dict[str, Any]:
+def _champion(model_name: str, version: DataVersion) -> dict[str, Any]:
     """Version of the champion and intensity range of its training images, or why there is none."""
     try:
-        version = registry.resolve(tracking.client(), model_name, registry.CHAMPION)
+        champion = registry.resolve(tracking.client(), model_name, registry.CHAMPION)
     except NotFoundError:
         return {"skipped": f"{model_name} has no champion yet"}
-    ends = [version.tags.get(f"{TAG}train_mean_{end}") for end in ("min", "max")]
+    known = {"version": int(champion.version)}
+    if champion.tags.get(f"{TAG}data_digest") == version.digest:
+        return {**known, "skipped": "the champion was trained on this very data version"}
+    ends = [champion.tags.get(f"{TAG}train_mean_{end}") for end in ("min", "max")]
     if None in ends:
-        return {
-            "version": int(version.version),
-            "skipped": "the champion's tags do not tell the range of its training images",
-        }
+        return {**known, "skipped": "the champion's tags do not tell the range of its images"}
     low, high = map(float, ends)
-    return {"version": int(version.version), "range": (low, high)}
+    return {**known, "range": (low, high)}
 
 
 def _statistics(rows: "pd.DataFrame") -> dict[str, float]:

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from tasks import caching, tracking
-from tasks.records import DataVersion, TrainedModel
+from tasks.records import DataVersion, TrainedModel, Validation
 
 VERSION = DataVersion(
     name="a", digest="d", dvc_md5="m", git_commit="c", remote=None, num_files=1, num_bytes=1
@@ -28,6 +28,15 @@ def test_other_bytes_settings_or_tasks_are_another_key():
         caching.base_key("pretrain", {"version": VERSION}),
     }
     assert len(keys) == 4
+
+
+def test_a_repeated_validation_of_the_same_data_trains_nothing_again():
+    once = Validation(
+        run_id="r", data_digest="d", suite="s", num_expectations=1, failed=(), statistics={}
+    )
+    again = dataclasses.replace(once, run_id="q")
+    other = dataclasses.replace(once, data_digest="e")
+    assert key(validation=once) == key(validation=again) != key(validation=other)
 
 
 def test_a_result_counts_only_while_its_run_is_there(tmp_path, monkeypatch):

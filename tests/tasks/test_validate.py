@@ -2,6 +2,7 @@ import shutil
 import struct
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from models.errors import DataValidationError, InvalidInputError
 from tasks import objects, registry, tracking, versions
-from tasks.validate import Expectations, validate
+from tasks.validate import Expectations, _cache_key, validate
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
 
 LIMITS = Expectations(min_frames_per_clip=6)
@@ -216,6 +217,26 @@ def test_training_images_far_from_the_champions_stop_the_flow(repository, regist
     with pytest.raises(DataValidationError, match=r"train/good/000\.png \(mean 0\.") as raised:
         validate.fn(version, LIMITS, "squares")
     assert "outside [0.000, 0.300], about where the champion" in str(raised.value)
+
+
+def test_another_champion_is_a_reason_to_validate_again(repository, register_detector):
+    version = add("squares", write_stills, train=12)
+    context = SimpleNamespace(
+        task=SimpleNamespace(name="validate"), result_store=SimpleNamespace(exists=lambda _: False)
+    )
+    arguments = {"version": version, "expectations": LIMITS, "model_name": "squares"}
+    keys = [_cache_key(context, arguments)]
+    register_detector("squares")
+    client = tracking.client()
+    client.set_registered_model_alias("squares", registry.CHAMPION, "1")
+    tags = {"train_mean_min": "0.1", "train_mean_max": "0.2", "data_digest": "other"}
+    for name, value in tags.items():
+        client.set_model_version_tag("squares", "1", tracking.TAG + name, value)
+    keys.append(_cache_key(context, arguments))
+    client.set_model_version_tag("squares", "1", f"{tracking.TAG}data_digest", version.digest)
+    keys.append(_cache_key(context, arguments))
+    assert keys[0] != keys[1]
+    assert keys[0] == keys[2]  # images trained on are within their own range
 
 
 @pytest.mark.parametrize(
