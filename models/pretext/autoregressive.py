@@ -1,0 +1,261 @@
+"""Probability estimation: learn features by predicting each block of pixels from those before it.
+
+Shapes: B = batch, C = channels, H W = image, S = side of a window, b = side of its block,
+K = gray levels, c = 3 (mean frames or colours).
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from models.contracts import Encoder, Progress, silent
+from models.errors import InvalidInputError, NotFittedError
+from models.functional.blocks import hide, inside, random_places, tiling, windows
+from models.functional.mean_frames import mean_frames
+from models.pretext._block_model import BlockModel
+from models.pretext._histogram import PixelHistogram
+from models.pretext._history import Losses, MeanImage
+
+FILL = 0.45
+"""Gray of what is hidden or outside the image: about the mean of natural images."""
+EVALUATED = 16
+"""Blocks of an image that ``evaluate`` looks at; an image of no more is measured exactly."""
+
+
+class Autoregressive(nn.Module):
+    """Model p(image) as a product over blocks in raster order, each given a window before it.
+
+    The encoder sees a window whose lower right corner, the block, is hidden; nothing right of it
+    or below it is in the window, so the product is a proper density of the image. Within the block
+    a masked convolutional network, of no use afterwards, predicts the gray level of one pixel after
+    the other (a PixelCNN), colour after colour, conditioned on the encoder's features. It sees
+    nothing outside the block but through them, which is what makes them worth something.
+
+    Args:
+        encoder: What to train.
+        config: Hyper-parameters.
+
+    Attributes:
+        encoder: The encoder, trained after ``fit``.
+        history_: Mean loss of each epoch in nats per value, empty before ``fit``.
+        histogram_: Levels of each pixel of the training images: the trivial answer that
+            ``evaluate`` compares with. None before ``fit``.
+
+    References:
+        van den Oord et al., 2016, "Conditional Image Generation with PixelCNN Decoders",
+        section 2.4. https://arxiv.org/abs/1606.05328
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of the autoregressive model."""
+
+        epochs: int = 8
+        """Passes over the images, >= 1."""
+        learning_rate: float = 1e-3
+        """Of Adam, > 0; falls to 0 along a half cosine."""
+        crop: int = 96
+        """Side of a window, in pixels; the image's shorter side if that is smaller."""
+        block: float = 1 / 3
+        """Side of the block relative to that of its window, in (0, 0.7)."""
+        blocks_per_image: int = 2
+        """Blocks predicted of each image in each epoch, >= 1."""
+        candidates: int = 4
+        """Places drawn for a block, of which the one with most movement is taken; 1 draws freely.
+        Without effect on still images."""
+        levels: int = 16
+        """Gray levels that are told apart, from 2 to 256."""
+        width: int = 64
+        """Channels of the decoder, >= 4."""
+        seed: int = 0
+        """Of blocks and the decoder's first weights."""
+
+        def __post_init__(self) -> None:
+            if min(self.epochs, self.blocks_per_image, self.candidates, self.crop) < 1:
+                raise InvalidInputError(f"Counts and sizes must be >= 1, got {self}.")
+            if not 0 < self.block < 0.7:
+                raise InvalidInputError(f"block must be in (0, 0.7), got {self.block}.")
+            if not 2 <= self.levels <= 256:
+                raise InvalidInputError(f"levels must be from 2 to 256, got {self.levels}.")
+            if not (self.learning_rate > 0 and self.width >= 4):
+                raise InvalidInputError(
+                    "learning_rate must be > 0 and width >= 4, got "
+                    f"{self.learning_rate} and {self.width}."
+                )
+
+        def build(self, encoder: Encoder) -> "Autoregressive":
+            """Return an unsolved task that will train ``encoder``."""
+            return Autoregressive(encoder, self)
+
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.history_: list[float] = []
+        self.histogram_: PixelHistogram | None = None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.decoder = BlockModel(
+                encoder.embedding_dim, config.width, config.levels, encoder.receptive_field
+            )
+
+    def forward(
+        self, hidden: Float[Tensor, "B C S S"], levels: Int[Tensor, "B 3 b b"]
+    ) -> Float[Tensor, "B K 3 b b"]:
+        """Logits of a block's levels, from its window and the levels before each in the block."""
+        hint = self.decoder.hint(self.encoder(hidden), hidden.shape[-1], levels.shape[-1])
+        logits: Tensor = self.decoder(hint, levels)
+        return logits
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "Autoregressive":
+        """Train encoder and decoder on normal images by maximum likelihood.
+
+        Args:
+            batches: Normal images; iterated once per epoch.
+            fabric: Device and precision; the CPU in float32 if None.
+            progress: Shows the batches of all epochs.
+
+        Raises:
+            TrainingError: If the images are constant, there are none, or the loss diverges.
+        """
+        fabric = fabric or Fabric(accelerator="cpu", devices=1)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
+        model, optimizer = fabric.setup(self.train(), optimizer)
+        draw = Generator().manual_seed(self.config.seed)
+        total = self.config.epochs * (len(batches) if isinstance(batches, Sized) else 0)
+        mean, losses = MeanImage(), Losses(self.config.epochs)
+        histogram = PixelHistogram(self.config.levels)
+        steps = progress(self._epochs(batches), total=total, description="Autoregressive model")
+        for step, (epoch, images) in enumerate(steps):
+            if epoch == 0:
+                mean.update(images)
+                histogram.update(self._levels(images))
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.learning_rate * _cosine(step, total)
+            loss = self._loss(model, images, draw, fabric)
+            losses.add(epoch, loss)
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+        mean.value()  # refuses constant images
+        self.histogram_, self.history_ = histogram, losses.means()
+        self.eval()
+        return self
+
+    @torch.no_grad()
+    def evaluate(self, batches: Iterable[Float[Tensor, "_ C H W"]]) -> Mapping[str, float]:
+        """Surprise at held-out images, beside that of each pixel's own histogram.
+
+        Returns:
+            ``bits_per_dim`` and ``histogram_bits_per_dim``: of one gray level of one pixel, at most
+            ``log2(levels)`` for a model that knows nothing; lower is better.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+            InvalidInputError: If the images differ in size from the training images.
+        """
+        if self.histogram_ is None:
+            raise NotFittedError("Autoregressive is not fitted. Call fit(batches) first.")
+        sums = torch.zeros(3, dtype=torch.float64)
+        for batch in batches:
+            height, width = batch.shape[-2:]
+            _, block = self._sizes(batch)
+            alone = self.histogram_.nats(self._levels(batch))
+            for place in tiling(height, width, block, EVALUATED):
+                places = place.expand(len(batch), 2)
+                given = self._nats(self, *self._cut(batch, places)).cpu().double()
+                free = windows(alone, places, block, block, 0.0)[:, : given.shape[1]].cpu()
+                counted = inside(places, block, height, width)[:, None].expand(given.shape)
+                sums += torch.stack(
+                    [given[counted].sum(), free[counted].sum(), counted.sum().double()]
+                )
+        bits = (sums / sums[2] / math.log(2)).tolist()
+        return {"bits_per_dim": bits[0], "histogram_bits_per_dim": bits[1]}
+
+    @torch.no_grad()
+    def examples(self, images: Float[Tensor, "B C H W"]) -> Mapping[str, Float[Tensor, "B c H W"]]:
+        """What is known of a block in the middle, its likeliest completion, and the original."""
+        side, block = self._sizes(images)
+        height, width = images.shape[-2:]
+        top, left = ((size + side) // 2 - block for size in (height, width))
+        places = torch.tensor([[top, left]]).expand(len(images), 2)
+        hidden, _ = self._cut(images, places)
+        original = mean_frames(images).cpu()
+        bottom, right = top + block, left + block
+        context = torch.full_like(original, FILL)
+        known = (slice(None), slice(None), slice(bottom - side, bottom), slice(right - side, right))
+        context[known] = mean_frames(hidden).cpu()
+        completed = context.clone()
+        completed[:, :, top:bottom, left:right] = self._complete(hidden, block).cpu()
+        return {"context": context, "completed": completed.clamp(0, 1), "original": original}
+
+    def _complete(self, hidden: Tensor, block: int) -> Float[Tensor, "B 3 b b"]:
+        """Set one pixel after the other to its likeliest level."""
+        device = next(self.parameters()).device
+        hidden = hidden.to(device)
+        hint = self.decoder.hint(self.encoder(hidden), hidden.shape[-1], block)
+        levels = torch.zeros(len(hidden), 3, block, block, dtype=torch.long, device=device)
+        colours = _num_colours(hidden)
+        for row, column in torch.cartesian_prod(torch.arange(block), torch.arange(block)).tolist():
+            for colour in range(colours):
+                before = slice(row + 1)  # later rows have no say
+                logits = self.decoder(hint[:, :, before], levels[:, :, before])
+                best = logits[:, :, colour, row, column].argmax(dim=1)
+                alike = slice(None) if colours == 1 else slice(colour, colour + 1)
+                levels[:, alike, row, column] = best[:, None]
+        return (levels + 0.5) / self.config.levels
+
+    def _epochs(self, batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
+        for epoch in range(self.config.epochs):
+            for images in batches:
+                yield epoch, images
+
+    def _sizes(self, images: Tensor) -> tuple[int, int]:
+        side = min(self.config.crop, *images.shape[-2:])
+        return side, max(round(self.config.block * side), 1)
+
+    def _levels(self, images: Tensor) -> Int[Tensor, "B 3 H W"]:
+        num = self.config.levels
+        return (mean_frames(images) * num).long().clamp(0, num - 1)
+
+    def _cut(self, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows without their blocks, and the levels of the blocks."""
+        side, block = self._sizes(images)
+        window = windows(images, places, side, block, FILL)
+        return hide(window, block, FILL), self._levels(window[:, :, -block:, -block:])
+
+    def _loss(self, model: nn.Module, images: Tensor, draw: Generator, fabric: Fabric) -> Tensor:
+        repeated = images.repeat_interleave(self.config.blocks_per_image, dim=0)
+        _, block = self._sizes(images)
+        places = random_places(repeated, block, self.config.candidates, draw)
+        hidden, levels = fabric.to_device(self._cut(repeated, places))
+        return self._nats(model, hidden, levels).mean()
+
+    def _nats(self, model: nn.Module, hidden: Tensor, levels: Tensor) -> Float[Tensor, "B _ b b"]:
+        """Surprise of each pixel; of gray images, whose colours are equal, of one colour."""
+        device, colours = next(self.parameters()).device, _num_colours(hidden)
+        hidden, levels = hidden.to(device), levels.to(device)
+        logits = model(hidden, levels)[:, :, :colours].float()
+        return functional.cross_entropy(logits, levels[:, :colours], reduction="none")
+
+
+def _num_colours(images: Tensor) -> int:
+    return 1 if images.shape[1] == 1 else 3
+
+
+def _cosine(step: int, total: int) -> float:
+    return (1 + math.cos(math.pi * min(step / total, 1))) / 2 if total else 1.0

@@ -1,0 +1,52 @@
+import torch
+
+from models.functional.blocks import hide, inside, random_places, tiling, windows
+
+
+def test_a_window_ends_with_its_block():
+    image = torch.arange(30.0).reshape(1, 1, 5, 6)
+    window = windows(image, torch.tensor([[2, 3]]), 4, 2, -1.0)
+    assert torch.equal(window[0, 0], image[0, 0, :4, 1:5])
+
+
+def test_what_lies_outside_the_image_is_filled():
+    image = torch.rand(1, 1, 5, 6) + 1
+    window = windows(image, torch.tensor([[4, 0]]), 4, 2, -1.0)[0, 0]
+    assert torch.equal(window[:3, 2:], image[0, 0, 2:5, :2])
+    assert window[3].eq(-1).all()
+    assert window[:, :2].eq(-1).all()
+
+
+def test_blocks_cover_every_pixel_once():
+    height, width, block = 7, 10, 4
+    seen = torch.zeros(height, width, dtype=torch.long)
+    places = tiling(height, width, block, 100)
+    for (top, left), pixels in zip(places, inside(places, block, height, width), strict=True):
+        rows, columns = pixels.nonzero().unbind(dim=1)
+        seen[top + rows, left + columns] += 1
+    assert seen.eq(1).all()
+
+
+def test_a_part_of_the_blocks_is_spread_over_the_image():
+    places = tiling(40, 40, 4, 5)
+    assert len(places) == 5
+    assert places[0].tolist() == [0, 0]
+    assert places[-1].tolist() == [36, 36]
+
+
+def test_a_hidden_block_leaves_no_trace():
+    images, other = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    hidden = hide(images, 3, 0.5)
+    other[:, :, :5], other[:, :, :, :5] = images[:, :, :5], images[:, :, :, :5]
+    assert torch.equal(hidden, hide(other, 3, 0.5))
+    assert torch.equal(hidden[:, :, :5], images[:, :, :5])
+
+
+def test_blocks_are_drawn_where_something_moves():
+    clips = torch.zeros(50, 6, 20, 20)
+    clips[:, -1, 12:, 12:] = 1
+    places = random_places(clips, 4, 60, torch.Generator().manual_seed(0))
+    assert places.min() >= 10
+    still = random_places(clips[:, :1], 4, 60, torch.Generator().manual_seed(0))
+    assert still.min() == 0
+    assert still.max() == 16

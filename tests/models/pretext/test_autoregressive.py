@@ -1,0 +1,72 @@
+import math
+
+import pytest
+import torch
+
+from models.errors import InvalidInputError
+from models.pretext.autoregressive import FILL, Autoregressive
+from tests.models.pretext.conftest import waves
+
+
+def test_learns_more_than_each_pixel_alone_tells(encoder):
+    config = Autoregressive.Config(epochs=10, learning_rate=5e-3, levels=8)
+    task = config.build(encoder).fit(waves(32, 1).split(8))
+    figures = task.evaluate([waves(16, 1, seed=1)])
+    assert figures["bits_per_dim"] < 0.7 * figures["histogram_bits_per_dim"]
+    assert task.history_[-1] < 0.7 * task.history_[0]
+
+
+def test_a_model_that_knows_nothing_needs_all_bits(encoder):
+    task = Autoregressive.Config(epochs=1).build(encoder).fit([waves(8, 3)])
+    for parameter in task.decoder.last.parameters():
+        torch.nn.init.zeros_(parameter)
+    assert task.evaluate([waves(8, 3)])["bits_per_dim"] == pytest.approx(math.log2(16))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_probabilities_of_all_images_sum_to_one(encoder, channels):
+    # Two levels, a block of one row: every image of it can be counted through.
+    task = Autoregressive.Config(levels=2, width=8).build(encoder).eval()
+    colours = 1 if channels == 1 else 3
+    every = torch.cartesian_prod(*[torch.arange(2)] * (2 * colours)).reshape(-1, colours, 1, 2)
+    hint = torch.rand(1, 6, 1, 2).expand(len(every), -1, -1, -1)
+    logits = task.decoder(hint, every.expand(-1, 3, -1, -1))[:, :, :colours]
+    nats = torch.nn.functional.cross_entropy(logits, every, reduction="none")
+    assert nats.sum(dim=(1, 2, 3)).neg().exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_neither_the_block_nor_what_follows_it_is_seen(encoder):
+    # Only then the product over blocks is a density of the image.
+    task = Autoregressive.Config(crop=12).build(encoder)
+    images, other = waves(3, 1), torch.rand(3, 1, 24, 24)
+    other[:, :, :10], other[:, :, 10:14, :8] = images[:, :, :10], images[:, :, 10:14, :8]
+    places = torch.tensor([[10, 8]]).expand(3, 2)
+    assert torch.equal(task._cut(images, places)[0], task._cut(other, places)[0])
+    assert not torch.equal(task._cut(images, places)[1], task._cut(other, places)[1])
+
+
+def test_examples_complete_the_block_and_nothing_else(encoder):
+    images = waves(2, 3)
+    task = Autoregressive.Config(epochs=1, crop=12).build(encoder).fit([images])
+    pictures = task.examples(images)
+    assert list(pictures) == ["context", "completed", "original"]
+    block = (slice(None), slice(None), slice(14, 18), slice(14, 18))
+    assert pictures["context"][block].eq(FILL).all()
+    differ = pictures["context"] != pictures["completed"]
+    differ[block] = False
+    assert not differ.any()
+
+
+def test_completions_are_the_likeliest_levels_one_by_one(encoder):
+    task = Autoregressive.Config(epochs=2, crop=9, levels=4).build(encoder).fit([waves(8, 3)])
+    hidden, _ = task._cut(waves(2, 3, seed=3), torch.tensor([[10, 10]]).expand(2, 2))
+    completed = (task._complete(hidden, 3) * 4).long()
+    assert torch.equal(task(hidden, completed).argmax(dim=1), completed)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"block": 0.9}, {"levels": 1}, {"learning_rate": 0.0}, {"width": 2}]
+)
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        Autoregressive.Config(**wrong)
