@@ -36,9 +36,33 @@ def test_direction_tells_down_from_across():
 
 
 def test_rows_run_from_top_to_bottom():
-    rows = movement(clip(1), FIELD, 7, 5)[0, 7]
+    rows = movement(clip(1), FIELD, 7, 5)[0, 13]
     torch.testing.assert_close(rows[:, 0], torch.linspace(-1, 1, 7))
     assert (rows == rows[:, :1]).all()
+
+
+def test_changes_are_those_of_the_pixels_around_the_cell():
+    images = torch.rand(1, 6, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = movement(images, FIELD, 7, 7)[0, 7:13, 2, 4]
+    frames = images[0, :, 12:36, 28:52]  # 24 pixels around row 7 + 2 * 8 and column 7 + 4 * 8
+    step = (frames[1:] - frames[:-1]).abs()
+    expected = [
+        step.mean(),
+        (frames[2:] - frames[:-2]).abs().mean(),
+        (frames[5] - frames[0]).abs().mean(),
+        ((frames[5] + frames[4] - frames[1] - frames[0]) / 2).abs().mean(),
+        step.square().mean().sqrt(),
+    ]
+    torch.testing.assert_close(found[:5], torch.stack(expected))
+    assert step.mean() < found[5] < step.max()
+
+
+def test_change_without_texture_to_follow_is_seen():
+    flicker = torch.full((1, 6, 64, 64), 0.5)
+    flicker[:, ::2] = 0.6
+    found = at_the_square(flicker)
+    assert (found[[7, 9, 11, 12]] > 0.09).all()
+    assert found[8] < 1e-6
 
 
 @pytest.mark.parametrize("channels", [1, 3])

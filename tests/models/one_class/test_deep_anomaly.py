@@ -3,6 +3,7 @@ import torch
 
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import InvalidInputError, TrainingError
+from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import votes
 from models.one_class.deep_anomaly import DeepAnomaly
 
@@ -49,7 +50,7 @@ def test_false_alarms_on_calibration_images_stay_within_the_rate(encoder, normal
 def test_the_first_gaussian_is_that_of_all_normal_features(fitted, normal):
     vectors = fitted._features(normal).flatten(end_dim=2).double()
     statistics = fitted.statistics()
-    assert vectors.shape[1] == 6 + 9
+    assert vectors.shape[1] == 6 + NUM_MOVEMENTS
     torch.testing.assert_close(statistics["first_mean"], vectors.mean(dim=0))
     torch.testing.assert_close(statistics["first_covariance"], vectors.T.cov(correction=0))
 
