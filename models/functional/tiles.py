@@ -1,0 +1,70 @@
+"""Tiles: squares cut from images on a 3 x 3 grid, made alike in brightness, and laid out again.
+
+Shapes: B = batch, C = channels, H W = image, T = side of a tile, N = 9 tiles, row by row, S = side
+of the laid-out square.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+GRID = 3
+FLOOR = 0.02
+"""Added to a tile's deviation, so that the noise of a blank tile stays small."""
+
+
+def at_least(images: Float[Tensor, "B C H W"], side: int) -> Float[Tensor, "B C _ _"]:
+    """Enlarge images until their shorter side has ``side`` pixels; larger ones stay as they are."""
+    short = min(images.shape[-2:])
+    if short >= side:
+        return images
+    size = [round(length * side / short) for length in images.shape[-2:]]
+    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+
+
+def cut_tiles(
+    images: Float[Tensor, "B C H W"],
+    tops: Int[Tensor, "B N C"],
+    lefts: Int[Tensor, "B N C"],
+    side: int,
+) -> Float[Tensor, "B N C T T"]:
+    """Cut squares; each channel of a tile has a place of its own."""
+    along = torch.arange(side)
+    rows = (tops[..., None] + along).to(images.device)[..., :, None]
+    columns = (lefts[..., None] + along).to(images.device)[..., None, :]
+    image = torch.arange(len(images), device=images.device)[:, None, None, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    tiles: Tensor = images[image, channel, rows, columns]
+    return tiles
+
+
+def alike(
+    tiles: Float[Tensor, "B N C T T"], images: Float[Tensor, "B C H W"]
+) -> Float[Tensor, "B N C T T"]:
+    """Give every tile the mean and the deviation of its whole image.
+
+    So a tile's brightness and contrast do not tell its place, and yet the encoder sees the range
+    of values that it will see in whole images. Colours are treated one by one; the frames of a clip
+    together, since their differences are movement.
+    """
+    mean, deviation = _moments(tiles)
+    image_mean, image_deviation = (moment[:, None] for moment in _moments(images))
+    return (tiles - mean) / (deviation + FLOOR) * image_deviation + image_mean
+
+
+def laid_out(tiles: Float[Tensor, "B N C T T"], cell: int, fill: float) -> Float[Tensor, "B C S S"]:
+    """Tiles in the middle of their cells of ``cell`` pixels, row by row, with gaps of ``fill``."""
+    before = (cell - tiles.shape[-1]) // 2
+    after = cell - tiles.shape[-1] - before
+    cells = functional.pad(tiles, (before, after, before, after), value=fill)
+    rows = [torch.cat(list(row.unbind(1)), dim=3) for row in torch.split(cells, GRID, dim=1)]
+    return torch.cat(rows, dim=2)
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    dims = (-2, -1) if images.shape[-3] == 3 else (-3, -2, -1)
+    return (
+        images.mean(dim=dims, keepdim=True),
+        images.std(dim=dims, keepdim=True, unbiased=False),
+    )

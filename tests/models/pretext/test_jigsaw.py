@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from models.encoders.alexnet import AlexNetTrunk
+from models.errors import InvalidInputError, NotFittedError
+from models.functional.permutations import are_inverse, inverse
+from models.pretext.jigsaw import Jigsaw
+
+SMALL = {"crop": 36, "tile": 10, "num_permutations": 5, "width": 16}
+
+
+def shades(num, seed=0):
+    """Images whose texture grows finer from the upper left to the lower right."""
+    draw = torch.Generator().manual_seed(seed)
+    place = torch.arange(36) / 36
+    distance = place[:, None] * 3 + place
+    phase = torch.rand(num, 1, 1, 1, generator=draw) * 6
+    return 0.5 + 0.4 * torch.sin(phase + 6 * distance**2)
+
+
+def test_learns_to_solve_puzzles(encoder):
+    config = Jigsaw.Config(epochs=30, learning_rate=5e-3, **SMALL)
+    task = config.build(encoder).fit(shades(64).split(16))
+    figures = task.evaluate([shades(100, seed=1)])
+    assert figures["permutation_accuracy"] > 0.6
+    assert figures["chance_permutation_accuracy"] == pytest.approx(0.2)
+    assert figures["tiles_right"] >= figures["permutation_accuracy"]
+    assert figures["minimum_distance"] == figures["mean_distance"] == 9
+    assert task.history_[-1] < 0.8 * task.history_[0]
+
+
+def test_what_tells_no_order_is_solved_by_chance_only(encoder):
+    # Any leak, such as of borders or brightness, would show here.
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.rand(264, 1, 36, 36, generator=draw)
+    config = Jigsaw.Config(epochs=8, learning_rate=5e-3, **SMALL)
+    figures = config.build(encoder).fit(noise[:64].split(16)).evaluate([noise[64:]])
+    assert figures["permutation_accuracy"] < 0.3
+
+
+def test_the_head_sees_the_tiles_in_the_order_of_the_permutation(encoder):
+    task = Jigsaw.Config(**SMALL).build(encoder).eval()
+    tiles, orders = torch.rand(2, 9, 1, 10, 10), task.permutations[torch.tensor([[1, 4], [2, 0]])]
+    logits = task(tiles, orders)
+    shuffled, straight = tiles[1][orders[1, 0]], torch.arange(9)[None, None]
+    torch.testing.assert_close(logits[1, 0], task(shuffled[None], straight)[0, 0])
+
+
+def test_a_right_answer_undoes_the_shuffle(encoder):
+    images = shades(3)
+    task = Jigsaw.Config(epochs=1, **SMALL).build(encoder).fit([images])
+    assert are_inverse(task.permutations, inverse(task.permutations)).all()
+    pictures = task.examples(images)
+    assert list(pictures) == ["shuffled", "solved", "truth"]
+    _, labels, answers = task._solve(images, task._held_out())
+    same = (pictures["solved"] == pictures["truth"]).flatten(1).all(dim=1)
+    assert torch.equal(same, labels == answers)
+
+
+def test_an_encoder_that_needs_larger_tiles_is_refused():
+    with pytest.raises(InvalidInputError, match=r"tile and crop of the jigsaw .* got 30"):
+        Jigsaw.Config(tile=30).build(AlexNetTrunk.Config().build())
+
+
+def test_works_with_the_trunk_of_alexnet():
+    trunk = AlexNetTrunk.Config().build()
+    task = Jigsaw.Config(epochs=1).build(trunk).fit([torch.rand(2, 6, 40, 60)])
+    assert task.examples(torch.rand(2, 6, 40, 60))["solved"].shape == (2, 3, 144, 144)
+
+
+def test_examples_before_fit_are_refused(encoder):
+    with pytest.raises(NotFittedError, match="Call fit"):
+        Jigsaw.Config(**SMALL).build(encoder).examples(torch.rand(1, 1, 36, 36))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"num_permutations": 1},
+        {"tile": 49},
+        {"crop": 145},
+        {"gray_share": 1.5},
+        {"learning_rate": 0.0},
+    ],
+)
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        Jigsaw.Config(**wrong)
+
+
+def test_no_held_out_images_are_refused(encoder):
+    task = Jigsaw.Config(epochs=1, **SMALL).build(encoder).fit([shades(2)])
+    with pytest.raises(InvalidInputError, match="got 0"):
+        task.evaluate([])
