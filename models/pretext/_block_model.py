@@ -75,4 +75,5 @@ class BlockModel(nn.Module):
         for layer in self.later:
             hidden = hidden + layer(torch.relu(hidden))
         logits: Tensor = self.last(torch.relu(hidden))
-        return logits.unflatten(1, (3, self.num_levels)).transpose(1, 2)
+        num, _, height, width = logits.shape
+        return logits.reshape(num, 3, self.num_levels, height, width).transpose(1, 2)

@@ -1,0 +1,117 @@
+"""Solve a pretext task on a set of images, and see where the time goes."""
+
+import dataclasses
+import importlib
+import pkgutil
+import time
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from benchmarks._comparators import new_trunk
+from benchmarks._sets import Batches, ImageSet
+from models import pretext
+from models.contracts import Encoder
+
+SCENE_CROP = 48
+"""Side of what tasks cut from tiles and frames, which are a third of their own size here."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Solved:
+    """A pretext task after training.
+
+    Attributes:
+        trunk: What it has trained.
+        figures: Its own figures on images held out from it.
+        images_per_second: Training images by second, each counted once per epoch.
+        preparation_share: Share of the time of training that was not forward, backward or step.
+    """
+
+    trunk: Encoder
+    figures: dict[str, float]
+    images_per_second: float
+    preparation_share: float
+
+
+class StepClock:
+    """Counts the time of steps: from the first call of a layer to the end of the optimizer's step.
+
+    What lies between, that is mining, cutting, augmenting and batching, is preparation.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began: float | None = None
+
+    def begin(self, module: nn.Module, _: Any) -> None:
+        """Begin a step, unless one is under way or the layer is an augmentation."""
+        if self._began is None and not type(module).__module__.startswith("torchvision.transforms"):
+            self._began = time.perf_counter()
+
+    def on_after_optimizer_step(self, **_: Any) -> None:
+        """End the step: Fabric calls this."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        if self._began is not None:
+            self.seconds += time.perf_counter() - self._began
+        self._began = None
+
+
+def tasks() -> dict[str, Any]:
+    """Every pretext task of ours by name: the public class of each public file."""
+    names = [found.name for found in pkgutil.iter_modules(pretext.__path__)]
+    modules = {n: importlib.import_module(f"models.pretext.{n}") for n in names if n[0] != "_"}
+    return {
+        name: thing
+        for name, module in modules.items()
+        for thing in vars(module).values()
+        if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
+    }
+
+
+def solve(task_class: Any, images: ImageSet, *, seed: int, epochs: int) -> Solved:
+    """Train a new trunk by a pretext task with its default hyper-parameters.
+
+    Args:
+        task_class: The task.
+        images: Of their training part, the last tenth is held out.
+        seed: Of the trunk, the task and the order of the images.
+        epochs: Passes over the images.
+    """
+    wanted = {"seed": seed, "epochs": epochs}
+    if images.train_labels is None:
+        wanted["crop"] = SCENE_CROP
+    known = {field.name for field in dataclasses.fields(task_class.Config)}
+    config = task_class.Config(**{key: wanted[key] for key in wanted.keys() & known})
+    task = config.build(new_trunk(seed))
+    training, held_out = images.split()
+    batches, clock = Batches(training, seed=seed), StepClock()
+    hook = register_module_forward_pre_hook(clock.begin)
+    began = time.perf_counter()
+    try:
+        task.fit(batches, fabric=_fabric(clock))
+    finally:
+        hook.remove()
+    seconds = time.perf_counter() - began
+    return Solved(
+        trunk=task.encoder,
+        figures={name: float(value) for name, value in task.evaluate(Batches(held_out)).items()},
+        images_per_second=batches.num_seen / seconds,
+        preparation_share=1 - clock.seconds / seconds,
+    )
+
+
+def _fabric(clock: StepClock) -> Fabric:
+    gpu = torch.cuda.is_available()
+    fabric = Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=1,
+        precision="bf16-mixed" if gpu else "32-true",
+        callbacks=[clock],
+    )
+    fabric.launch()
+    return fabric

@@ -1,0 +1,200 @@
+"""What the features of every pretext task are worth, beside features that cost nothing to learn.
+
+Claims: each task's features beat those of a random trunk for a linear classifier or for neighbours
+on two sets at least; the best of them gain 0.05 AUC over it under the same detector.
+
+    python -m benchmarks.pretext --data DIR [--seeds 3] [--epochs 5] [--rows NAME ...] [--quick]
+
+DIR holds mnist, fashion-mnist, cifar10, magnetic_tile, ped2 and weights, as far as you have them;
+what is missing is left out and noted. A killed run goes on where it stopped. No choice here looks
+at a label of a test image.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from benchmarks import _comparators, _modern, _probes, _sets
+from benchmarks._comparators import Features
+from benchmarks._result import report
+from benchmarks._rows import Rows
+from benchmarks._sets import ImageSet
+from benchmarks._training import Solved, solve, tasks
+from models.errors import UnseenError
+
+CLIPS = "ped2"
+"""Where tasks that need movement are trained; elsewhere they show what transfers."""
+SHOWN = ("probe", "knn", "detector_auc")
+FREE = ("random", "pca", "squeezenet")
+SETS = ("mnist", "fashion", "cifar10", "magnetic_tile", "ped2")
+
+
+class Benchmark:
+    """Measures features of one row on one set for one seed.
+
+    Args:
+        data: Folder of the sets and the weights.
+        num_images: Training images of a labelled set, at most.
+        epochs: Passes of a pretext task over its images.
+    """
+
+    def __init__(self, data: Path, num_images: int, epochs: int) -> None:
+        self._readers = _sets.available(data, num_images)
+        self._weights = data / "weights" / _comparators.SQUEEZENET
+        self._epochs = epochs
+        self._tasks = tasks()
+        self.sets = cache(lambda name: self._readers[name]())
+        self.solved = cache(self._solve)
+
+    def set_names(self) -> list[str]:
+        """Sets that can be read, in the order to take them."""
+        return [name for name in SETS if name in self._readers]
+
+    def absent(self) -> dict[str, str]:
+        """What cannot be measured here, and why."""
+        lacking = {name: "not in the data folder" for name in SETS if name not in self._readers}
+        if not self._weights.is_file():
+            lacking["squeezenet"] = f"weights/{_comparators.SQUEEZENET} is not in the data folder"
+        if _modern.missing():
+            lacking["simclr"] = _modern.missing()
+        return lacking
+
+    def row_names(self) -> list[str]:
+        """Rows that can be measured: what is for free first."""
+        return [n for n in (*FREE, "simclr", *self._tasks) if n not in self.absent()]
+
+    def measure(self, row: str, image_set: str, seed: int) -> tuple[dict[str, float], str]:
+        """Figures of a row on a set, and what a reader must know of them."""
+        images = self.sets(image_set)
+        if row in self._tasks:
+            solved, note = self._solved_somewhere(row, image_set, seed)
+            figures = {
+                "images_per_second": solved.images_per_second,
+                "preparation_share": solved.preparation_share,
+                **{f"own_{name}": value for name, value in solved.figures.items()},
+            }
+            return {
+                **_worth(_comparators.of_trunk(solved.trunk), images),
+                **({} if note else figures),
+            }, note
+        return _worth(self._free(row, images, seed), images), ""
+
+    def _solve(self, row: str, image_set: str, seed: int) -> Solved:
+        return solve(self._tasks[row], self.sets(image_set), seed=seed, epochs=self._epochs)
+
+    def _solved_somewhere(self, row: str, image_set: str, seed: int) -> tuple[Solved, str]:
+        try:
+            return self.solved(row, image_set, seed), ""
+        except UnseenError as error:
+            if image_set == CLIPS or CLIPS not in self._readers:
+                raise
+            note = f"trained on {CLIPS}, because here: {error}"
+            return self.solved(row, CLIPS, seed), note
+
+    def _free(self, row: str, images: ImageSet, seed: int) -> Features:
+        makers: Mapping[str, Callable[[], Features]] = {
+            "random": lambda: _comparators.of_trunk(_comparators.random_trunk(images.train, seed)),
+            "pca": lambda: _comparators.pca(images.train),
+            "squeezenet": lambda: _comparators.squeezenet(self._weights),
+            "simclr": lambda: _comparators.of_trunk(
+                _modern.simclr(images.split()[0], seed=seed, epochs=self._epochs)
+            ),
+        }
+        return makers[row]()
+
+
+def _worth(features: Features, images: ImageSet) -> dict[str, float]:
+    if images.train_labels is None:
+        return _probes.detect(features.places, images)
+    return _probes.classify(features.whole, images)
+
+
+def verdicts(metrics: Mapping[str, float], rows: list[str], sets: list[str]) -> dict[str, float]:
+    """What the claims say: sets on which a row beats the random trunk, and its gain in AUC.
+
+    A row wins a set if, for the linear probe or for neighbours, its mean less its spread lies above
+    the random trunk's mean plus its spread.
+    """
+    found: dict[str, float] = {}
+    for row in (r for r in rows if r != "random"):
+        wins = 0
+        for name in sets:
+            margins = [
+                metrics[f"{figure}_{row}_{name}"]
+                - metrics[f"{figure}_{row}_{name}_std"]
+                - metrics[f"{figure}_random_{name}"]
+                - metrics[f"{figure}_random_{name}_std"]
+                for figure in ("probe", "knn")
+                if f"{figure}_{row}_{name}" in metrics and f"{figure}_random_{name}" in metrics
+            ]
+            wins += any(margin > 0 for margin in margins)
+            ours, random = (metrics.get(f"detector_auc_{r}_{name}") for r in (row, "random"))
+            if ours is not None and random is not None:
+                found[f"detector_gain_{row}_{name}"] = ours - random
+        found[f"wins_{row}"] = wins
+    return found
+
+
+def run(benchmark: Benchmark, rows: Rows, names: list[str], seeds: list[int]) -> dict[str, str]:
+    """Measure all that is not yet there, first seed first; return what failed."""
+    failed: dict[str, str] = {}
+    for seed in seeds:
+        for row in names:
+            if seed != seeds[0] and row in ("pca", "squeezenet"):
+                continue  # they know no chance
+            for image_set in sorted(benchmark.set_names(), key=lambda name: name != CLIPS):
+                if (row, image_set, seed) in rows:
+                    continue
+                began = time.perf_counter()
+                try:
+                    figures, note = benchmark.measure(row, image_set, seed)
+                except Exception as error:
+                    failed[f"failed_{row}_{image_set}"] = f"{type(error).__name__}: {error}"
+                    print(f"seed {seed}  {row:20} {image_set:14} failed: {error}", flush=True)
+                    continue
+                rows.add(row, image_set, seed, figures, note)
+                told = "  ".join(f"{key} {value:.3f}" for key, value in figures.items())
+                seconds = time.perf_counter() - began
+                print(f"seed {seed}  {row:20} {image_set:14} {seconds:5.1f} s  {told}", flush=True)
+            benchmark.solved.cache_clear()
+    return failed
+
+
+def main() -> None:
+    """Measure, write the result, print it last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
+    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
+    parser.add_argument("--epochs", type=int, default=5, help="passes of each task")
+    parser.add_argument("--images", type=int, default=2000, help="of a labelled set, to train on")
+    parser.add_argument("--rows", nargs="+", default=[], help="only these; all if left out")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: one seed, one epoch")
+    given = parser.parse_args()
+    if given.quick:
+        given.seeds, given.epochs, given.images = 1, 1, 300
+    benchmark = Benchmark(given.data, given.images, given.epochs)
+    names = [name for name in benchmark.row_names() if name in given.rows or not given.rows]
+    seeds = list(range(given.seeds))
+    settings = {"epochs": given.epochs, "images": given.images, "data": given.data.resolve()}
+    rows = Rows(settings)
+    print(f"Rows are kept in {rows.path}", flush=True)
+    failed = run(benchmark, rows, names, seeds)
+    metrics = rows.metrics()
+    print(rows.table(SHOWN))
+    report(
+        "pretext-quick" if given.quick else "pretext",
+        {**metrics, **verdicts(metrics, names, benchmark.set_names())},
+        seeds=seeds,
+        notes={
+            **{f"absent_{name}": why for name, why in benchmark.absent().items()},
+            **{f"transfer_{place}": note for place, note in rows.notes.items()},
+            **failed,
+            "training": f"{given.epochs} epochs, {given.images} images of a labelled set",
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
