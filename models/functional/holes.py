@@ -8,6 +8,12 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn import functional
 
+SHAPES = ("centre", "block", "blocks", "region")
+"""Of holes: a rectangle in the middle or at a random place, several small ones, any outline."""
+NUM_BLOCKS = 4
+WAVES = 8
+"""Cells along each side of the noise whose hills are the random regions."""
+
 
 def movement(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
     """Change from the oldest to the newest frame of a clip at each pixel; 0 for still images."""
@@ -42,7 +48,23 @@ def crops(
     )
 
 
-def random_holes(num: int, height: int, width: int, share: float, draw: Generator) -> Tensor:
+def holes(
+    shape: str, num: int, height: int, width: int, share: float, draw: Generator
+) -> Bool[Tensor, "B H W"]:
+    """Holes of one of ``SHAPES``, each of about ``share`` squared of its image's area.
+
+    Returns:
+        Masks, True in the hole. Shape (num, height, width).
+    """
+    if shape == "centre":
+        return centre_holes(num, height, width, share)
+    make = {"block": random_holes, "blocks": random_blocks, "region": random_regions}[shape]
+    return make(num, height, width, share, draw)
+
+
+def random_holes(
+    num: int, height: int, width: int, share: float, draw: Generator
+) -> Bool[Tensor, "B H W"]:
     """One rectangle for each of ``num`` images, of ``share`` of its sides, at a random place.
 
     A margin of an eighth of each side is never hidden, so that there is context on every side.
@@ -57,6 +79,37 @@ def random_holes(num: int, height: int, width: int, share: float, draw: Generato
     y, x = torch.arange(height)[None, :, None], torch.arange(width)[None, None, :]
     top, left = tops[:, None, None], lefts[:, None, None]
     return (y >= top) & (y < top + rows) & (x >= left) & (x < left + columns)
+
+
+def random_blocks(
+    num: int, height: int, width: int, share: float, draw: Generator
+) -> Bool[Tensor, "B H W"]:
+    """Four rectangles for each image, of half of ``share`` of its sides; they may overlap."""
+    blocks = random_holes(num * NUM_BLOCKS, height, width, share / 2, draw)
+    return blocks.reshape(num, NUM_BLOCKS, height, width).any(dim=1)
+
+
+def random_regions(
+    num: int, height: int, width: int, share: float, draw: Generator
+) -> Bool[Tensor, "B H W"]:
+    """Regions of any outline for each image: where smooth noise is highest.
+
+    They cover ``share`` squared of each image, and may touch its edge.
+    """
+    noise = torch.rand(num, 1, WAVES, WAVES, generator=draw)
+    hills = functional.interpolate(noise, size=(height, width), mode="bicubic", align_corners=False)
+    heights = hills.flatten(start_dim=1)
+    top = heights.topk(max(int(share**2 * height * width), 1), dim=1).indices
+    mask = torch.zeros(heights.shape, dtype=torch.bool).scatter(1, top, value=True)
+    return mask.reshape(num, height, width)
+
+
+def widened(hole: Bool[Tensor, "B H W"], band: int) -> Bool[Tensor, "B H W"]:
+    """Holes with a band of ``band`` pixels around them, along both axes."""
+    if not band:
+        return hole
+    near = functional.max_pool2d(hole[:, None].float(), 2 * band + 1, stride=1, padding=band)
+    return near[:, 0] > 0
 
 
 def centre_holes(num: int, height: int, width: int, share: float) -> Bool[Tensor, "B H W"]:

@@ -1,10 +1,10 @@
 """Context encoder: learn features by filling holes in normal images.
 
-Shapes: B = batch, C = channels, H W = image, c = 3 (mean frames or colours).
+Shapes: B = batch, C = channels, H W = image, c = 3 (mean frames or colours), P = paintings of one
+image: the task's own and, if there is an adversary, one by L2 alone.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,23 +14,28 @@ from torch import Generator, Tensor, nn
 
 from models.contracts import Encoder, Progress, silent
 from models.errors import InvalidInputError, NotFittedError
-from models.functional.holes import centre_holes, crops, random_holes
-from models.functional.mean_frames import mean_frames, temporal_basis
+from models.functional.holes import SHAPES, centre_holes, crops, holes
+from models.functional.mean_frames import mean_frames
+from models.pretext._adversary import BETAS, Adversary
 from models.pretext._decoder import Decoder
+from models.pretext._hiding import CLIP, FILL, Hidden, filled, hide, squared_error
 from models.pretext._history import Losses, MeanImage
+from models.pretext._schedule import cosine, epochs, num_steps
 
-CLIP = 6
-"""Channels of an input that is a window of consecutive frames."""
-FILL = 0.45
-"""Gray that fills a hole: about the mean of natural images."""
+SPAN = 2
+"""Range of pixels in the paper, [-1, 1], relative to ours: its weights are for such errors."""
 
 
 class ContextEncoder(nn.Module):
-    """Predict what is hidden in a hole from what surrounds it, by L2 on the hole only.
+    """Predict what is hidden in a hole from what surrounds it, by L2 alone or with an adversary.
 
     The encoder sees the image with the hole filled by the mean; a small decoder, of no use
     afterwards, paints it. It is convolutional (dilated convolutions carry context into the hole in
     place of the paper's channel-wise full connection), so images may be of any size.
+
+    L2 alone paints the blurred mean of what is possible. With ``adversarial_weight``, 0.001 in the
+    paper, a critic that sees the painted region demands that it look real. A twin decoder then
+    learns by L2 alone from the same features, without influence on them, to compare.
 
     Clips get three extensions beyond the paper, so that features see movement; ``Config`` switches
     each of them off: crops are drawn where something moves (``candidates``), in a share of them
@@ -69,8 +74,16 @@ class ContextEncoder(nn.Module):
         Without effect on still images."""
         hole: float = 0.4
         """Sides of the hole relative to those of the crop, in (0, 0.7)."""
-        random_place: bool = True
-        """Hide a block at a random place; else the centre."""
+        shape: str = "block"
+        """Of the holes: ``centre`` or ``block``, one rectangle in the middle or anywhere;
+        ``blocks``, several small ones; ``region``, any outline."""
+        overlap: int = 0
+        """Pixels around the hole that are painted too although they can be seen, >= 0; 4 to 7 in
+        the paper, which make the painting join its context. Needed against an adversary."""
+        overlap_gain: float = 10.0
+        """Weight of those pixels relative to hidden ones, > 0."""
+        adversarial_weight: float = 0.0
+        """Share of the adversary in the loss, in [0, 1); 0 is L2 alone."""
         motion_share: float = 0.5
         """Share of crops of clips in which only the newest mean frame is hidden, in [0, 1]."""
         motion_gain: float = 10.0
@@ -81,11 +94,24 @@ class ContextEncoder(nn.Module):
         """Of crops, holes and the decoder's first weights."""
 
         def __post_init__(self) -> None:
+            if self.shape not in SHAPES:
+                raise InvalidInputError(
+                    f"shape must be one of {', '.join(SHAPES)}, got {self.shape!r}."
+                )
             counts = (self.epochs, self.crops_per_image, self.candidates, self.width, self.crop)
             if min(counts) < 1:
                 raise InvalidInputError(f"Counts and sizes must be >= 1, got {self}.")
             if not 0 < self.hole < 0.7:
                 raise InvalidInputError(f"hole must be in (0, 0.7), got {self.hole}.")
+            if not (self.overlap >= 0 and self.overlap_gain > 0):
+                raise InvalidInputError(
+                    "overlap must be >= 0 and overlap_gain > 0, got "
+                    f"{self.overlap} and {self.overlap_gain}."
+                )
+            if not 0 <= self.adversarial_weight < 1:
+                raise InvalidInputError(
+                    f"adversarial_weight must be in [0, 1), got {self.adversarial_weight}."
+                )
             if not 0 <= self.motion_share <= 1:
                 raise InvalidInputError(f"motion_share must be in [0, 1], got {self.motion_share}.")
             if not (self.learning_rate > 0 and self.motion_gain >= 0):
@@ -106,14 +132,24 @@ class ContextEncoder(nn.Module):
         self.encoder = encoder
         self.history_: list[float] = []
         self.mean_image_: Tensor | None = None
+        decoders = 2 if config.adversarial_weight else 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.decoder = Decoder(encoder.embedding_dim, config.width, encoder.receptive_field)
+            self.decoders = nn.ModuleList(
+                Decoder(encoder.embedding_dim, config.width, encoder.receptive_field)
+                for _ in range(decoders)
+            )
 
-    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 H W"]:
-        """Paint images from their features, as mean frames or colours."""
-        painted: Tensor = self.decoder(self.encoder(images), *images.shape[-2:])
-        return painted + FILL
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "P B 3 H W"]:
+        """Paint images from their features, as mean frames or colours, once by each decoder.
+
+        Gradients reach the encoder from the first painting alone.
+        """
+        features, size = self.encoder(images), images.shape[-2:]
+        own, *twin = self.decoders
+        paintings = [own(features, *size)]
+        paintings += [decoder(features.detach(), *size) for decoder in twin]
+        return torch.stack(paintings) + FILL
 
     def fit(
         self,
@@ -133,18 +169,24 @@ class ContextEncoder(nn.Module):
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
         fabric = fabric or Fabric(accelerator="cpu", devices=1)
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
+        config, adversary = self.config, None
+        optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
+        if config.adversarial_weight:
+            optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate, betas=BETAS)
+            adversary = Adversary(config.width // 2, config.learning_rate, fabric, config.seed)
         painter, optimizer = fabric.setup(self.train(), optimizer)
-        draw = Generator().manual_seed(self.config.seed)
-        total = self.config.epochs * (len(batches) if isinstance(batches, Sized) else 0)
-        mean, losses = MeanImage(), Losses(self.config.epochs)
-        steps = progress(self._epochs(batches), total=total, description="Context encoder")
+        draw = Generator().manual_seed(config.seed)
+        total = num_steps(batches, config.epochs)
+        mean, losses = MeanImage(), Losses(config.epochs)
+        steps = progress(epochs(batches, config.epochs), total=total, description="Context encoder")
         for step, (epoch, images) in enumerate(steps):
             if epoch == 0:
                 mean.update(images)
+            share = cosine(step, total)
             for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * _cosine(step, total)
-            loss = self._loss(painter, self._cut(images, draw), draw, fabric)
+                group["lr"] = config.learning_rate * share
+            hidden = self._hidden(self._cut(images, draw), draw, fabric)
+            loss = self._loss(painter(hidden.context), hidden, adversary, share)
             losses.add(epoch, loss)
             optimizer.zero_grad()
             fabric.backward(loss)
@@ -158,66 +200,65 @@ class ContextEncoder(nn.Module):
         """Mean squared error in a centre hole, beside that of filling in the mean training image.
 
         Returns:
-            ``hole_mse`` and ``mean_image_mse``, of pixels in [0, 1].
+            ``hole_mse`` and ``mean_image_mse``, of pixels in [0, 1]; if there was an adversary,
+            ``l2_hole_mse``, of the painting by L2 alone.
 
         Raises:
             NotFittedError: If called before ``fit``.
         """
         if self.mean_image_ is None:
             raise NotFittedError("ContextEncoder is not fitted. Call fit(batches) first.")
-        errors = torch.zeros(3, dtype=torch.float64)
+        names = (*("hole_mse", "l2_hole_mse")[: len(self.decoders)], "mean_image_mse")
+        errors, num_pixels = torch.zeros(len(names), dtype=torch.float64), 0.0
         mean_image = self.mean_image_.to(next(self.parameters()).device)
         for batch in batches:
             images = batch.to(mean_image)
             target, hole = mean_frames(images), self._centre(images)
-            painted = self(_hide(images, hole, newest_only=_none(images)))
-            for place, answer in enumerate((painted, mean_image.expand_as(target))):
+            paintings = self(filled(images, hole, _none(images)))
+            for place, answer in enumerate((*paintings, mean_image.expand_as(target))):
                 errors[place] += ((answer - target).square() * hole[:, None]).sum().item()
-            errors[2] += 3 * hole.sum().item()
-        mse = (errors / errors[2]).tolist()
-        return {"hole_mse": mse[0], "mean_image_mse": mse[1]}
+            num_pixels += 3 * hole.sum().item()
+        return dict(zip(names, (errors / num_pixels).tolist(), strict=True))
 
     @torch.no_grad()
     def examples(self, images: Float[Tensor, "B C H W"]) -> Mapping[str, Float[Tensor, "B c H W"]]:
-        """Context with its hole, the hole filled in, and the original."""
+        """Context with its hole, the hole filled in by each decoder, and the original."""
         images = images.to(next(self.parameters()).device)
         hole = self._centre(images)
-        hidden = _hide(images, hole, newest_only=_none(images))
-        painted = torch.where(hole[:, None], self(hidden), mean_frames(images)).clamp(0, 1)
-        return {
-            "context": mean_frames(hidden),
-            "inpainted": painted,
-            "original": mean_frames(images),
-        }
-
-    def _epochs(self, batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        for epoch in range(self.config.epochs):
-            for images in batches:
-                yield epoch, images
+        hidden, original = filled(images, hole, _none(images)), mean_frames(images)
+        inpainted = torch.where(hole[:, None], self(hidden), original).clamp(0, 1)
+        if len(inpainted) == 1:
+            answers = {"inpainted": inpainted[0]}
+        else:
+            answers = {"L2": inpainted[1], "L2 + adversarial": inpainted[0]}
+        return {"context": mean_frames(hidden), **answers, "original": original}
 
     def _cut(self, images: Tensor, draw: Generator) -> Tensor:
         repeated = images.repeat_interleave(self.config.crops_per_image, dim=0)
         return crops(repeated, self.config.crop, self.config.candidates, draw)
 
-    def _loss(self, painter: nn.Module, images: Tensor, draw: Generator, fabric: Fabric) -> Tensor:
-        num, _, height, width = images.shape
-        share = self.config.motion_share if images.shape[1] == CLIP else 0.0
+    def _hidden(self, images: Tensor, draw: Generator, fabric: Fabric) -> Hidden:
+        config, (num, channels, height, width) = self.config, images.shape
+        share = config.motion_share if channels == CLIP else 0.0
         newest_only = torch.rand(num, generator=draw) < share
-        hole = (
-            random_holes(num, height, width, self.config.hole, draw)
-            if self.config.random_place
-            else centre_holes(num, height, width, self.config.hole)
+        hole = holes(config.shape, num, height, width, config.hole, draw)
+        return hide(
+            *fabric.to_device((images, hole, newest_only)),
+            overlap=config.overlap,
+            overlap_gain=config.overlap_gain,
         )
-        images, hole, newest_only = fabric.to_device((images, hole, newest_only))
-        error = painter(_hide(images, hole, newest_only)).float() - mean_frames(images)
-        error = error * hole[:, None]
-        seen = newest_only[:, None] & torch.tensor([True, True, False], device=error.device)
-        error = error.masked_fill(seen[:, :, None, None], 0)
-        if images.shape[1] == CLIP:
-            gain = torch.tensor([1, self.config.motion_gain, self.config.motion_gain])
-            error = temporal_basis(error) * gain.to(error)[:, None, None]
-        loss: Tensor = error.square().sum() / (3 * hole.sum())
-        return loss
+
+    def _loss(
+        self, paintings: Tensor, hidden: Hidden, adversary: Adversary | None, share: float
+    ) -> Tensor:
+        """Loss of the painter; the adversary takes a step first, at a share of its rate."""
+        l2 = [squared_error(painted, hidden, self.config.motion_gain) for painted in paintings]
+        if adversary is None:
+            return l2[0]
+        adversary.learn(hidden, paintings[0], share)
+        weight = self.config.adversarial_weight
+        own = (1 - weight) * SPAN**2 * l2[0] + weight * adversary.doubt(hidden, paintings[0])
+        return own + l2[1]
 
     def _centre(self, images: Tensor) -> Bool[Tensor, "B H W"]:
         height, width = images.shape[-2:]
@@ -225,20 +266,5 @@ class ContextEncoder(nn.Module):
         return centre_holes(len(images), height, width, share).to(images.device)
 
 
-def _hide(images: Tensor, hole: Tensor, newest_only: Tensor) -> Tensor:
-    """Fill the hole by the mean; or only in the newest pair of frames, by the pair before."""
-    filled = images.masked_fill(hole[:, None], FILL)
-    if images.shape[1] != CLIP:
-        return filled
-    before = images[:, 2:4].mean(dim=1, keepdim=True).expand(-1, 2, -1, -1)
-    newest = torch.where(hole[:, None], before, images[:, 4:])
-    frozen = torch.cat([images[:, :4], newest], dim=1)
-    return torch.where(newest_only[:, None, None, None], frozen, filled)
-
-
 def _none(images: Tensor) -> Tensor:
     return torch.zeros(len(images), dtype=torch.bool, device=images.device)
-
-
-def _cosine(step: int, total: int) -> float:
-    return (1 + math.cos(math.pi * min(step / total, 1))) / 2 if total else 1.0
