@@ -30,12 +30,10 @@ def cut_tiles(
     side: int,
 ) -> Float[Tensor, "B N C T T"]:
     """Cut squares; each channel of a tile has a place of its own."""
-    along = torch.arange(side)
-    rows = (tops[..., None] + along).to(images.device)[..., :, None]
-    columns = (lefts[..., None] + along).to(images.device)[..., None, :]
-    image = torch.arange(len(images), device=images.device)[:, None, None, None, None]
-    channel = torch.arange(images.shape[1], device=images.device)[:, None, None]
-    tiles: Tensor = images[image, channel, rows, columns]
+    windows = images.unfold(2, side, 1).unfold(3, side, 1)
+    image = torch.arange(len(images), device=images.device)[:, None, None]
+    channel = torch.arange(images.shape[1], device=images.device)
+    tiles: Tensor = windows[image, channel, tops.to(images.device), lefts.to(images.device)]
     return tiles
 
 
@@ -63,8 +61,7 @@ def laid_out(tiles: Float[Tensor, "B N C T T"], cell: int, fill: float) -> Float
 
 
 def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    # Many times faster on a CPU than ``std``, which updates its sums pixel by pixel.
     dims = (-2, -1) if images.shape[-3] == 3 else (-3, -2, -1)
-    return (
-        images.mean(dim=dims, keepdim=True),
-        images.std(dim=dims, keepdim=True, unbiased=False),
-    )
+    mean = images.mean(dim=dims, keepdim=True)
+    return mean, (images - mean).square().mean(dim=dims, keepdim=True).sqrt()
