@@ -222,14 +222,12 @@ class DeepAnomaly(nn.Module):
     def _score(self, first: Tensor, second: Tensor) -> Float[Tensor, "B h w"]:
         """One number for each place, at least 1 exactly where the cascade rejects it.
 
-        Above beta it is the geometric mean of d1 / alpha and d2 / phi, else d1 / alpha; as far as
-        that agrees with the decision.
+        It is d1 / alpha as far as that agrees with the decision: the second Gaussian decides, the
+        first one ranks.
         """
         alpha, beta, phi = (t.to(first) for t in (self.alpha_, self.beta_, self.phi_))
-        relative = first / alpha
-        both = (relative * (second / phi).clamp(min=0)).sqrt()
         rejected = (first >= alpha) | ((first > beta) & (second >= phi))
-        return agreeing(torch.where(first > beta, both, relative), rejected)
+        return agreeing(first / alpha, rejected)
 
     def _to_pixels(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B H W"]:
         """At each pixel, what ``num_votes`` of the fields that cover it reach."""
