@@ -3,7 +3,8 @@
 Shapes: B = batch, C = channels, H W = image, D = embedding width, h w = feature map, S = samples.
 
 Images are float32 in [0, 1]. C is 1 (gray), 3 (colour), or ``WINDOW`` consecutive gray frames
-I_{t-5} .. I_t of one clip, oldest first, which describe frame t.
+I_{t-5} .. I_t of one clip, oldest first, which describe frame t. Video triplets alone also take
+pairs (B, 2, C, H, W): the first and the last patch of each of B tracks that show different things.
 """
 
 from abc import ABC, abstractmethod

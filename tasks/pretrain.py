@@ -9,9 +9,20 @@ from prefect import task
 
 from models.contracts import Encoder, PretextConfig, PretextTask
 from models.encoders.alexnet import AlexNetTrunk
-from tasks import datasets, devices, encoders, examples, inputs, lineage, progress, tracking
+from tasks import (
+    contact_sheet,
+    datasets,
+    devices,
+    encoders,
+    examples,
+    inputs,
+    lineage,
+    progress,
+    tracking,
+)
 from tasks.batches import Batches
 from tasks.caching import REMEMBERED
+from tasks.pairs import TrackedPairs
 from tasks.records import DataVersion, TrainedModel, Training
 
 NUM_EXAMPLES = 6
@@ -49,10 +60,14 @@ def pretrain(
         if training.backbone == "imagenet":
             encoder: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
         else:
-            images, held_out = inputs.normal_batches(datasets.open_version(version), training)
+            snapshot = datasets.open_version(version)
+            images, held_out = inputs.pretext_batches(snapshot, training, pretext)
             encoder = AlexNetTrunk.Config().build()
             solved = _solve(pretext.build(encoder), images, fabric, run_id)
             _log_solution(solved, held_out)
+            for pairs in (images, held_out):
+                if isinstance(pairs, TrackedPairs):
+                    contact_sheet.log(pairs.tracks)
         encoders.log(encoder, version, training.backbone)
     return TrainedModel(
         run_id=run_id,
@@ -61,7 +76,9 @@ def pretrain(
     )
 
 
-def _solve(pretext: PretextTask, images: Batches, fabric: Fabric, run_id: str) -> PretextTask:
+def _solve(
+    pretext: PretextTask, images: Batches | TrackedPairs, fabric: Fabric, run_id: str
+) -> PretextTask:
     with devices.measured() as usage:
         pretext.fit(usage.count(images), fabric=fabric, progress=progress.bar)
     mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
@@ -72,7 +89,7 @@ def _solve(pretext: PretextTask, images: Batches, fabric: Fabric, run_id: str) -
     return pretext
 
 
-def _log_solution(pretext: PretextTask, held_out: Batches) -> None:
+def _log_solution(pretext: PretextTask, held_out: Batches | TrackedPairs) -> None:
     """The task's own figures and a picture, both of images that it was not trained on."""
     figures = pretext.evaluate(held_out)
     mlflow.log_metrics({f"pretext.{name}": value for name, value in figures.items()})

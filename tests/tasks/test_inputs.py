@@ -1,8 +1,11 @@
 import torch
 
+from models.pretext.context_encoder import ContextEncoder
+from models.pretext.video_triplet import VideoTriplet
 from tasks import datasets, versions
-from tasks.inputs import normal_batches
+from tasks.inputs import normal_batches, pretext_batches
 from tasks.records import Training
+from tests.tasks import moving
 from tests.tasks.pictures import write_clips, write_stills
 
 
@@ -25,3 +28,16 @@ def test_images_have_the_size_that_the_recipe_asks_for(repository):
     images, held_out = normal_batches(snapshot, Training(image_size=(20, 24), channels=3))
     for batch in (*images, *held_out):
         assert batch.shape[1:] == torch.Size([3, 20, 24])
+
+
+def test_video_triplets_get_pairs_of_tracks_and_nothing_else_does(repository):
+    moving.write(repository / "data" / "squares", clips=4)
+    snapshot = datasets.open_version(versions.add("squares"))
+    training = Training(window=6, batch_size=8, calibration_share=0.25)
+    config = VideoTriplet.Config(patch=32)
+    images, held_out = pretext_batches(snapshot, training, config)
+    assert (images.num_images, held_out.num_images) == (24, 2)
+    assert not {t.clip for t in images.tracks} & {t.clip for t in held_out.tracks}
+    assert next(iter(images)).shape == torch.Size([6, 2, 6, 32, 32])
+    plain, _ = pretext_batches(snapshot, training, ContextEncoder.Config())
+    assert next(iter(plain)).shape == torch.Size([8, 6, *moving.SIZE])

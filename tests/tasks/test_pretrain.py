@@ -9,9 +9,11 @@ from PIL import Image
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import NotFoundError, TrainingError
 from models.pretext.context_encoder import ContextEncoder
+from models.pretext.video_triplet import VideoTriplet
 from tasks import encoders, tracking, versions
 from tasks.pretrain import pretrain
 from tasks.records import Training
+from tests.tasks import moving
 from tests.tasks.pictures import save
 
 TRAINING = Training(batch_size=4, image_size=(48, 48), device="cpu", seed=3)
@@ -102,3 +104,18 @@ def test_imagenet_weights_that_cannot_be_had_leave_a_failed_run(version, tmp_pat
         pretrain.fn(version, PRETEXT, replace(TRAINING, backbone="imagenet"), "stripes")
     (run,) = tracking.client().search_runs([tracking.experiment("stripes")])
     assert run.info.status == "FAILED"
+
+
+def test_video_triplets_are_trained_on_tracks_that_can_be_looked_at(repository):
+    moving.write(repository / "data" / "squares", clips=4)
+    version = versions.add("squares")
+    pretext = VideoTriplet.Config(epochs=2, patch=40)
+    training = replace(TRAINING, window=6, image_size=None)
+    trained = pretrain.fn(version, pretext, training, "squares")
+    run = tracking.client().get_run(trained.run_id)
+    assert run.data.metrics["num_images"] == 6 * 4
+    assert 0 <= run.data.metrics["pretext.triplet_accuracy"] <= 1
+    for name in ("examples.png", *(f"tracks/good/{clip:02}.png" for clip in range(4))):
+        uri = f"runs:/{trained.run_id}/pretext/{name}"
+        with Image.open(mlflow.artifacts.download_artifacts(uri)) as picture:
+            assert picture.width >= 2 * 96

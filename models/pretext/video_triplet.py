@@ -1,0 +1,270 @@
+"""Video triplets: learn features that recognise what moved through a clip.
+
+Shapes: B = pairs, C = channels, H W = image, 2 = first and last patch, S T = rows and columns of a
+patch, D = embedding, c = 3 (mean frames or colours).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from models.contracts import Encoder, Progress, silent
+from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.functional.mean_frames import mean_frames
+from models.functional.triplets import (
+    at_random,
+    cosine_distances,
+    hardest,
+    num_in_order,
+    ranking_losses,
+)
+from models.pretext._history import Losses, MeanImage
+from models.pretext._pairs import TRACKED, Pairs
+from models.pretext._schedule import cosine, epochs, num_steps
+
+GRID = 3
+"""Rows and columns of the averages of a feature map that the head sees: keeps what is where."""
+MOST = 2000
+"""Untracked images that ``evaluate`` compares with each other; more are left out."""
+
+
+class VideoTriplet(nn.Module):
+    """Place the last patch of a track nearer to its first than any patch of another track.
+
+    A siamese network: one encoder and one small head, of no use afterwards, embed both patches, and
+    distances are cosines. Negatives are the other tracks of the batch: drawn at random in the first
+    epochs, because mining from the start collapses; then those with the largest losses.
+
+    Tracked pairs come as batches (B, 2, C, H, W), in which all tracks show different things; the
+    tasks mine them from clips. Plain images (B, C, H, W) make pairs of their own: the same place
+    twice, a little shifted, and in clips of six frames once early and once late.
+
+    Args:
+        encoder: What to train.
+        config: Hyper-parameters.
+
+    Attributes:
+        encoder: The encoder, trained after ``fit``.
+        history_: Mean loss of each epoch, empty before ``fit``. It rises where negatives become
+            hard.
+
+    References:
+        Wang and Gupta, 2015, "Unsupervised Learning of Visual Representations using Videos".
+        https://arxiv.org/abs/1505.00687
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of the video triplets."""
+
+        epochs: int = 24
+        """Passes over the tracks, >= 1."""
+        learning_rate: float = 1e-3
+        """Of AdamW, > 0; falls to 0 along a half cosine."""
+        weight_decay: float = 5e-4
+        """Of AdamW, >= 0."""
+        margin: float = 0.5
+        """By how much a negative must be further away than the positive, in (0, 2]; cosine
+        distances are in [0, 2]."""
+        negatives: int = 4
+        """Negatives of each patch in a step, >= 1."""
+        random_share: float = 0.5
+        """Share of the epochs, the first ones, in which negatives are random, in [0, 1]."""
+        patch: int = 48
+        """Side of a patch in pixels of the frames as the recipe reads them; the whole image if that
+        is smaller. AlexNet's trunk needs 40."""
+        length: int = 30
+        """Frames of a track at most, >= 2."""
+        jitter: float = 0.2
+        """Part of a patch's side by which its crops are shifted at most, in (0, 0.5)."""
+        light: float = 0.2
+        """Most change of contrast and brightness of a patch, relative, in [0, 1)."""
+        width: int = 128
+        """Embedding of a patch, >= 1; the head's hidden layer has twice as many units."""
+        seed: int = 0
+        """Of crops, light and negatives, and the head's first weights."""
+
+        def __post_init__(self) -> None:
+            if min(self.epochs, self.negatives, self.patch, self.width) < 1 or self.length < 2:
+                raise InvalidInputError(f"Counts and sizes must be >= 1, length >= 2, got {self}.")
+            if not 0 < self.margin <= 2:
+                raise InvalidInputError(f"margin must be in (0, 2], got {self.margin}.")
+            if not 0 <= self.random_share <= 1:
+                raise InvalidInputError(f"random_share must be in [0, 1], got {self.random_share}.")
+            if not (0 < self.jitter < 0.5 and 0 <= self.light < 1):
+                raise InvalidInputError(
+                    "jitter must be in (0, 0.5) and light in [0, 1), got "
+                    f"{self.jitter} and {self.light}."
+                )
+            if not (self.learning_rate > 0 and self.weight_decay >= 0):
+                raise InvalidInputError(
+                    "learning_rate must be > 0 and weight_decay >= 0, got "
+                    f"{self.learning_rate} and {self.weight_decay}."
+                )
+
+        def build(self, encoder: Encoder) -> "VideoTriplet":
+            """Return an unsolved task that will train ``encoder``."""
+            return VideoTriplet(encoder, self)
+
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.history_: list[float] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.head = nn.Sequential(
+                nn.AdaptiveAvgPool2d(GRID),
+                nn.Flatten(),
+                nn.Linear(encoder.embedding_dim * GRID**2, 2 * config.width),
+                nn.ReLU(),
+                nn.Linear(2 * config.width, config.width),
+            )
+
+    def forward(self, patches: Float[Tensor, "B C S T"]) -> Float[Tensor, "B D"]:
+        """Embeddings of length 1."""
+        embedding: Tensor = functional.normalize(self.head(self.encoder(patches)).float(), dim=1)
+        return embedding
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"] | Float[Tensor, "_ 2 C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "VideoTriplet":
+        """Train encoder and head on normal images or tracked pairs.
+
+        Args:
+            batches: Images, or first and last patches of tracks; iterated once per epoch. A batch
+                of one has no negatives and is passed over.
+            fabric: Device and precision; the CPU in float32 if None.
+            progress: Shows the batches of all epochs.
+
+        Raises:
+            TrainingError: If the images are constant, there are too few, or the loss diverges.
+        """
+        fabric = fabric or Fabric(accelerator="cpu", devices=1)
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        siamese, optimizer = fabric.setup(self.train(), optimizer)
+        maker, draw = self._maker(), Generator().manual_seed(config.seed)
+        total = num_steps(batches, config.epochs)
+        seen, losses, num_updates = MeanImage(), Losses(config.epochs), [0] * config.epochs
+        steps = progress(epochs(batches, config.epochs), total=total, description="Video triplets")
+        for step, (epoch, batch) in enumerate(steps):
+            pairs = maker.drawn(batch)
+            if epoch == 0:
+                seen.update(pairs.flatten(0, 1))
+            if len(pairs) < 2:
+                continue
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * cosine(step, total)
+            loss = self._loss(siamese, fabric.to_device(pairs), epoch, draw)
+            losses.add(epoch, loss)
+            num_updates[epoch] += 1
+            optimizer.zero_grad()
+            fabric.backward(loss)
+            optimizer.step()
+        seen.value()  # refuses images in which there was nothing to see
+        if not all(num_updates):
+            raise TrainingError(
+                "Triplets need batches of at least 2 different images or tracks, got 1 in each "
+                "batch. Add images, or raise batch_size."
+            )
+        self.history_ = losses.means()
+        self.eval()
+        return self
+
+    @torch.no_grad()
+    def evaluate(
+        self, batches: Iterable[Float[Tensor, "_ C H W"] | Float[Tensor, "_ 2 C H W"]]
+    ) -> Mapping[str, float]:
+        """How many triplets are in order, of all that held-out images or tracks make.
+
+        Tracks are compared within a batch, where they are known to differ; plain images with all
+        others.
+
+        Returns:
+            ``triplet_accuracy``, the share of triplets whose positive is nearer to the anchor than
+            their negative; ``pixel_triplet_accuracy``, the same by correlation of raw pixels; and
+            ``num_triplets``.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+            InvalidInputError: If there is no triplet.
+        """
+        if not self.history_:
+            raise NotFittedError("VideoTriplet is not fitted. Call fit(batches) first.")
+        right, count = torch.zeros(2), 0
+        for embedded, pixels in self._groups(batches):
+            right += torch.tensor([num_in_order(*each.unbind(1)) for each in (embedded, pixels)])
+            count += len(embedded) * (len(embedded) - 1)
+        if not count:
+            raise InvalidInputError(
+                "Triplets need at least 2 different held-out images or tracks, got fewer. Hold out "
+                "more."
+            )
+        accuracy, by_pixels = (right.double() / count).tolist()
+        return {
+            "triplet_accuracy": accuracy,
+            "pixel_triplet_accuracy": by_pixels,
+            "num_triplets": float(count),
+        }
+
+    @torch.no_grad()
+    def examples(
+        self, images: Float[Tensor, "B C H W"] | Float[Tensor, "B 2 C H W"]
+    ) -> Mapping[str, Float[Tensor, "B c S T"]]:
+        """First and last patch of each pair, and which other last patch is nearest to the first."""
+        pairs = self._held_out(images)
+        first, last = pairs.unbind(dim=1)
+        pictures = {"first": mean_frames(first), "last": mean_frames(last)}
+        if len(pairs) > 1:
+            distances = cosine_distances(self(first), self(last))
+            nearest = distances.fill_diagonal_(torch.inf).argmin(dim=1)
+            pictures["nearest other"] = mean_frames(last[nearest])
+        return {title: picture.clamp(0, 1) for title, picture in pictures.items()}
+
+    def _loss(self, siamese: nn.Module, pairs: Tensor, epoch: int, draw: Generator) -> Tensor:
+        first, last = siamese(pairs.flatten(0, 1)).unflatten(0, (-1, 2)).unbind(dim=1)
+        margin, num = self.config.margin, self.config.negatives
+        losses = torch.cat(
+            [ranking_losses(*each, margin) for each in ((first, last), (last, first))]
+        )
+        if epoch < round(self.config.random_share * self.config.epochs):
+            return at_random(losses, num, draw).mean()
+        return hardest(losses, num).mean()
+
+    def _maker(self) -> Pairs:
+        config = self.config
+        return Pairs(config.patch, jitter=config.jitter, light=config.light, seed=config.seed)
+
+    def _held_out(self, batch: Tensor) -> Tensor:
+        return self._maker().held_out(batch.to(next(self.parameters()).device))
+
+    def _groups(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Embeddings and pixels of pairs that may be compared, each of shape (B, 2, D)."""
+        waiting: list[tuple[Tensor, Tensor]] = []
+        for batch in batches:
+            pairs = self._held_out(batch)
+            flat = mean_frames(pairs.flatten(0, 1)).flatten(start_dim=1)
+            pixels = functional.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
+            both = (self(pairs.flatten(0, 1)), pixels)
+            group = tuple(each.unflatten(0, (-1, 2)) for each in both)
+            if batch.ndim == TRACKED:
+                yield group[0], group[1]
+            elif sum(len(each) for each, _ in waiting) < MOST:
+                waiting.append((group[0], group[1]))
+        if waiting:
+            embedded, pixels = (torch.cat(each)[:MOST] for each in zip(*waiting, strict=True))
+            yield embedded, pixels

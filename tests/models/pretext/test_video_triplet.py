@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from models.errors import InvalidInputError, TrainingError
+from models.pretext.video_triplet import VideoTriplet
+from tests.models.pretext.conftest import waves
+
+
+def tracks(num, seed=0, side=24):
+    """Gratings of one direction and spacing each, seen at two phases: pixels do not tell."""
+    draw = torch.Generator().manual_seed(seed)
+    angle, phase = torch.rand(num, 1, 1, 1, generator=draw) * 3, torch.rand(num, 2, generator=draw)
+    spacing = 0.6 + torch.rand(num, 1, 1, 1, generator=draw)
+    y, x = torch.meshgrid(torch.arange(float(side)), torch.arange(float(side)), indexing="ij")
+    along = (x * angle.cos() + y * angle.sin()) * spacing + 6.3 * phase[:, :, None, None]
+    return (0.5 + 0.4 * along.sin())[:, :, None]
+
+
+def brief(**options):
+    return VideoTriplet.Config(**{"epochs": 40, "learning_rate": 5e-3, "width": 16} | options)
+
+
+def test_learns_to_recognise_what_it_never_saw(encoder):
+    task = brief().build(encoder).fit(tracks(128).split(32))
+    figures = task.evaluate([tracks(64, seed=1)])
+    assert figures["triplet_accuracy"] > 0.9
+    assert figures["pixel_triplet_accuracy"] < 0.7
+    assert figures["num_triplets"] == 64 * 63
+
+
+def test_negatives_are_random_first_and_then_hard(encoder):
+    pairs = tracks(16)
+    share = 0.5
+    task = brief(epochs=2, random_share=share, negatives=1).build(encoder).eval()
+    draw = torch.Generator()
+    with torch.no_grad():
+        easy, hard = (task._loss(task, pairs, epoch, draw).item() for epoch in (0, 1))
+    assert hard > easy
+
+
+def test_tracks_are_compared_within_their_batch_alone(encoder):
+    pairs = tracks(8)
+    task = brief(epochs=1).build(encoder).fit([pairs])
+    assert task.evaluate([pairs])["num_triplets"] == 8 * 7
+    assert task.evaluate(pairs.split(4))["num_triplets"] == 2 * 4 * 3
+
+
+def test_embeddings_have_length_one(encoder):
+    task = brief().build(encoder).eval()
+    torch.testing.assert_close(task(waves(3, 1)).norm(dim=1), torch.ones(3))
+
+
+def test_examples_show_another_track_as_the_nearest_other(encoder):
+    pairs = tracks(4)
+    task = brief(epochs=1).build(encoder).fit([pairs])
+    pictures = task.examples(pairs)
+    assert list(pictures) == ["first", "last", "nearest other"]
+    differs = (pictures["last"] != pictures["nearest other"]).flatten(start_dim=1).any(dim=1)
+    assert differs.all()
+    assert list(task.examples(pairs[:1])) == ["first", "last"]
+
+
+def test_a_single_image_is_refused(encoder):
+    with pytest.raises(TrainingError, match="at least 2 different"):
+        brief(epochs=2).build(encoder).fit([waves(1, 1)])
+    task = brief(epochs=1).build(encoder).fit([waves(2, 1)])
+    with pytest.raises(InvalidInputError, match="at least 2 different"):
+        task.evaluate([waves(1, 1)])
+
+
+def test_a_batch_of_one_among_others_is_passed_over(encoder):
+    task = brief(epochs=2).build(encoder).fit([waves(4, 1), waves(1, 1)])
+    alone = brief(epochs=2).build(encoder)
+    assert len(task.history_) == 2
+    assert alone.history_ == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"margin": 0.0},
+        {"random_share": 1.5},
+        {"jitter": 0.5},
+        {"light": 1.0},
+        {"learning_rate": 0.0},
+        {"weight_decay": -1.0},
+        {"length": 1},
+        {"negatives": 0},
+    ],
+)
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        VideoTriplet.Config(**wrong)
