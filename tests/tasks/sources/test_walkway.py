@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from itertools import chain
 
@@ -17,25 +18,14 @@ FRAMES = {
 }
 INTRUDERS = [kind for kind in walkway.KINDS if kind != "good"]
 
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """The folder, and what was rendered as frame 24 of every clip."""
-    folder, rendered = tmp_path_factory.mktemp("walkway"), {}
-
-    def progress(steps, *, total, description):
-        for clip, t, frame, mask in steps:
-            if t == 24:
-                rendered[clip] = frame, mask
-            yield clip, t, frame, mask
-
-    walkway.write(folder, progress)
-    return folder, rendered
+CART = walkway.Clip(split="test", kind="cart", number=1, frames=2)
 
 
 @pytest.fixture(scope="module")
-def folder(written):
-    return written[0]
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("walkway")
+    walkway.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -89,23 +79,16 @@ def test_no_two_frames_are_equal(files):
     assert len(set(frames)) == len(frames)
 
 
-@pytest.mark.parametrize("clip", walkway.clips(), ids=lambda clip: f"{clip.split}-{clip.name}")
-def test_pillow_reads_the_pixels_that_were_rendered(written, clip):
-    folder, rendered = written
-    frame, mask = rendered[clip]
+@pytest.mark.parametrize(
+    "clip", walkway.clips()[::-4], ids=lambda clip: f"{clip.split}-{clip.name}"
+)
+def test_pillow_reads_the_pixels_of_a_clip_that_was_rendered_alone(folder, clip):
+    [frame, mask] = list(walkway.render(Scene(walkway.SEED), clip))[24]
     assert frame.shape == (160, 240)
     assert np.array_equal(read(folder / clip.split / clip.name / "024.png"), frame)
     if clip.kind != "good":
         assert mask.any()
         assert np.array_equal(read(folder / "ground_truth" / clip.name / "024.png"), mask)
-
-
-def test_a_clip_can_be_rendered_alone_and_again(written):
-    clip = walkway.clips()[-1]
-    for t, (frame, mask) in enumerate(walkway.render(Scene(walkway.SEED), clip)):
-        if t == 24:
-            assert np.array_equal(frame, written[1][clip][0])
-            assert np.array_equal(mask, written[1][clip][1])
 
 
 @pytest.mark.parametrize("kind", INTRUDERS)
@@ -158,10 +141,8 @@ def test_normal_people_move_in_every_clip(folder):
         assert (np.abs(first - later) > 30).sum() > 200
 
 
-def test_progress_counts_every_frame(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        walkway, "clips", lambda: (walkway.Clip(split="test", kind="cart", number=1, frames=2),)
-    )
+def test_progress_counts_every_clip(tmp_path, monkeypatch):
+    monkeypatch.setattr(walkway, "clips", lambda: (CART, dataclasses.replace(CART, number=2)))
     seen = []
 
     def progress(steps, *, total, description):
@@ -171,4 +152,4 @@ def test_progress_counts_every_frame(tmp_path, monkeypatch):
 
     walkway.write(tmp_path, progress)
     assert seen == [(2, "walkway")] * 2
-    assert len(list(tmp_path.rglob("*.png"))) == 4
+    assert len(list(tmp_path.rglob("*.png"))) == 8
