@@ -7,6 +7,7 @@ Shapes: B = batch, C = channels, H W = image, S = rows and columns of a view.
 """
 
 import math
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -34,15 +35,17 @@ def resample(
     zoom: Float[Tensor, "B"],
     angle: Float[Tensor, "B"],
     side: int,
+    beyond: Literal["reflection", "border"] = "reflection",
 ) -> Float[Tensor, "B C S S"]:
     """Shift, magnify and turn the middle of images, by a single bilinear interpolation.
 
     Args:
-        images: What to look at; beyond its edges it is mirrored.
+        images: What to look at.
         shift: How far the content moves right and down, in sides of the view.
         zoom: Magnification, > 0.
         angle: How far the content turns clockwise, in radians.
         side: Rows and columns S of the views, in pixels; a zoom of 1 keeps the size of pixels.
+        beyond: What lies beyond an image's edges: its mirror image, or its outermost pixels again.
     """
     height, width = images.shape[-2:]
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
@@ -51,7 +54,7 @@ def resample(
     theta = side * torch.cat([linear, offset], dim=2) / shift.new_tensor([[width], [height]])
     grid = functional.affine_grid(theta, [len(images), 1, side, side], align_corners=False)
     return functional.grid_sample(
-        images, grid.to(images), mode="bilinear", padding_mode="reflection", align_corners=False
+        images, grid.to(images), mode="bilinear", padding_mode=beyond, align_corners=False
     )
 
 

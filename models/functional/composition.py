@@ -52,7 +52,8 @@ def composed_views(
     """One view of the middle of each image, changed in every way.
 
     Args:
-        images: In [0, 1]. What a view shows beyond an image is mirrored.
+        images: In [0, 1]. Beyond their edges they are mirrored; if views are as large as the
+            images, their outermost pixels are repeated instead, for there a whole object is seen.
         uniform: Random numbers in [0, 1).
         changes: How far a view may lie from its image.
         side: Rows and columns S of a view.
@@ -64,6 +65,7 @@ def composed_views(
         zoom=factor(uniform[:, 2], changes.scale),
         angle=math.radians(changes.rotation) * signed[:, 3],
         side=side,
+        beyond="reflection" if side < min(images.shape[-2:]) else "border",
     )
     views = contrast(views, factor(uniform[:, 4], changes.contrast))
     views = curve(views, factor(uniform[:, 5], changes.power), changes.light * signed[:, 6])

@@ -47,11 +47,13 @@ def test_a_zoom_of_two_shows_a_ramp_at_half_its_slope():
     torch.testing.assert_close(views.diff(dim=3), torch.full((1, 1, 8, 7), 1 / 32))
 
 
-def test_what_lies_beyond_the_edge_is_mirrored():
+def test_what_lies_beyond_the_edge_is_mirrored_or_repeated():
     images = torch.rand(1, 1, 6, 6)
     views = resample(images, *still(1), 10)
     torch.testing.assert_close(views[:, :, 2:8, 1], images[..., 0])
     torch.testing.assert_close(views[:, :, 2:8, 0], images[..., 1])
+    views = resample(images, *still(1), 10, "border")
+    torch.testing.assert_close(views[:, :, 2:8, 0], images[..., 0])
 
 
 def test_views_do_not_depend_on_the_other_images():

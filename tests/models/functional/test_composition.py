@@ -48,6 +48,15 @@ def test_views_stay_in_range_and_frames_change_alike(channels):
         torch.testing.assert_close(views[:, 0], views[:, 5])
 
 
+def test_a_view_of_a_whole_image_shows_its_object_once():
+    moved = Changes(contrast=1.0, power=1.0, light=0.0)
+    images = torch.nn.functional.pad(torch.rand(60, 1, 12, 12), (2, 2, 2, 2))
+    on_ground = torch.nn.functional.pad(images, (16, 16, 16, 16))
+    uniform = torch.rand(60, NUM_UNIFORM)
+    whole, expected = (composed_views(seen, uniform, moved, 16) for seen in (images, on_ground))
+    torch.testing.assert_close(whole, expected, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"translation": 0.6}, {"scale": 0.5}, {"rotation": -1.0}, {"power": 0.0}]
 )

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.errors import InvalidInputError, TrainingError
 from models.functional.composition import Changes
@@ -88,6 +89,13 @@ def test_one_patch_alone_is_refused(encoder):
 def test_images_of_two_sizes_are_refused(encoder):
     with pytest.raises(TrainingError, match="one size"):
         Exemplar.Config(epochs=1).build(encoder).fit([patterns(4), patterns(4, side=28)])
+
+
+def test_trains_in_mixed_precision_without_a_change(encoder):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    task = Exemplar.Config(epochs=2).build(encoder).fit([patterns(12)], fabric=fabric)
+    assert all(parameter.dtype == torch.float32 for parameter in task.parameters())
+    assert task.evaluate([patterns(12)])["accuracy"] >= 0
 
 
 @pytest.mark.parametrize(

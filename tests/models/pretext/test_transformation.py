@@ -1,5 +1,6 @@
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.errors import InvalidInputError
 from models.functional.families import FAMILIES
@@ -53,6 +54,13 @@ def test_large_images_are_seen_through_squares_of_the_given_size(encoder):
 def test_images_too_small_for_a_view_are_refused(encoder):
     with pytest.raises(InvalidInputError, match="at least 15 x 15"):
         TransformationClassifier.Config(epochs=1).build(encoder).fit([torch.rand(4, 1, 12, 30)])
+
+
+def test_trains_in_mixed_precision_without_a_change(encoder):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    task = TransformationClassifier.Config(epochs=2).build(encoder).fit([discs(12)], fabric=fabric)
+    assert all(parameter.dtype == torch.float32 for parameter in task.parameters())
+    assert task.evaluate([discs(12)])["accuracy"] >= 0
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"crop": 0}])
