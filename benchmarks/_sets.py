@@ -58,7 +58,7 @@ class Batches:
         seed: Of the order; None keeps that of the images.
     """
 
-    def __init__(self, images: Tensor, batch_size: int = 64, seed: int | None = None) -> None:
+    def __init__(self, images: Tensor, batch_size: int = 32, seed: int | None = None) -> None:
         self._images, self._batch_size = images, batch_size
         self._draw = None if seed is None else torch.Generator().manual_seed(seed)
         self.num_seen = 0
@@ -80,7 +80,7 @@ def available(folder: Path, num: int) -> dict[str, Callable[[], ImageSet]]:
     Args:
         folder: With ``mnist``, ``fashion-mnist``, ``cifar10``, ``magnetic_tile`` and ``ped2``, as
             far as they are there.
-        num: Training images of a labelled set, at most; half as many are for testing.
+        num: Training images of a labelled set, at most, and test images.
     """
     found: dict[str, Callable[[], ImageSet]] = {}
     for name, path in (("mnist", "mnist"), ("fashion", "fashion-mnist")):
@@ -105,9 +105,9 @@ def read_idx(folder: Path, num: int) -> ImageSet:
     train, train_labels, test, test_labels = arrays
     return ImageSet(
         train=torch.from_numpy(train[:num, None].copy()),
-        test=torch.from_numpy(test[: num // 2, None].copy()),
+        test=torch.from_numpy(test[:num, None].copy()),
         train_labels=train_labels[:num].astype(np.int64),
-        test_labels=test_labels[: num // 2].astype(np.int64),
+        test_labels=test_labels[:num].astype(np.int64),
     )
 
 

@@ -39,8 +39,10 @@ class BlockModel(nn.Module):
                 nn.Conv2d(width, width, kernel_size=3, padding=dilation, dilation=dilation)
             )
             self.local.append(nn.ReLU())
-        self.local.append(nn.Conv2d(width, channels * field.stride**2, kernel_size=1))
-        self.local.append(nn.PixelShuffle(field.stride))
+        self.enlarge = nn.Sequential(
+            nn.Conv2d(width, channels * field.stride**2, kernel_size=1),
+            nn.PixelShuffle(field.stride),
+        )
         self.overall = nn.Linear(embedding_dim, channels)
         self.first = MaskedConv2d(3, channels, 5, num_groups=3, see_itself=False)
         self.later = nn.ModuleList(
@@ -58,12 +60,15 @@ class BlockModel(nn.Module):
             side: Of the window, in pixels.
             block: Side b of the block, in pixels.
         """
-        local = self.local(feature_map)
-        first = round(centre(self.field) - (self.field.stride - 1) / 2)
-        missing = side - first - local.shape[2]
-        local = functional.pad(local, (first, missing, first, missing))
+        stride, local = self.field.stride, self.local(feature_map)
+        first = round(centre(self.field) - (stride - 1) / 2)
+        cells = max((side - block - first) // stride, 0)  # before the block, of no use here
+        local = self.enlarge(local[:, :, cells:, cells:])
+        before = first + cells * stride - (side - block)
+        after = block - before - local.shape[2]
+        local = functional.pad(local, (before, after, before, after))
         overall = self.overall(feature_map.mean(dim=(2, 3)))[:, :, None, None]
-        hinted: Tensor = local[:, :, -block:, -block:] + overall
+        hinted: Tensor = local + overall
         return hinted
 
     def forward(

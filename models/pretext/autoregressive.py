@@ -5,7 +5,7 @@ K = gray levels, c = 3 (mean frames or colours).
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from models.functional.mean_frames import mean_frames
 from models.pretext._block_model import BlockModel
 from models.pretext._histogram import PixelHistogram
 from models.pretext._history import Losses, MeanImage
+from models.pretext._schedule import cosine, epochs, num_steps
 
 FILL = 0.45
 """Gray of what is hidden or outside the image: about the mean of natural images."""
@@ -71,7 +72,7 @@ class Autoregressive(nn.Module):
         Without effect on still images."""
         levels: int = 16
         """Gray levels that are told apart, from 2 to 256."""
-        width: int = 64
+        width: int = 48
         """Channels of the decoder, >= 4."""
         seed: int = 0
         """Of blocks and the decoder's first weights."""
@@ -136,16 +137,18 @@ class Autoregressive(nn.Module):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
         model, optimizer = fabric.setup(self.train(), optimizer)
         draw = Generator().manual_seed(self.config.seed)
-        total = self.config.epochs * (len(batches) if isinstance(batches, Sized) else 0)
+        total = num_steps(batches, self.config.epochs)
         mean, losses = MeanImage(), Losses(self.config.epochs)
         histogram = PixelHistogram(self.config.levels)
-        steps = progress(self._epochs(batches), total=total, description="Autoregressive model")
+        steps = progress(
+            epochs(batches, self.config.epochs), total=total, description="Autoregressive model"
+        )
         for step, (epoch, images) in enumerate(steps):
             if epoch == 0:
                 mean.update(images)
                 histogram.update(self._levels(images))
             for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * _cosine(step, total)
+                group["lr"] = self.config.learning_rate * cosine(step, total)
             loss = self._loss(model, images, draw, fabric)
             losses.add(epoch, loss)
             optimizer.zero_grad()
@@ -219,11 +222,6 @@ class Autoregressive(nn.Module):
                 levels[:, alike, row, column] = best[:, None]
         return (levels + 0.5) / self.config.levels
 
-    def _epochs(self, batches: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        for epoch in range(self.config.epochs):
-            for images in batches:
-                yield epoch, images
-
     def _sizes(self, images: Tensor) -> tuple[int, int]:
         side = min(self.config.crop, *images.shape[-2:])
         return side, max(round(self.config.block * side), 1)
@@ -255,7 +253,3 @@ class Autoregressive(nn.Module):
 
 def _num_colours(images: Tensor) -> int:
     return 1 if images.shape[1] == 1 else 3
-
-
-def _cosine(step: int, total: int) -> float:
-    return (1 + math.cos(math.pi * min(step / total, 1))) / 2 if total else 1.0

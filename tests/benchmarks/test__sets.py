@@ -30,7 +30,7 @@ def test_idx_files_are_read_packed_or_not(tmp_path):
     found = read_idx(tmp_path, 4)
     assert torch.equal(found.train, torch.from_numpy(images[:4, None].copy()))
     assert found.train_labels.tolist() == [0, 1, 2, 3]
-    assert found.test_labels.tolist() == [0, 1]
+    assert found.test_labels.tolist() == [0, 1, 2, 3]
 
 
 def test_what_a_folder_lacks_is_left_out(tmp_path):

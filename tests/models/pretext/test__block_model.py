@@ -36,3 +36,15 @@ def test_the_first_rows_can_be_had_alone(model):
     assert whole.shape == (2, 4, 3, 5, 5)
     part = model(hint[:, :, :2], levels[:, :, :2])
     torch.testing.assert_close(part[:, :, :, 1], whole[:, :, :, 1])
+
+
+def test_a_cell_tells_of_the_pixels_at_its_place():
+    # Without the convolutions in between, the hint is the map brought to the size of the window.
+    model = BlockModel(12, 4, 4, ReceptiveField(5, 2, 2))
+    model.local, model.enlarge = torch.nn.Identity(), torch.nn.PixelShuffle(2)
+    torch.nn.init.zeros_(model.overall.weight)
+    torch.nn.init.zeros_(model.overall.bias)
+    features = torch.rand(1, 12, 12, 12)
+    whole = torch.nn.functional.pixel_shuffle(features, 2)
+    for block in (5, 8):
+        torch.testing.assert_close(model.hint(features, 24, block), whole[:, :, -block:, -block:])
