@@ -1,5 +1,6 @@
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.errors import InvalidInputError
 from models.pretext import context_encoder
@@ -89,6 +90,12 @@ def test_examples_show_context_solution_and_original(encoder):
     hole = task._centre(images)[:, None].expand(-1, 3, -1, -1)
     torch.testing.assert_close(pictures["inpainted"][~hole], pictures["original"][~hole])
     assert (pictures["context"][hole] == context_encoder.FILL).all()
+
+
+def test_half_precision_needs_no_change(encoder):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    task = adversarial().build(encoder).fit([waves(4, 6)], fabric=fabric)
+    assert torch.tensor(task.history_).isfinite().all()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import InvalidInputError, NotFittedError
@@ -93,3 +94,15 @@ def test_no_held_out_images_are_refused(encoder):
     task = Jigsaw.Config(epochs=1, **SMALL).build(encoder).fit([shades(2)])
     with pytest.raises(InvalidInputError, match="got 0"):
         task.evaluate([])
+
+
+def test_one_image_is_enough(encoder):
+    task = Jigsaw.Config(epochs=2, **SMALL).build(encoder).fit([shades(1)])
+    assert torch.tensor(task.history_).isfinite().all()
+
+
+def test_half_precision_needs_no_change(encoder):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    task = Jigsaw.Config(epochs=2, **SMALL).build(encoder).fit([shades(4)], fabric=fabric)
+    assert torch.tensor(task.history_).isfinite().all()
+    assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
