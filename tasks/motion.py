@@ -3,6 +3,7 @@
 Shapes: H W = frame, P = points.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -106,26 +107,41 @@ def camera_flow(flow: NDArray[np.float32]) -> NDArray[np.float32]:
 def moving_boxes(moves: NDArray[np.bool_], side: int) -> list[Box]:
     """Boxes around what moves, at most ``side`` high and wide, those with most movement first.
 
-    A sliding square finds most of the moving pixels, its box is drawn tight around these, they are
-    taken away, and so on. What overlaps an earlier box is a rest of it, and what touches the edge
-    of the frame is still coming into view: both are left out.
+    What hangs together gets one box if it fits. Else a sliding square finds most of its pixels, its
+    box is drawn tight around these, they are taken away, and so on. What overlaps a better box is a
+    rest of it, and what touches the edge of the frame is still coming into view: both are left out.
     """
     height, width = moves.shape
-    left_over = moves.astype(np.float32)
+    num, labels, measures, _ = cv2.connectedComponentsWithStats(moves.astype(np.uint8))
+    boxes: list[tuple[int, Box]] = []
+    for component in range(1, num):
+        left, top, columns, rows, area = (int(value) for value in measures[component])
+        if max(columns, rows) <= side:
+            boxes.append((area, Box(left, top, columns, rows)))
+        else:
+            boxes += _squares(labels == component, side)
     found: list[Box] = []
+    for area, box in sorted(boxes, key=lambda each: each[0], reverse=True):
+        inside = min(box.left, box.top, width - box.right, height - box.bottom) > 0
+        large = area >= FILLED * side**2 and min(box.width, box.height) >= SMALLEST
+        if inside and large and not any(map(box.overlap, found)):
+            found.append(box)
+    return found
+
+
+def _squares(moves: NDArray[np.bool_], side: int) -> Iterator[tuple[int, Box]]:
+    """Squares that together hold most of what is too large for one, and their moving pixels."""
+    left_over = moves.astype(np.float32)
     while True:
         share = cv2.boxFilter(left_over, -1, (side, side), borderType=cv2.BORDER_CONSTANT)
         row, column = np.unravel_index(int(share.argmax()), share.shape)
         if share[row, column] < FILLED:
-            return found
+            return
         top, left = max(int(row) - side // 2, 0), max(int(column) - side // 2, 0)
         square = left_over[top : top + side, left : left + side]
         y, x = np.nonzero(square)
         box = Box(left + int(x.min()), top + int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1)
-        inside = min(box.left, box.top, width - box.right, height - box.bottom) > 0
-        large = min(box.width, box.height) >= SMALLEST
-        if inside and large and not any(map(box.overlap, found)):
-            found.append(box)
+        yield len(y), box
         square[:] = 0
 
 

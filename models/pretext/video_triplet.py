@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.contracts import Encoder, Progress, silent
+from models.encoders.small import pooled
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.mean_frames import mean_frames
 from models.functional.triplets import (
@@ -27,8 +28,6 @@ from models.pretext._history import Losses, MeanImage
 from models.pretext._pairs import TRACKED, Pairs
 from models.pretext._schedule import cosine, epochs, num_steps
 
-GRID = 3
-"""Rows and columns of the averages of a feature map that the head sees: keeps what is where."""
 MOST = 2000
 """Untracked images that ``evaluate`` compares with each other; more are left out."""
 
@@ -36,9 +35,10 @@ MOST = 2000
 class VideoTriplet(nn.Module):
     """Place the last patch of a track nearer to its first than any patch of another track.
 
-    A siamese network: one encoder and one small head, of no use afterwards, embed both patches, and
-    distances are cosines. Negatives are the other tracks of the batch: drawn at random in the first
-    epochs, because mining from the start collapses; then those with the largest losses.
+    A siamese network: one encoder and one linear head, of no use afterwards, embed both patches,
+    and distances are cosines. Larger heads, such as the paper's two layers, learn few tracks by
+    heart. Negatives are the other tracks of the batch: drawn at random in the first epochs, because
+    mining from the start collapses; then those with the largest losses.
 
     Tracked pairs come as batches (B, 2, C, H, W), in which all tracks show different things; the
     tasks mine them from clips. Plain images (B, C, H, W) make pairs of their own: the same place
@@ -82,10 +82,10 @@ class VideoTriplet(nn.Module):
         """Frames of a track at most, >= 2."""
         jitter: float = 0.2
         """Part of a patch's side by which its crops are shifted at most, in (0, 0.5)."""
-        light: float = 0.2
+        light: float = 0.35
         """Most change of contrast and brightness of a patch, relative, in [0, 1)."""
         width: int = 128
-        """Embedding of a patch, >= 1; the head's hidden layer has twice as many units."""
+        """Embedding of a patch, >= 1."""
         seed: int = 0
         """Of crops, light and negatives, and the head's first weights."""
 
@@ -120,18 +120,12 @@ class VideoTriplet(nn.Module):
         self.history_: list[float] = []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.head = nn.Sequential(
-                nn.AdaptiveAvgPool2d(GRID),
-                nn.Flatten(),
-                nn.Linear(encoder.embedding_dim * GRID**2, 2 * config.width),
-                nn.ReLU(),
-                nn.Linear(2 * config.width, config.width),
-            )
+            self.head = nn.Linear(encoder.embedding_dim, config.width)
 
     def forward(self, patches: Float[Tensor, "B C S T"]) -> Float[Tensor, "B D"]:
         """Embeddings of length 1."""
-        embedding: Tensor = functional.normalize(self.head(self.encoder(patches)).float(), dim=1)
-        return embedding
+        projected: Tensor = self.head(pooled(self.encoder(patches)))
+        return functional.normalize(projected.float(), dim=1)
 
     def fit(
         self,

@@ -69,6 +69,15 @@ def test_boxes_are_tight_and_the_fullest_comes_first():
     assert moving_boxes(moves, 32) == [Box(60, 40, 30, 30), Box(10, 10, 12, 20)]
 
 
+def test_what_is_larger_than_a_box_gets_several():
+    moves = np.zeros((80, 100), dtype=bool)
+    moves[10:30, 10:74] = True
+    found = moving_boxes(moves, 32)
+    assert len(found) == 2
+    assert all(box.height == 20 and box.width <= 32 for box in found)
+    assert found[0].overlap(found[1]) == 0
+
+
 def test_what_touches_the_edge_is_not_yet_in_view():
     moves = np.zeros((80, 100), dtype=bool)
     moves[10:40, :20] = True
