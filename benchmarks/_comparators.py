@@ -23,7 +23,7 @@ from models.functional.mean_frames import mean_frames
 SQUEEZENET = "squeezenet1_0_imagenet_deepcompressed.npz"
 CAFFE_MEAN = (104.0, 117.0, 123.0)
 """Of ImageNet's blue, green and red, as Caffe counts them: 0 to 255."""
-SQUEEZENET_SIDE = 96
+SQUEEZENET_SIDE = 64
 """Smaller images are enlarged to this side for features of whole images."""
 NUM_COMPONENTS = 128
 PATCH, STRIDE = 16, 4

@@ -16,8 +16,19 @@ from benchmarks._sets import Batches, ImageSet
 from models import pretext
 from models.contracts import Encoder
 
-SCENE_CROP = 48
-"""Side of what tasks cut from tiles and frames, which are a third of their own size here."""
+SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "autoregressive": ({}, {"crop": 48}),
+    "context_encoder": ({"width": 64}, {"width": 64, "crop": 48}),
+    "jigsaw": (
+        {"num_permutations": 30, "crop": 36, "tile": 10},
+        {"num_permutations": 30, "crop": 72, "tile": 20},
+    ),
+    "transformation": ({}, {"crop": 48}),
+}
+"""Where tasks are made smaller than by default: on small images, and on tiles and frames, which
+have a third of their own size here. Then most of them see every image about twice in an epoch."""
+VIEWS = 12
+"""Of each class of the Exemplar CNN; there are as many classes as make two views of an image."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +85,7 @@ def tasks() -> dict[str, Any]:
 
 
 def solve(task_class: Any, images: ImageSet, *, seed: int, epochs: int) -> Solved:
-    """Train a new trunk by a pretext task with its default hyper-parameters.
+    """Train a new trunk by a pretext task, its hyper-parameters as ``SIZES`` says, else by default.
 
     Args:
         task_class: The task.
@@ -82,13 +93,11 @@ def solve(task_class: Any, images: ImageSet, *, seed: int, epochs: int) -> Solve
         seed: Of the trunk, the task and the order of the images.
         epochs: Passes over the images.
     """
-    wanted = {"seed": seed, "epochs": epochs}
-    if images.train_labels is None:
-        wanted["crop"] = SCENE_CROP
-    known = {field.name for field in dataclasses.fields(task_class.Config)}
-    config = task_class.Config(**{key: wanted[key] for key in wanted.keys() & known})
-    task = config.build(new_trunk(seed))
     training, held_out = images.split()
+    config = task_class.Config(
+        seed=seed, epochs=epochs, **_sizes(task_class.__module__, images, len(training))
+    )
+    task = config.build(new_trunk(seed))
     batches, clock = Batches(training, seed=seed), StepClock()
     hook = register_module_forward_pre_hook(clock.begin)
     began = time.perf_counter()
@@ -103,6 +112,13 @@ def solve(task_class: Any, images: ImageSet, *, seed: int, epochs: int) -> Solve
         images_per_second=batches.num_seen / seconds,
         preparation_share=1 - clock.seconds / seconds,
     )
+
+
+def _sizes(module: str, images: ImageSet, num: int) -> dict[str, int]:
+    name = module.rpartition(".")[2]
+    if name == "exemplar":
+        return {"num_classes": max(2 * num // VIEWS, 2), "views_per_class": VIEWS}
+    return SIZES.get(name, ({}, {}))[images.train_labels is None]
 
 
 def _fabric(clock: StepClock) -> Fabric:

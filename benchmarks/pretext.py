@@ -185,7 +185,7 @@ def main() -> None:
     print(rows.table(SHOWN))
     report(
         "pretext-quick" if given.quick else "pretext",
-        {**metrics, **verdicts(metrics, names, benchmark.set_names())},
+        {**metrics, **(verdicts(metrics, names, benchmark.set_names()) if len(seeds) > 1 else {})},
         seeds=seeds,
         notes={
             **{f"absent_{name}": why for name, why in benchmark.absent().items()},
