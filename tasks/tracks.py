@@ -27,6 +27,9 @@ FARTHEST_OUT = 0.4
 """Share of a box that may be outside the frame."""
 DISPLACED = 0.25
 """How far a track must lead, in sides of a patch: less shows the same background twice."""
+RETURNS = 0.5
+"""Overlap with its first box of a track that is followed back: less, and it changed over to
+something else on its way."""
 MOMENTS = 8
 """Patches that are cut from a track."""
 PART = 256
@@ -106,7 +109,7 @@ def mine(
         found += [
             _track(clip.name, first, frames, followed, side, training.window)
             for followed in follow(gray, side, length, training.window - 1)
-            if _leads_somewhere(followed, side)
+            if _leads_somewhere(followed, side) and _returns(followed, gray)
         ]
     if not found:
         raise DataError(
@@ -140,9 +143,7 @@ def follow(gray: NDArray[np.uint8], side: int, length: int, start: int = 0) -> l
                     each.seen_moving = len(each.boxes)
             for box in moving_boxes(moves(t), side) if t < len(gray) - SHORTEST else ():
                 if not any(box.overlap(each.boxes[-1]) for each in active):
-                    tracker = new_tracker()
-                    tracker.init(image, (box.left, box.top, box.width, box.height))
-                    active.append(_Followed(tracker, t, [box]))
+                    active.append(_Followed(_started(gray[t], box), t, [box]))
     return sorted(ended + active, key=lambda each: each.first)
 
 
@@ -195,6 +196,28 @@ def _leads_somewhere(followed: _Followed, side: int) -> bool:
     boxes = followed.boxes[: followed.seen_moving]
     way = np.subtract(boxes[-1].centre, boxes[0].centre)
     return len(boxes) >= SHORTEST and float(np.abs(way).max()) >= DISPLACED * side
+
+
+def _returns(followed: _Followed, gray: NDArray[np.uint8]) -> bool:
+    """Whether a tracker that starts at the end and goes back in time arrives where this began.
+
+    The forward-backward error of Kalal, Mikolajczyk and Matas, 2010.
+    """
+    boxes = followed.boxes[: followed.seen_moving]
+    last = followed.first + len(boxes) - 1
+    back = _Followed(_started(gray[last], boxes[-1]), last, [boxes[-1]])
+    for t in range(last - 1, followed.first - 1, -1):
+        if not _goes_on(back, cv2.cvtColor(gray[t], cv2.COLOR_GRAY2BGR), len(boxes)):
+            return False
+    return back.boxes[-1].overlap(boxes[0]) >= RETURNS
+
+
+def _started(frame: NDArray[np.uint8], box: Box) -> Any:
+    tracker = new_tracker()
+    tracker.init(
+        cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR), (box.left, box.top, box.width, box.height)
+    )
+    return tracker
 
 
 def _track(

@@ -119,3 +119,12 @@ def test_the_first_tracker_that_opencv_has_is_taken(monkeypatch):
     monkeypatch.setattr(tracks, "TRACKERS", ("TrackerOfTheFuture",))
     with pytest.raises(DataError, match="opencv-contrib"):
         tracks.new_tracker()
+
+
+def test_a_track_that_changed_over_to_something_else_does_not_return():
+    clip = moving.frames()
+    one, other = tracks.follow(clip, side=32, length=30, start=5)
+    assert tracks._returns(one, clip)
+    assert tracks._returns(other, clip)
+    one.boxes[one.seen_moving - 1] = other.boxes[one.seen_moving - 1]
+    assert not tracks._returns(one, clip)
