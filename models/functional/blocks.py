@@ -45,19 +45,18 @@ def tiling(height: int, width: int, block: int, most: int) -> Int[Tensor, "T 2"]
 
 
 def windows(
-    images: Float[Tensor, "B C H W"], places: Int[Tensor, "B 2"], side: int, block: int, fill: float
+    images: Float[Tensor, "B C H W"], places: Int[Tensor, "B 2"], side: int, block: int
 ) -> Float[Tensor, "B C S S"]:
-    """Square of each image whose lower right corner is a block; ``fill`` beyond the image.
+    """Square of each image whose lower right corner is a block; 0 beyond the image.
 
     Args:
         images: At least one.
         places: Row and column of each image's block.
         side: Of a window, in pixels.
         block: Side of a block, in pixels, <= ``side``.
-        fill: Value of what is outside the image.
     """
     before = side - block
-    padded = functional.pad(images, (before, block, before, block), value=fill)
+    padded = functional.pad(images, (before, block, before, block))
     corners = places.tolist()
     return torch.stack(
         [
@@ -68,17 +67,20 @@ def windows(
 
 
 def inside(
-    places: Int[Tensor, "B 2"], block: int, height: int, width: int
-) -> Bool[Tensor, "B b b"]:
-    """Which pixels of each block lie in the image."""
-    steps = torch.arange(block)
-    rows = places[:, :1] + steps < height
-    columns = places[:, 1:] + steps < width
+    places: Int[Tensor, "B 2"], side: int, block: int, height: int, width: int
+) -> Bool[Tensor, "B S S"]:
+    """Which pixels of each window lie in the image."""
+    steps = torch.arange(block - side, block)
+    rows, columns = places[:, :1] + steps, places[:, 1:] + steps
+    rows, columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
     return rows[:, :, None] & columns[:, None, :]
 
 
-def hide(images: Float[Tensor, "B C S S"], block: int, fill: float) -> Float[Tensor, "B C S S"]:
-    """Windows with their block filled."""
-    hidden = images.clone()
-    hidden[:, :, -block:, -block:] = fill
-    return hidden
+def hide(
+    images: Float[Tensor, "B C S S"], known: Bool[Tensor, "B S S"], fill: float
+) -> Float[Tensor, "B C S S"]:
+    """Windows in which all but the known pixels have the mean of these; ``fill`` if none is."""
+    seen = known[:, None]
+    num = seen.sum(dim=(2, 3), keepdim=True)
+    mean = torch.where(seen, images, 0).sum(dim=(2, 3), keepdim=True) / num.clamp(min=1)
+    return torch.where(seen, images, torch.where(num > 0, mean, fill))

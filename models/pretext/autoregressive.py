@@ -24,7 +24,10 @@ from models.pretext._history import Losses, MeanImage
 from models.pretext._schedule import cosine, epochs, num_steps
 
 FILL = 0.45
-"""Gray of what is hidden or outside the image: about the mean of natural images."""
+"""Gray of what is hidden in a window of which nothing is known: about that of natural images."""
+MOST = 2 / 3
+"""Side of a window relative to the image's shorter side, at most: so that most windows lie in it,
+and the encoder learns from images rather than from what fills them up."""
 EVALUATED = 16
 """Blocks of an image that ``evaluate`` looks at; an image of no more is measured exactly."""
 
@@ -62,7 +65,8 @@ class Autoregressive(nn.Module):
         learning_rate: float = 1e-3
         """Of Adam, > 0; falls to 0 along a half cosine."""
         crop: int = 96
-        """Side of a window, in pixels; the image's shorter side if that is smaller."""
+        """Side of a window, in pixels; two thirds of the image's shorter side if that is smaller.
+        AlexNet's trunk needs 31, thus images of 46."""
         block: float = 1 / 3
         """Side of the block relative to that of its window, in (0, 0.7)."""
         blocks_per_image: int = 2
@@ -181,8 +185,8 @@ class Autoregressive(nn.Module):
             for place in tiling(height, width, block, EVALUATED):
                 places = place.expand(len(batch), 2)
                 given = self._nats(self, *self._cut(batch, places)).cpu().double()
-                free = windows(alone, places, block, block, 0.0)[:, : given.shape[1]].cpu()
-                counted = inside(places, block, height, width)[:, None].expand(given.shape)
+                free = windows(alone, places, block, block)[:, : given.shape[1]].cpu()
+                counted = inside(places, block, block, height, width)[:, None].expand(given.shape)
                 sums += torch.stack(
                     [given[counted].sum(), free[counted].sum(), counted.sum().double()]
                 )
@@ -223,7 +227,7 @@ class Autoregressive(nn.Module):
         return (levels + 0.5) / self.config.levels
 
     def _sizes(self, images: Tensor) -> tuple[int, int]:
-        side = min(self.config.crop, *images.shape[-2:])
+        side = max(min(self.config.crop, round(MOST * min(images.shape[-2:]))), 1)
         return side, max(round(self.config.block * side), 1)
 
     def _levels(self, images: Tensor) -> Int[Tensor, "B 3 H W"]:
@@ -233,8 +237,11 @@ class Autoregressive(nn.Module):
     def _cut(self, images: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """Windows without their blocks, and the levels of the blocks."""
         side, block = self._sizes(images)
-        window = windows(images, places, side, block, FILL)
-        return hide(window, block, FILL), self._levels(window[:, :, -block:, -block:])
+        window = windows(images, places, side, block)
+        known = inside(places, side, block, *images.shape[-2:])
+        known[:, -block:, -block:] = False
+        hidden = hide(window, known.to(images.device), FILL)
+        return hidden, self._levels(window[:, :, -block:, -block:])
 
     def _loss(self, model: nn.Module, images: Tensor, draw: Generator, fabric: Fabric) -> Tensor:
         repeated = images.repeat_interleave(self.config.blocks_per_image, dim=0)
