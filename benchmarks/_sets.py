@@ -112,16 +112,16 @@ def read_idx(folder: Path, num: int) -> ImageSet:
 
 
 def read_cifar(path: Path, num: int) -> ImageSet:
-    """First images of CIFAR-10's training part: two thirds to train on, the rest to test on."""
+    """Images of CIFAR-10's training part: of two thirds the first ones to train on, the rest to test."""
     with np.load(path) as arrays:
         images, labels = arrays["x"], arrays["y"].reshape(-1).astype(np.int64)
-    num = min(num, 2 * len(images) // 3)
-    pixels = torch.from_numpy(images[: num + num // 2]).permute(0, 3, 1, 2).contiguous()
+    most = 2 * len(images) // 3
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
     return ImageSet(
-        train=pixels[:num],
-        test=pixels[num:],
-        train_labels=labels[:num],
-        test_labels=labels[num : num + num // 2],
+        train=pixels[: min(num, most)],
+        test=pixels[most:],
+        train_labels=labels[: min(num, most)],
+        test_labels=labels[most:],
     )
 
 

@@ -168,7 +168,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
     parser.add_argument("--epochs", type=int, default=5, help="passes of each task")
-    parser.add_argument("--images", type=int, default=2000, help="of a labelled set, to train on")
+    parser.add_argument("--images", type=int, default=1500, help="of a labelled set, to train on")
     parser.add_argument("--rows", nargs="+", default=[], help="only these; all if left out")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one seed, one epoch")
     given = parser.parse_args()

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torchvision.io import write_png
 
-from benchmarks._sets import FRAME_SIZE, Batches, ImageSet, available, read_idx
+from benchmarks._sets import FRAME_SIZE, Batches, ImageSet, available, read_cifar, read_idx
 from models.contracts import WINDOW
 
 
@@ -31,6 +31,14 @@ def test_idx_files_are_read_packed_or_not(tmp_path):
     assert torch.equal(found.train, torch.from_numpy(images[:4, None].copy()))
     assert found.train_labels.tolist() == [0, 1, 2, 3]
     assert found.test_labels.tolist() == [0, 1, 2, 3]
+
+
+def test_the_last_third_of_cifar_is_for_testing(tmp_path):
+    images = np.arange(9, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    np.savez(tmp_path / "some.npz", x=images, y=np.arange(9)[:, None])
+    found = read_cifar(tmp_path / "some.npz", 4)
+    assert found.train[:, 0, 0, 0].tolist() == found.train_labels.tolist() == [0, 1, 2, 3]
+    assert found.test[:, 0, 0, 0].tolist() == found.test_labels.tolist() == [6, 7, 8]
 
 
 def test_what_a_folder_lacks_is_left_out(tmp_path):
