@@ -112,7 +112,7 @@ def read_idx(folder: Path, num: int) -> ImageSet:
 
 
 def read_cifar(path: Path, num: int) -> ImageSet:
-    """Images of CIFAR-10's training part: of two thirds the first ones to train on, the rest to test."""
+    """First images of CIFAR-10's training part; its last third is for testing."""
     with np.load(path) as arrays:
         images, labels = arrays["x"], arrays["y"].reshape(-1).astype(np.int64)
     most = 2 * len(images) // 3
