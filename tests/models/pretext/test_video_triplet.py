@@ -1,5 +1,6 @@
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from models.errors import InvalidInputError, TrainingError
 from models.pretext.video_triplet import VideoTriplet
@@ -69,10 +70,21 @@ def test_a_single_image_is_refused(encoder):
 
 
 def test_a_batch_of_one_among_others_is_passed_over(encoder):
-    task = brief(epochs=2).build(encoder).fit([waves(4, 1), waves(1, 1)])
-    alone = brief(epochs=2).build(encoder)
-    assert len(task.history_) == 2
-    assert alone.history_ == []
+    initial = {name: value.clone() for name, value in encoder.state_dict().items()}
+    trained = []
+    for batches in ([waves(4, 1)], [waves(4, 1), waves(1, 1)]):
+        encoder.load_state_dict(initial)
+        task = brief(epochs=1).build(encoder).fit(batches)
+        trained.append((task.history_, encoder.layers[0].weight.clone()))
+    assert trained[0][0] == trained[1][0]
+    assert torch.equal(trained[0][1], trained[1][1])
+
+
+def test_half_precision_needs_no_other_code(encoder):
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    task = brief(epochs=2).build(encoder).fit([tracks(8)], fabric=fabric)
+    assert task.evaluate([tracks(8)])["triplet_accuracy"] > 0
+    assert next(encoder.parameters()).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
