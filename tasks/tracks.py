@@ -23,8 +23,8 @@ EVERY = 5
 """Frames from one search for something new to the next."""
 SHORTEST = 10
 """Frames of a track at least."""
-FARTHEST_OUT = 0.4
-"""Share of a box that may be outside the frame."""
+FARTHEST_OUT = 0.1
+"""Share of a box that may be outside the frame: what leaves it is soon not to be seen."""
 DISPLACED = 0.25
 """How far a track must lead, in sides of a patch: less shows the same background twice."""
 RETURNS = 0.5
