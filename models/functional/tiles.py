@@ -14,15 +14,6 @@ FLOOR = 0.02
 """Added to a tile's deviation, so that the noise of a blank tile stays small."""
 
 
-def at_least(images: Float[Tensor, "B C H W"], side: int) -> Float[Tensor, "B C _ _"]:
-    """Enlarge images until their shorter side has ``side`` pixels; larger ones stay as they are."""
-    short = min(images.shape[-2:])
-    if short >= side:
-        return images
-    size = [round(length * side / short) for length in images.shape[-2:]]
-    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
-
-
 def cut_tiles(
     images: Float[Tensor, "B C H W"],
     tops: Int[Tensor, "B N C"],
@@ -35,6 +26,20 @@ def cut_tiles(
     channel = torch.arange(images.shape[1], device=images.device)
     tiles: Tensor = windows[image, channel, tops.to(images.device), lefts.to(images.device)]
     return tiles
+
+
+def enlarged(tiles: Float[Tensor, "B N C _ _"], side: int) -> Float[Tensor, "B N C T T"]:
+    """Resample every tile by itself to ``side`` pixels.
+
+    Resampling the image they are cut from would blur each place in a way of its own, by which even
+    tiles of pure noise can be told apart.
+    """
+    if tiles.shape[-1] == side:
+        return tiles
+    made = functional.interpolate(
+        tiles.flatten(0, 1), size=(side, side), mode="bilinear", align_corners=False
+    )
+    return made.reshape(*tiles.shape[:3], side, side)
 
 
 def alike(

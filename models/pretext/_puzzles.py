@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Generator, Tensor
 
 from models.errors import InvalidInputError
-from models.functional.tiles import GRID, at_least, cut_tiles
+from models.functional.tiles import GRID, cut_tiles, enlarged
 
 NUM_TILES = GRID**2
 
@@ -21,7 +21,8 @@ class Puzzles:
     What is drawn depends on the order of the images, not on how they are cut into batches.
 
     Args:
-        crop: Side of the square that is cut into nine cells, in pixels.
+        crop: Side of the square that is cut into nine cells, in pixels. In a smaller image square,
+            cells and tiles shrink alike, and the tiles are enlarged afterwards.
         tile: Side of a tile, which lies anywhere within its cell.
         colour_shift: Pixels by which each colour of a tile may lie off, so that chromatic
             aberration does not tell its place.
@@ -38,7 +39,7 @@ class Puzzles:
         self._orders = Generator().manual_seed(seed + 1)
 
     def tiles(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N C T T"]:
-        """Nine tiles of a random square of each image; small images are enlarged first.
+        """Nine tiles of a random square of each image.
 
         Raises:
             InvalidInputError: If images are too small to have nine tiles.
@@ -48,22 +49,24 @@ class Puzzles:
                 f"A jigsaw puzzle needs images of at least {NUM_TILES} x {NUM_TILES} pixels, got "
                 f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
             )
-        images = at_least(images, GRID * self._cell)
-        slack = torch.tensor(images.shape[-2:]) - GRID * self._cell + 1
+        cell = min(self._cell, min(images.shape[-2:]) // GRID)
+        side = max(self._tile * cell // self._cell, 1)
+        slack = torch.tensor(images.shape[-2:]) - GRID * cell + 1
         uniform = torch.rand(len(images), 1 + NUM_TILES, 2, generator=self._places)
         squares = (uniform[:, :1] * slack).long()
-        jitter = (uniform[:, 1:] * (self._cell - self._tile + 1)).long()
-        grid = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) * self._cell
+        jitter = (uniform[:, 1:] * (cell - side + 1)).long()
+        grid = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) * cell
         corners = (squares + grid + jitter)[:, :, None].expand(-1, -1, images.shape[1], -1)
         if images.shape[1] == 3:
-            images, corners = self._discoloured(images, corners)
-        return cut_tiles(images, corners[..., 0], corners[..., 1], self._tile)
+            images, corners = self._discoloured(images, corners, side)
+        tiles = cut_tiles(images, corners[..., 0], corners[..., 1], side)
+        return enlarged(tiles, self._tile)
 
     def labels(self, num: int, num_puzzles: int, num_classes: int) -> Int[Tensor, "B P"]:
         """Numbers of the permutations to apply to the tiles of ``num`` images."""
         return torch.randint(num_classes, (num, num_puzzles), generator=self._orders)
 
-    def _discoloured(self, images: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+    def _discoloured(self, images: Tensor, corners: Tensor, side: int) -> tuple[Tensor, Tensor]:
         if self._gray:
             gray = torch.rand(len(images), generator=self._places) < self._gray
             mean = images.mean(dim=1, keepdim=True).expand_as(images)
@@ -71,6 +74,6 @@ class Puzzles:
         if self._shift:
             size = (2 * self._shift + 1,)
             shift = torch.randint(*size, corners.shape, generator=self._places) - self._shift
-            most = torch.tensor(images.shape[-2:]) - self._tile
+            most = torch.tensor(images.shape[-2:]) - side
             corners = (corners + shift).clamp(min=0).minimum(most)
         return images, corners

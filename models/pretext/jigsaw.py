@@ -75,7 +75,7 @@ class Jigsaw(nn.Module):
         """Orders in which the same tiles are shown in one step, >= 1."""
         crop: int = 144
         """Side of the square that becomes the puzzle, in pixels, a multiple of 3. It is cut at a
-        random place; smaller images are enlarged to it."""
+        random place; a smaller image makes a smaller puzzle, whose tiles are enlarged."""
         tile: int = 40
         """Side of a tile, in pixels, at most a third of ``crop``; what is left is the mean gap. At
         least what the encoder can see: 31 for AlexNet's trunk, 8 for the small one."""

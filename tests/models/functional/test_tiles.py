@@ -1,13 +1,15 @@
 import pytest
 import torch
 
-from models.functional.tiles import alike, at_least, cut_tiles, laid_out
+from models.functional.tiles import alike, cut_tiles, enlarged, laid_out
 
 
-def test_only_small_images_are_enlarged():
-    assert at_least(torch.rand(2, 1, 10, 20), 36).shape == (2, 1, 36, 72)
-    large = torch.rand(2, 1, 40, 50)
-    assert at_least(large, 36) is large
+def test_equal_tiles_are_enlarged_equally():
+    tile = torch.rand(1, 1, 3, 7, 7)
+    tiles = enlarged(tile.expand(2, 9, 3, 7, 7), 10)
+    assert tiles.shape == (2, 9, 3, 10, 10)
+    assert torch.equal(tiles, tiles[:1, :1].expand_as(tiles))
+    assert enlarged(tile, 7) is tile
 
 
 def test_tiles_are_slices_of_their_image():

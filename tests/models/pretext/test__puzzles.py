@@ -25,6 +25,14 @@ def test_the_square_lies_anywhere_in_a_large_image():
     assert first.unique().tolist() == [0, 1, 2, 3, 4]
 
 
+def test_tiles_of_a_small_image_are_enlarged_cuts_of_it():
+    # Tiles of an enlarged image would tell their place by their blur.
+    tiles = Puzzles(36, 12).tiles(ramp(50, side=18))
+    steps = tiles[..., 1:, 0] - tiles[..., :-1, 0]
+    torch.testing.assert_close(steps, steps[:1, :1].expand_as(steps), atol=1e-5, rtol=0)
+    assert torch.equal(tiles[:, :, 0, 0, 0].floor()[0], torch.arange(9) // 3 * 6.0)
+
+
 def test_what_is_drawn_does_not_depend_on_the_batch_size():
     images, whole, parts = torch.rand(7, 1, 40, 44), Puzzles(36, 10), Puzzles(36, 10)
     split = [parts.tiles(part) for part in images.split(3)]
