@@ -15,6 +15,8 @@ from models.functional.flow import optical_flow
 from models.functional.receptive_field import ReceptiveField, centre
 
 NUM_MOVEMENTS = 15
+CHANGES = slice(7, 13)
+"""Which of them are statistics of change."""
 SIDE = 24
 """Side in pixels of the square around a cell's centre that is looked at."""
 MOVING = 0.3

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from models.contracts import Encoder
 from models.functional.gaussian import Moments
-from models.functional.movement import movement
+from models.functional.movement import CHANGES, movement
 from models.functional.receptive_field import ReceptiveField
 
 
@@ -43,17 +43,21 @@ def widened(field: ReceptiveField, side: int) -> ReceptiveField:
     return ReceptiveField(field.size + 2 * reach, field.stride, field.offset + reach)
 
 
-def balance(moments: Moments, num_trunk: int, spread: float) -> Float[Tensor, "D"]:
+def balance(
+    moments: Moments, num_trunk: int, movement_spread: float, change_spread: float
+) -> Float[Tensor, "D"]:
     """Factors after which features have comparable spreads, whatever the trunk's own scale.
 
     The trunk's features, the first ``num_trunk``, get one common factor that makes the standard
     deviation along their main direction 1; each statistic of movement gets the standard
-    deviation ``spread``. A feature that never varies gets 0.
+    deviation ``movement_spread``, or ``change_spread`` if it is one of change. A feature that never
+    varies gets 0.
     """
     covariance = moments.covariance(0.0)
     deviation = covariance.diagonal().sqrt()
     main = torch.linalg.eigvalsh(covariance[:num_trunk, :num_trunk])[-1].clamp(min=0)
     deviation[:num_trunk] = main.sqrt()
     wanted = torch.ones_like(deviation)
-    wanted[num_trunk:] = spread
+    wanted[num_trunk:] = movement_spread
+    wanted[num_trunk:][CHANGES] = change_spread
     return torch.where(deviation > 0, wanted / deviation, 0)

@@ -70,7 +70,10 @@ class DeepAnomaly(nn.Module):
         coarser; 1 is the paper's."""
         movement: float = 3.0
         """Spread of each statistic of ``models.functional.movement`` against the trunk's features,
-        >= 0. An extension: 0 leaves them out, as the paper does. Stills have none."""
+        >= 0. An extension: 0 leaves all of them out, as the paper does. Stills have none."""
+        change: float = 3.0
+        """Spread of those of them that tell how much gray levels change, >= 0. They see what flow
+        is too coarse for, and mistake strong contrast for speed; 0 leaves them out."""
         shrinkage: float = 0.1
         """Weight of the identity in both covariances, in (0, 1]. More makes the distances depend on
         the main directions of the features only."""
@@ -83,10 +86,10 @@ class DeepAnomaly(nn.Module):
             for name in ("false_alarm_rate", "settled"):
                 if not 0 < getattr(self, name) < 1:
                     raise InvalidInputError(f"{name} must be in (0, 1), got {getattr(self, name)}.")
-            if not 0 < self.shrinkage <= 1 or self.movement < 0:
+            if not 0 < self.shrinkage <= 1 or min(self.movement, self.change) < 0:
                 raise InvalidInputError(
-                    "shrinkage must be in (0, 1] and movement >= 0, got "
-                    f"{self.shrinkage} and {self.movement}."
+                    "shrinkage must be in (0, 1], movement and change >= 0, got "
+                    f"{self.shrinkage}, {self.movement} and {self.change}."
                 )
             if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
                 raise InvalidInputError(
@@ -243,7 +246,8 @@ class DeepAnomaly(nn.Module):
             vectors = self._features(images).flatten(end_dim=2)
             moments.update(vectors)
             sample.update(vectors)
-        scale = balance(moments, self.encoder.embedding_dim, self.config.movement)
+        spreads = self.config.movement, self.config.change
+        scale = balance(moments, self.encoder.embedding_dim, *spreads)
         self.first.set(moments, self.config.shrinkage, scale)
         return sample.samples()
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.functional.gaussian import Moments
-from models.functional.movement import movement
+from models.functional.movement import NUM_MOVEMENTS, movement
 from models.functional.receptive_field import ReceptiveField
 from models.one_class._features import balance, place_features, widened
 
@@ -44,10 +44,19 @@ def test_balance_evens_out_every_scale():
     draw = torch.Generator().manual_seed(0)
     mixing = torch.rand(3, 3, dtype=torch.float64, generator=draw) * 50
     trunk = torch.randn(500, 3, dtype=torch.float64, generator=draw) @ mixing
-    moved = torch.randn(500, 2, dtype=torch.float64, generator=draw) * torch.tensor([1e-3, 0.0])
-    moments = Moments(5)
+    scales = torch.logspace(-3, 3, NUM_MOVEMENTS, dtype=torch.float64)
+    scales[-1] = 0.0
+    moved = torch.randn(500, NUM_MOVEMENTS, dtype=torch.float64, generator=draw) * scales
+    moments = Moments(3 + NUM_MOVEMENTS)
     moments.update(torch.cat([trunk, moved], dim=1))
-    covariance = moments.scaled(balance(moments, 3, 10.0)).covariance(0.0)
+    covariance = moments.scaled(balance(moments, 3, 10.0, 2.0)).covariance(0.0)
     assert torch.linalg.eigvalsh(covariance[:3, :3])[-1].item() == pytest.approx(1)
-    assert covariance[3, 3].item() == pytest.approx(100)
-    assert covariance[4, 4] == 0
+    expected = [100.0] * 7 + [4.0] * 6 + [100.0, 0.0]
+    assert covariance.diagonal()[3:].tolist() == pytest.approx(expected)
+
+
+def test_changes_are_left_out_without_a_spread():
+    moments = Moments(1 + NUM_MOVEMENTS)
+    moments.update(torch.rand(50, 1 + NUM_MOVEMENTS, dtype=torch.float64))
+    factors = balance(moments, 1, 10.0, 0.0)
+    assert (factors == 0).nonzero()[:, 0].tolist() == list(range(8, 14))

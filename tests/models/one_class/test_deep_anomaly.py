@@ -81,6 +81,7 @@ def test_no_images_are_refused(encoder, normal):
         {"false_alarm_rate": 0.0},
         {"settled": 1.0},
         {"movement": -1.0},
+        {"change": -1.0},
         {"shrinkage": 1.5},
         {"num_votes": 0},
         {"neighbourhood": 2},
