@@ -164,7 +164,11 @@ def test_a_folder_that_holds_none_of_the_forms_is_refused(tmp_path, name):
         convert(name, 0, tmp_path, tmp_path / "out", silent)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x03", gzip.compress(b"\0\0\x08\x03")[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0\0\x08\x03", gzip.compress(b"\0\0\x08\x03", mtime=0)[:-9]],
+    ids=["empty", "header only", "cut short"],
+)
 def test_a_damaged_idx_file_is_named(tmp_path, content):
     write_idx(tmp_path)
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)
