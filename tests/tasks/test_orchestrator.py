@@ -30,9 +30,9 @@ def test_a_configured_server_wins(orchestrated, monkeypatch):
 def test_the_users_own_profile_counts_as_configured(unconfigured):
     unconfigured.mkdir()
     (unconfigured / "profiles.toml").write_text(
-        'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://work/api"\n'
+        'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://prefect.example/api"\n'
     )
-    assert orchestrator.configured_url() == "http://work/api"
+    assert orchestrator.configured_url() == "http://prefect.example/api"
 
 
 def test_without_profile_nothing_is_configured(unconfigured):
