@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from models.contracts import DetectorConfig, PretextConfig
+from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
+from models.encoders.alexnet import AlexNetTrunk
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.pretext.context_encoder import ContextEncoder
@@ -33,10 +34,12 @@ class Recipe:
     """Name of the data set: its folder below ``data/``."""
     training: Training
     """How images become model input, the seed, and the device."""
-    pretext: PretextConfig
-    """The self-supervised task that trains the trunk."""
+    encoder: EncoderConfig = field(default_factory=AlexNetTrunk.Config)
+    """The trunk, before it is trained."""
+    pretext: PretextConfig | None
+    """The self-supervised task that trains the trunk; None leaves it as it was made."""
     detector: DetectorConfig
-    """The one-class model on top of the trunk."""
+    """The model on top of the trunk, which tells normal from anomalous."""
     expectations: Expectations = field(default_factory=Expectations)
     """What the data must satisfy before anything is trained."""
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)

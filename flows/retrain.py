@@ -38,7 +38,7 @@ def retrain(
     chosen = recipes.load(recipe, device=device, backbone=backbone, seed=seed)
     version = ingest(chosen.dataset, data)
     validation = validate(version, chosen.expectations, chosen.name)
-    encoder = pretrain(version, chosen.pretext, chosen.training, chosen.name)
+    encoder = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
     detector = fit(
         version,
         validation,

@@ -1,6 +1,7 @@
 """What a model of each family can do, and nothing more.
 
-Shapes: B = batch, C = channels, H W = image, D = embedding width, h w = feature map, S = samples.
+Shapes: B = batch, C = channels, H W = image, D = embedding width, h w = feature map, K = clusters,
+S = samples.
 
 Images are float32 in [0, 1]. C is 1 (gray), 3 (colour), or ``WINDOW`` consecutive gray frames
 I_{t-5} .. I_t of one clip, oldest first, which describe frame t. Video triplets alone also take
@@ -31,10 +32,13 @@ class Scores(NamedTuple):
         anomaly_map: One score per pixel, shape (B, H, W), on the scale of ``image_score``: a pixel
             is called anomalous from the detector's ``pixel_threshold`` on. None if the detector
             does not localise.
+        soft_assignment: Probability of each cluster, shape (B, K), rows sum to 1. None if the
+            detector knows no clusters.
     """
 
     image_score: Float[Tensor, "B"]
     anomaly_map: Float[Tensor, "B H W"] | None = None
+    soft_assignment: Float[Tensor, "B K"] | None = None
 
 
 @runtime_checkable
@@ -65,6 +69,15 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """Return one feature vector for each of the h x w receptive fields."""
+
+
+@runtime_checkable
+class EncoderConfig(Protocol):
+    """Hyper-parameters of an encoder. Every one has a default."""
+
+    def build(self) -> Encoder:
+        """Return an encoder that was not trained yet."""
+        ...
 
 
 @runtime_checkable
@@ -154,7 +167,35 @@ class Detector(Protocol):
         ...
 
     def statistics(self) -> Mapping[str, Tensor]:
-        """The Gaussian statistics by name, float64: mean, covariance and count of each."""
+        """The statistics it decides by, by name, float64.
+
+        A detector with Gaussians gives mean, covariance and count of each.
+        """
+        ...
+
+
+@runtime_checkable
+class Clusterer(Detector, Protocol):
+    """A detector that also sorts images into clusters; its scores have a ``soft_assignment``.
+
+    An image is anomalous if it lies far from every cluster.
+    """
+
+    def assign(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
+        """Probability of each cluster for each image; rows sum to 1."""
+        ...
+
+
+@runtime_checkable
+class DensityModel(Detector, Protocol):
+    """A detector that gives images a probability, and draws new ones from it."""
+
+    def log_likelihood(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
+        """Natural logarithm of the probability of each image, in nats."""
+        ...
+
+    def sample(self, num: int, *, seed: int = 0) -> Float[Tensor, "S C H W"]:
+        """Draw ``num`` new images in [0, 1], of the size it was fitted on."""
         ...
 
 

@@ -27,7 +27,7 @@ def log(encoder: Encoder, version: DataVersion, backbone: str) -> None:
     Args:
         encoder: With its hyper-parameters in the attribute ``config``.
         version: What it was trained on.
-        backbone: ``pretext`` or ``imagenet``.
+        backbone: ``pretext``, ``imagenet`` or ``untrained``.
     """
     described = {
         "encoder": package.to_json(encoder.config),

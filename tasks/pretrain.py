@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 from mlflow.entities import Metric
 from prefect import task
 
-from models.contracts import Encoder, PretextConfig, PretextTask
+from models.contracts import Encoder, EncoderConfig, PretextConfig, PretextTask
 from models.encoders.alexnet import AlexNetTrunk
 from tasks import (
     contact_sheet,
@@ -31,17 +31,22 @@ NUM_EXAMPLES = 6
 
 @task(**REMEMBERED)
 def pretrain(
-    version: DataVersion, pretext: PretextConfig, training: Training, model_name: str
+    version: DataVersion,
+    encoder: EncoderConfig,
+    pretext: PretextConfig | None,
+    training: Training,
+    model_name: str,
 ) -> TrainedModel:
     """Return the run that trained an encoder on the normal images of a data version.
 
     The images that will calibrate the detector are held out: the encoder is not trained on them,
     and the task's own figures and examples are about them. With the backbone ``imagenet`` nothing
-    is trained, and the encoder has torchvision's AlexNet weights.
+    is trained, and the encoder has torchvision's AlexNet weights; without a task it stays as built.
 
     Args:
         version: Data, whose normal training images are used.
-        pretext: The self-supervised task.
+        encoder: What to train.
+        pretext: The self-supervised task; None trains nothing.
         training: How images are read, the backbone, and the device.
         model_name: The experiment that the run belongs to.
 
@@ -50,25 +55,28 @@ def pretrain(
         NotFoundError: If the ImageNet weights cannot be had.
         TrainingError: If training fails.
     """
-    params = tracking.flatten({"pretext": pretext, "training": training})
-    tags = {**lineage.data_tags(version), "backbone": training.backbone}
+    params = tracking.flatten({"encoder": encoder, "pretext": pretext, "training": training})
+    backbone = training.backbone if training.backbone == "imagenet" or pretext else "untrained"
+    tags = {**lineage.data_tags(version), "backbone": backbone}
     with tracking.run("pretrain", model_name, tags=tags, params=params) as active:
         run_id = active.info.run_id
         lineage.log_input(version, "training")
         fabric = devices.fabric(training.device)
         fabric.seed_everything(training.seed, verbose=False)
         if training.backbone == "imagenet":
-            encoder: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
+            trunk: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
         else:
+            trunk = encoder.build()
+        if backbone == "pretext":
+            assert pretext is not None
             snapshot = datasets.open_version(version)
             images, held_out = inputs.pretext_batches(snapshot, training, pretext)
-            encoder = AlexNetTrunk.Config().build()
-            solved = _solve(pretext.build(encoder), images, fabric, run_id)
+            solved = _solve(pretext.build(trunk), images, fabric, run_id)
             _log_solution(solved, held_out)
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        encoders.log(encoder, version, training.backbone)
+        encoders.log(trunk, version, backbone)
     return TrainedModel(
         run_id=run_id,
         model_uri=f"runs:/{run_id}/{encoders.FOLDER}",

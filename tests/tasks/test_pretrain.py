@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pixels import Pixels
 from models.errors import NotFoundError, TrainingError
 from models.pretext.context_encoder import ContextEncoder
 from models.pretext.video_triplet import VideoTriplet
@@ -17,6 +18,7 @@ from tests.tasks import moving
 from tests.tasks.pictures import save
 
 TRAINING = Training(batch_size=4, image_size=(48, 48), device="cpu", seed=3)
+ENCODER = AlexNetTrunk.Config()
 PRETEXT = ContextEncoder.Config(epochs=2, crop=48, crops_per_image=1, width=8)
 
 
@@ -32,7 +34,7 @@ def version(repository):
 
 
 def test_an_encoder_is_trained_and_logged_with_what_it_came_from(version):
-    trained = pretrain.fn(version, PRETEXT, TRAINING, "stripes")
+    trained = pretrain.fn(version, ENCODER, PRETEXT, TRAINING, "stripes")
     assert trained.data_digest == version.digest
     encoder, pretext = encoders.load(trained)
     assert pretext["data"]["digest"] == version.digest
@@ -57,7 +59,7 @@ def test_an_encoder_is_trained_and_logged_with_what_it_came_from(version):
 
 
 def test_the_run_shows_what_the_task_is_given_and_answers(version):
-    trained = pretrain.fn(version, PRETEXT, TRAINING, "stripes")
+    trained = pretrain.fn(version, ENCODER, PRETEXT, TRAINING, "stripes")
     uri = f"runs:/{trained.run_id}/pretext/examples.png"
     with Image.open(mlflow.artifacts.download_artifacts(uri)) as picture:
         assert picture.height > 3 * 96
@@ -66,7 +68,7 @@ def test_the_run_shows_what_the_task_is_given_and_answers(version):
 
 def test_the_same_seed_trains_the_same_encoder(version):
     first, second, other = (
-        encoders.load(pretrain.fn(version, PRETEXT, training, "stripes"))[0].state_dict()
+        encoders.load(pretrain.fn(version, ENCODER, PRETEXT, training, "stripes"))[0].state_dict()
         for training in (TRAINING, TRAINING, replace(TRAINING, seed=4))
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -79,7 +81,7 @@ def test_images_that_do_not_vary_leave_a_failed_run(repository):
         save(repository / "data" / "flat" / "train" / "good" / f"{number:03}.png", flat)
     version = versions.add("flat")
     with pytest.raises(TrainingError):
-        pretrain.fn(version, PRETEXT, TRAINING, "flat")
+        pretrain.fn(version, ENCODER, PRETEXT, TRAINING, "flat")
     (run,) = tracking.client().search_runs([tracking.experiment("flat")])
     assert run.info.status == "FAILED"
 
@@ -90,7 +92,9 @@ def test_imagenet_weights_are_taken_from_the_cache(version, tmp_path, monkeypatc
     original = AlexNetTrunk.Config().build()
     torch.save(original.state_dict(), weights)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    trained = pretrain.fn(version, PRETEXT, replace(TRAINING, backbone="imagenet"), "stripes")
+    trained = pretrain.fn(
+        version, ENCODER, PRETEXT, replace(TRAINING, backbone="imagenet"), "stripes"
+    )
     encoder, pretext = encoders.load(trained)
     assert pretext["backbone"] == "imagenet"
     assert torch.equal(encoder.features[0].weight, original.features[0].weight)
@@ -101,7 +105,7 @@ def test_imagenet_weights_that_cannot_be_had_leave_a_failed_run(version, tmp_pat
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     monkeypatch.setattr("models.encoders.alexnet.WEIGHTS", "http://127.0.0.1:9/alexnet-00.pth")
     with pytest.raises(NotFoundError, match="choose --backbone pretext"):
-        pretrain.fn(version, PRETEXT, replace(TRAINING, backbone="imagenet"), "stripes")
+        pretrain.fn(version, ENCODER, PRETEXT, replace(TRAINING, backbone="imagenet"), "stripes")
     (run,) = tracking.client().search_runs([tracking.experiment("stripes")])
     assert run.info.status == "FAILED"
 
@@ -111,7 +115,7 @@ def test_video_triplets_are_trained_on_tracks_that_can_be_looked_at(repository):
     version = versions.add("squares")
     pretext = VideoTriplet.Config(epochs=2, patch=40)
     training = replace(TRAINING, window=6, image_size=None)
-    trained = pretrain.fn(version, pretext, training, "squares")
+    trained = pretrain.fn(version, ENCODER, pretext, training, "squares")
     run = tracking.client().get_run(trained.run_id)
     assert run.data.metrics["num_images"] == 6 * 4
     assert 0 <= run.data.metrics["pretext.triplet_accuracy"] <= 1
@@ -119,3 +123,13 @@ def test_video_triplets_are_trained_on_tracks_that_can_be_looked_at(repository):
         uri = f"runs:/{trained.run_id}/pretext/{name}"
         with Image.open(mlflow.artifacts.download_artifacts(uri)) as picture:
             assert picture.width >= 2 * 96
+
+
+def test_without_a_task_the_encoder_stays_as_it_was_made(version):
+    trained = pretrain.fn(version, Pixels.Config(), None, TRAINING, "stripes")
+    encoder, pretext = encoders.load(trained)
+    assert isinstance(encoder, Pixels)
+    assert pretext["backbone"] == "untrained"
+    run = tracking.client().get_run(trained.run_id)
+    assert run.data.params["encoder.channels"] == "1"
+    assert "loss" not in run.data.metrics
