@@ -34,6 +34,10 @@ class Losses:
             )
         self._losses[epoch].append(value)
 
+    def counts(self) -> list[int]:
+        """Steps of each epoch."""
+        return [len(epoch) for epoch in self._losses]
+
     def means(self) -> list[float]:
         """Mean loss of each epoch."""
         return [sum(epoch) / len(epoch) for epoch in self._losses]

@@ -19,9 +19,9 @@ from models.errors import InvalidInputError, NotFittedError
 from models.functional.blocks import hide, inside, random_places, tiling, windows
 from models.functional.mean_frames import mean_frames
 from models.pretext._block_model import BlockModel
+from models.pretext._descent import Descent
 from models.pretext._histogram import PixelHistogram
-from models.pretext._history import Losses, MeanImage
-from models.pretext._schedule import cosine, epochs, num_steps
+from models.pretext._history import MeanImage
 
 FILL = 0.45
 """Gray of what is hidden in a window of which nothing is known: about that of natural images."""
@@ -137,29 +137,17 @@ class Autoregressive(nn.Module):
         Raises:
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        model, optimizer = fabric.setup(self.train(), optimizer)
+        descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
         draw = Generator().manual_seed(self.config.seed)
-        total = num_steps(batches, self.config.epochs)
-        mean, losses = MeanImage(), Losses(self.config.epochs)
         histogram = PixelHistogram(self.config.levels)
-        steps = progress(
-            epochs(batches, self.config.epochs), total=total, description="Autoregressive model"
-        )
-        for step, (epoch, images) in enumerate(steps):
-            if epoch == 0:
-                mean.update(images)
+        for images in descent.over(batches, progress, "Autoregressive model"):
+            if descent.epoch == 0:
+                seen.update(images)
                 histogram.update(self._levels(images))
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * cosine(step, total)
-            loss = self._loss(model, images, draw, fabric)
-            losses.add(epoch, loss)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-        mean.value()  # refuses constant images
-        self.histogram_, self.history_ = histogram, losses.means()
+            descent.step(self._loss(descent.network, images, draw, descent.fabric))
+        seen.value()  # refuses images in which there was nothing to see
+        self.histogram_, self.history_ = histogram, descent.losses.means()
         self.eval()
         return self
 

@@ -18,9 +18,9 @@ from models.functional.holes import SHAPES, centre_holes, crops, holes
 from models.functional.mean_frames import mean_frames
 from models.pretext._adversary import BETAS, Adversary
 from models.pretext._decoder import Decoder
+from models.pretext._descent import Descent
 from models.pretext._hiding import CLIP, FILL, Hidden, filled, hide, squared_error
-from models.pretext._history import Losses, MeanImage
-from models.pretext._schedule import cosine, epochs, num_steps
+from models.pretext._history import MeanImage
 
 SPAN = 2
 """Range of pixels in the paper, [-1, 1], relative to ours: its weights are for such errors."""
@@ -169,30 +169,19 @@ class ContextEncoder(nn.Module):
         Raises:
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
-        config, adversary = self.config, None
-        optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-        if config.adversarial_weight:
-            optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate, betas=BETAS)
-            adversary = Adversary(config.width // 2, config.learning_rate, fabric, config.seed)
-        painter, optimizer = fabric.setup(self.train(), optimizer)
+        config = self.config
+        betas = BETAS if config.adversarial_weight else (0.9, 0.999)
+        optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate, betas=betas)
+        descent, mean = Descent(self, optimizer, config.epochs, fabric), MeanImage()
+        adversary = self._adversary(descent.fabric)
         draw = Generator().manual_seed(config.seed)
-        total = num_steps(batches, config.epochs)
-        mean, losses = MeanImage(), Losses(config.epochs)
-        steps = progress(epochs(batches, config.epochs), total=total, description="Context encoder")
-        for step, (epoch, images) in enumerate(steps):
-            if epoch == 0:
+        for images in descent.over(batches, progress, "Context encoder"):
+            if descent.epoch == 0:
                 mean.update(images)
-            share = cosine(step, total)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * share
-            hidden = self._hidden(self._cut(images, draw), draw, fabric)
-            loss = self._loss(painter(hidden.context), hidden, adversary, share)
-            losses.add(epoch, loss)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-        self.mean_image_, self.history_ = mean.value(), losses.means()
+            hidden = self._hidden(self._cut(images, draw), draw, descent.fabric)
+            paintings = descent.network(hidden.context)
+            descent.step(self._loss(paintings, hidden, adversary, descent.share))
+        self.mean_image_, self.history_ = mean.value(), descent.losses.means()
         self.eval()
         return self
 
@@ -233,6 +222,12 @@ class ContextEncoder(nn.Module):
         else:
             answers = {"L2": inpainted[1], "L2 + adversarial": inpainted[0]}
         return {"context": mean_frames(hidden), **answers, "original": original}
+
+    def _adversary(self, fabric: Fabric) -> Adversary | None:
+        if not self.config.adversarial_weight:
+            return None
+        config = self.config
+        return Adversary(config.width // 2, config.learning_rate, fabric, config.seed)
 
     def _cut(self, images: Tensor, draw: Generator) -> Tensor:
         repeated = images.repeat_interleave(self.config.crops_per_image, dim=0)

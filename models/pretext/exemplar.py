@@ -19,8 +19,7 @@ from models.functional.composition import NUM_UNIFORM, Changes, composed_views
 from models.functional.mean_frames import mean_frames
 from models.functional.seed_patches import SeedPatches, best_patches
 from models.pretext._classifier import Classifier
-from models.pretext._history import Losses
-from models.pretext._schedule import cosine
+from models.pretext._descent import Descent
 
 CONTEXT = 1.5
 """Side of a seed patch with its surroundings, which views may shift to, in sides of the patch."""
@@ -129,36 +128,28 @@ class Exemplar(nn.Module):
             TrainingError: If there are fewer than two seed patches, as in constant images, or the
                 loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         seeds, num_batches = self._seeds(batches, self.config.num_classes)
         if len(seeds) < 2:
             raise TrainingError(
                 "Training needs at least two patches with something to see, got one. Give more "
                 "images, or lower patch."
             )
-        seeds = fabric.to_device(seeds)
         self.head = Classifier(
             self.encoder.embedding_dim, self.config.width, len(seeds), self.config.seed
         )
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        solver, optimizer = fabric.setup(self.train(), optimizer)
-        draw, losses = Generator().manual_seed(self.config.seed), Losses(self.config.epochs)
+        descent = Descent(self, optimizer, self.config.epochs, fabric)
+        seeds = descent.fabric.to_device(seeds)
+        draw = Generator().manual_seed(self.config.seed)
         views = len(seeds) * self.config.views_per_class
         per_epoch = max(math.ceil(views / self.config.batch_size), num_batches)
         total = per_epoch * self.config.epochs
         steps = self._steps(len(seeds), per_epoch, draw)
-        shown = progress(steps, total=total, description="Exemplars")
-        for step, (epoch, chosen) in enumerate(shown):
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * cosine(step, total)
-            classes = fabric.to_device(chosen)
-            logits = solver(self._views(seeds[classes], draw))
-            loss = functional.cross_entropy(logits.float(), classes)
-            losses.add(epoch, loss)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-        self.history_ = losses.means()
+        for chosen in descent.through(steps, total, progress, "Exemplars"):
+            classes = descent.fabric.to_device(chosen)
+            logits = descent.network(self._views(seeds[classes], draw))
+            descent.step(functional.cross_entropy(logits.float(), classes))
+        self.history_ = descent.losses.means()
         self.eval()
         return self
 

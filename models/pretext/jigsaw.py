@@ -24,9 +24,9 @@ from models.functional.permutations import (
     permutation_set,
 )
 from models.functional.tiles import GRID, alike, laid_out
-from models.pretext._history import Losses, MeanImage
+from models.pretext._descent import Descent
+from models.pretext._history import MeanImage
 from models.pretext._puzzles import NUM_TILES, Puzzles
-from models.pretext._schedule import cosine, epochs, num_steps
 
 MOST_CELLS = 4
 """Rows and columns of a tile's feature map, to which larger ones are averaged."""
@@ -164,10 +164,9 @@ class Jigsaw(nn.Module):
             InvalidInputError: If the images are too small to have nine tiles.
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         config = self.config
         optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-        solver, optimizer = fabric.setup(self.train(), optimizer)
+        descent, seen = Descent(self, optimizer, config.epochs, fabric), MeanImage()
         puzzles = Puzzles(
             config.crop,
             config.tile,
@@ -175,21 +174,12 @@ class Jigsaw(nn.Module):
             gray_share=config.gray_share,
             seed=config.seed,
         )
-        total = num_steps(batches, config.epochs)
-        seen, losses = MeanImage(), Losses(config.epochs)
-        steps = progress(epochs(batches, config.epochs), total=total, description="Jigsaw puzzles")
-        for step, (epoch, images) in enumerate(steps):
-            if epoch == 0:
+        for images in descent.over(batches, progress, "Jigsaw puzzles"):
+            if descent.epoch == 0:
                 seen.update(images)
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * cosine(step, total)
-            loss = self._loss(solver, fabric.to_device(images), puzzles)
-            losses.add(epoch, loss)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
+            descent.step(self._loss(descent.network, descent.fabric.to_device(images), puzzles))
         seen.value()  # refuses images in which there was nothing to see
-        self.history_ = losses.means()
+        self.history_ = descent.losses.means()
         self.eval()
         return self
 

@@ -18,8 +18,8 @@ from models.functional.families import FAMILIES, NUM_UNIFORM, Strengths, one_fam
 from models.functional.holes import crops
 from models.functional.mean_frames import mean_frames
 from models.pretext._classifier import Classifier
-from models.pretext._history import Losses, MeanImage
-from models.pretext._schedule import cosine, epochs, num_steps
+from models.pretext._descent import Descent
+from models.pretext._history import MeanImage
 
 
 class TransformationClassifier(nn.Module):
@@ -106,29 +106,18 @@ class TransformationClassifier(nn.Module):
             InvalidInputError: If the images are too small.
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        solver, optimizer = fabric.setup(self.train(), optimizer)
+        descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
         draw = Generator().manual_seed(self.config.seed)
-        total = num_steps(batches, self.config.epochs)
-        mean, losses = MeanImage(), Losses(self.config.epochs)
-        passes = epochs(batches, self.config.epochs)
-        steps = progress(passes, total=total, description="Transformations")
-        for step, (epoch, images) in enumerate(steps):
-            if epoch == 0:
-                mean.update(images)
-            for group in optimizer.param_groups:
-                group["lr"] = self.config.learning_rate * cosine(step, total)
+        for images in descent.over(batches, progress, "Transformations"):
+            if descent.epoch == 0:
+                seen.update(images)
             repeated = images.repeat_interleave(len(FAMILIES), dim=0)
             cut = crops(repeated, self._crop(images), self.config.candidates, draw)
-            views, families = self._one_of_each(fabric.to_device(cut), draw)
-            loss = functional.cross_entropy(solver(views).float(), families)
-            losses.add(epoch, loss)
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
-        mean.value()
-        self.history_ = losses.means()
+            views, families = self._one_of_each(descent.fabric.to_device(cut), draw)
+            descent.step(functional.cross_entropy(descent.network(views).float(), families))
+        seen.value()  # refuses images in which there was nothing to see
+        self.history_ = descent.losses.means()
         self.eval()
         return self
 

@@ -24,9 +24,9 @@ from models.functional.triplets import (
     num_in_order,
     ranking_losses,
 )
-from models.pretext._history import Losses, MeanImage
+from models.pretext._descent import Descent
+from models.pretext._history import MeanImage
 from models.pretext._pairs import TRACKED, Pairs
-from models.pretext._schedule import cosine, epochs, num_steps
 
 MOST = 2000
 """Untracked images that ``evaluate`` compares with each other; more are left out."""
@@ -145,37 +145,26 @@ class VideoTriplet(nn.Module):
         Raises:
             TrainingError: If the images are constant, there are too few, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         config = self.config
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        siamese, optimizer = fabric.setup(self.train(), optimizer)
+        descent, seen = Descent(self, optimizer, config.epochs, fabric), MeanImage()
         maker, draw = self._maker(), Generator().manual_seed(config.seed)
-        total = num_steps(batches, config.epochs)
-        seen, losses, num_updates = MeanImage(), Losses(config.epochs), [0] * config.epochs
-        steps = progress(epochs(batches, config.epochs), total=total, description="Video triplets")
-        for step, (epoch, batch) in enumerate(steps):
+        for batch in descent.over(batches, progress, "Video triplets"):
             pairs = maker.drawn(batch)
-            if epoch == 0:
+            if descent.epoch == 0:
                 seen.update(pairs.flatten(0, 1))
-            if len(pairs) < 2:
-                continue
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * cosine(step, total)
-            loss = self._loss(siamese, fabric.to_device(pairs), epoch, draw)
-            losses.add(epoch, loss)
-            num_updates[epoch] += 1
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
+            if len(pairs) > 1:
+                pairs = descent.fabric.to_device(pairs)
+                descent.step(self._loss(descent.network, pairs, descent.epoch, draw))
         seen.value()  # refuses images in which there was nothing to see
-        if not all(num_updates):
+        if not all(descent.losses.counts()):
             raise TrainingError(
                 "Triplets need batches of at least 2 different images or tracks, got 1 in each "
                 "batch. Add images, or raise batch_size."
             )
-        self.history_ = losses.means()
+        self.history_ = descent.losses.means()
         self.eval()
         return self
 

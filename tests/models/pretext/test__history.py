@@ -10,6 +10,7 @@ def test_losses_are_averaged_by_epoch():
     for epoch, value in ((0, 1.0), (0, 3.0), (1, 4.0)):
         losses.add(epoch, torch.tensor(value))
     assert losses.means() == [2.0, 4.0]
+    assert losses.counts() == [2, 1]
 
 
 def test_a_loss_that_is_not_finite_is_refused():
