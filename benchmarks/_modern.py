@@ -27,13 +27,13 @@ def missing() -> str:
     return ""
 
 
-def simclr(images: Tensor, *, seed: int, epochs: int) -> SmallTrunk:
+def simclr(images: Tensor, *, seed: int, steps: int) -> SmallTrunk:
     """Train a new trunk to tell the views of one image from those of all others.
 
     Args:
         images: uint8, shape (N, C, H, W).
         seed: Of the trunk, the views and the order of the images.
-        epochs: Passes over the images.
+        steps: Batches to train on, rounded up to whole epochs.
 
     References:
         Chen et al., 2020, "A Simple Framework for Contrastive Learning of Visual
@@ -50,6 +50,7 @@ def simclr(images: Tensor, *, seed: int, epochs: int) -> SmallTrunk:
         weights = [*trunk.parameters(), *head.parameters()]
         optimizer = torch.optim.Adam(weights, lr=LEARNING_RATE)
         batches, augment = Batches(images, BATCH_SIZE, seed=seed), _augmentation(images)
+        epochs = math.ceil(steps / len(batches))
         total = epochs * len(batches)
         for step, batch in enumerate(batch for _ in range(epochs) for batch in batches):
             views = torch.stack([augment(image) for image in batch.repeat(2, 1, 1, 1)]).to(device)

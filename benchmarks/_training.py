@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import math
 import pkgutil
 import time
 from typing import Any
@@ -84,21 +85,23 @@ def tasks() -> dict[str, Any]:
     }
 
 
-def solve(task_class: Any, images: ImageSet, *, seed: int, epochs: int) -> Solved:
+def solve(task_class: Any, images: ImageSet, *, seed: int, steps: int) -> Solved:
     """Train a new trunk by a pretext task, its hyper-parameters as ``SIZES`` says, else by default.
 
     Args:
         task_class: The task.
         images: Of their training part, the last tenth is held out.
         seed: Of the trunk, the task and the order of the images.
-        epochs: Passes over the images.
+        steps: Batches to train on, rounded up to whole epochs.
     """
     training, held_out = images.split()
+    batches, clock = Batches(training, seed=seed), StepClock()
     config = task_class.Config(
-        seed=seed, epochs=epochs, **_sizes(task_class.__module__, images, len(training))
+        seed=seed,
+        epochs=math.ceil(steps / len(batches)),
+        **_sizes(task_class.__module__, images, len(training)),
     )
     task = config.build(new_trunk(seed))
-    batches, clock = Batches(training, seed=seed), StepClock()
     hook = register_module_forward_pre_hook(clock.begin)
     began = time.perf_counter()
     try:

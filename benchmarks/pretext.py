@@ -3,7 +3,7 @@
 Claims: each task's features beat those of a random trunk for a linear classifier or for neighbours
 on two sets at least; the best of them gain 0.05 AUC over it under the same detector.
 
-    python -m benchmarks.pretext --data DIR [--seeds 3] [--epochs 5] [--rows NAME ...] [--quick]
+    python -m benchmarks.pretext --data DIR [--seeds 3] [--steps 300] [--rows NAME ...] [--quick]
 
 DIR holds mnist, fashion-mnist, cifar10, magnetic_tile, ped2 and weights, as far as you have them;
 what is missing is left out and noted. A killed run goes on where it stopped. No choice here looks
@@ -26,6 +26,8 @@ from models.errors import UnseenError
 
 CLIPS = "ped2"
 """Where tasks that need movement are trained; elsewhere they show what transfers."""
+SHARE = 0.4
+"""Of the batches of small images, so many are taken of tiles and frames, which are much larger."""
 SHOWN = ("probe", "knn", "detector_auc")
 FREE = ("random", "pca", "squeezenet")
 SETS = ("mnist", "fashion", "cifar10", "magnetic_tile", "ped2")
@@ -37,13 +39,14 @@ class Benchmark:
     Args:
         data: Folder of the sets and the weights.
         num_images: Training images of a labelled set, at most.
-        epochs: Passes of a pretext task over its images.
+        steps: Batches that a pretext task is trained on; fewer of tiles and frames, as ``SHARE``
+            says.
     """
 
-    def __init__(self, data: Path, num_images: int, epochs: int) -> None:
+    def __init__(self, data: Path, num_images: int, steps: int) -> None:
         self._readers = _sets.available(data, num_images)
         self._weights = data / "weights" / _comparators.SQUEEZENET
-        self._epochs = epochs
+        self._steps = steps
         self._tasks = tasks()
         self.sets = cache(lambda name: self._readers[name]())
         self.solved = cache(self._solve)
@@ -82,7 +85,11 @@ class Benchmark:
         return _worth(self._free(row, images, seed), images), ""
 
     def _solve(self, row: str, image_set: str, seed: int) -> Solved:
-        return solve(self._tasks[row], self.sets(image_set), seed=seed, epochs=self._epochs)
+        images = self.sets(image_set)
+        return solve(self._tasks[row], images, seed=seed, steps=self._num_steps(images))
+
+    def _num_steps(self, images: ImageSet) -> int:
+        return round(self._steps * (SHARE if images.train_labels is None else 1))
 
     def _solved_somewhere(self, row: str, image_set: str, seed: int) -> tuple[Solved, str]:
         try:
@@ -99,7 +106,7 @@ class Benchmark:
             "pca": lambda: _comparators.pca(images.train),
             "squeezenet": lambda: _comparators.squeezenet(self._weights),
             "simclr": lambda: _comparators.of_trunk(
-                _modern.simclr(images.split()[0], seed=seed, epochs=self._epochs)
+                _modern.simclr(images.split()[0], seed=seed, steps=self._num_steps(images) // 4)
             ),
         }
         return makers[row]()
@@ -167,17 +174,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
-    parser.add_argument("--epochs", type=int, default=5, help="passes of each task")
+    parser.add_argument("--steps", type=int, default=300, help="batches that a task is trained on")
     parser.add_argument("--images", type=int, default=1500, help="of a labelled set, to train on")
     parser.add_argument("--rows", nargs="+", default=[], help="only these; all if left out")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one seed, one epoch")
     given = parser.parse_args()
     if given.quick:
-        given.seeds, given.epochs, given.images = 1, 1, 300
-    benchmark = Benchmark(given.data, given.images, given.epochs)
+        given.seeds, given.steps, given.images = 1, 8, 300
+    benchmark = Benchmark(given.data, given.images, given.steps)
     names = [name for name in benchmark.row_names() if name in given.rows or not given.rows]
     seeds = list(range(given.seeds))
-    settings = {"epochs": given.epochs, "images": given.images, "data": given.data.resolve()}
+    settings = {"steps": given.steps, "images": given.images, "data": given.data.resolve()}
     rows = Rows(settings)
     print(f"Rows are kept in {rows.path}", flush=True)
     failed = run(benchmark, rows, names, seeds)
@@ -191,7 +198,8 @@ def main() -> None:
             **{f"absent_{name}": why for name, why in benchmark.absent().items()},
             **{f"transfer_{place}": note for place, note in rows.notes.items()},
             **failed,
-            "training": f"{given.epochs} epochs, {given.images} images of a labelled set",
+            "training": f"{given.steps} batches of 32 ({SHARE:.0%} of that on tiles and frames), "
+            f"{given.images} images of a labelled set",
         },
     )
 

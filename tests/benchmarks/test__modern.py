@@ -16,5 +16,5 @@ def test_views_differ_and_keep_their_size(channels):
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_simclr_trains_a_trunk():
     images = torch.randint(256, (8, 1, 16, 16), dtype=torch.uint8)
-    trunk = simclr(images, seed=0, epochs=1)
+    trunk = simclr(images, seed=0, steps=1)
     assert trunk(torch.rand(2, 1, 16, 16)).isfinite().all()

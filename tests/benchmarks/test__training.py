@@ -21,7 +21,7 @@ def test_a_task_is_solved_and_timed():
     images = (255 * waves(20, 1)).to(torch.uint8)
     labels = np.zeros(20, int)
     whole = ImageSet(train=images, test=images, train_labels=labels, test_labels=labels)
-    solved, again = (solve(ContextEncoder, whole, seed=0, epochs=1) for _ in range(2))
+    solved, again = (solve(ContextEncoder, whole, seed=0, steps=1) for _ in range(2))
     assert solved.figures.keys() == {"hole_mse", "mean_image_mse"}
     assert solved.figures == pytest.approx(again.figures)
     assert solved.images_per_second > 0

@@ -1,7 +1,12 @@
+import dataclasses
+
+import numpy as np
 import pytest
+import torch
 
 from benchmarks import pretext
 from benchmarks._rows import Rows
+from benchmarks._sets import ImageSet
 from benchmarks.pretext import Benchmark, run, verdicts
 from models.errors import InvalidInputError
 
@@ -48,13 +53,21 @@ def test_a_broken_row_costs_no_other(tmp_path):
 
 
 def test_tasks_that_need_clips_are_trained_there(tmp_path, monkeypatch):
-    benchmark = Benchmark(tmp_path, 10, 1)
+    benchmark = Benchmark(tmp_path, 10, 100)
     benchmark._readers = {"ped2": None, "mnist": None}
-    monkeypatch.setattr(benchmark, "sets", lambda name: name)
+    still = ImageSet(
+        train=torch.zeros(2, 1, 4, 4),
+        test=torch.zeros(2, 1, 4, 4),
+        train_labels=np.zeros(2, dtype=np.int64),
+        test_labels=np.zeros(2, dtype=np.int64),
+    )
+    clips = dataclasses.replace(still, train_labels=None)
+    monkeypatch.setattr(benchmark, "sets", lambda name: clips if name == "ped2" else still)
 
-    def solve(task, image_set, *, seed, epochs):
-        if image_set != "ped2":
+    def solve(task, image_set, *, seed, steps):
+        if image_set is still:
             raise InvalidInputError("No clips.")
+        assert steps == 40
         return "solved"
 
     monkeypatch.setattr(pretext, "solve", solve)
