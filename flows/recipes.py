@@ -18,7 +18,12 @@ from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.pretext.autoregressive import Autoregressive
 from models.pretext.context_encoder import ContextEncoder
+from models.pretext.exemplar import Exemplar
+from models.pretext.jigsaw import Jigsaw
+from models.pretext.transformation import TransformationClassifier
+from models.pretext.video_triplet import VideoTriplet
 from tasks.promote import PromotionPolicy
 from tasks.records import Training
 from tasks.validate import Expectations
@@ -55,6 +60,31 @@ def walkway() -> Recipe:
         pretext=ContextEncoder.Config(),
         detector=DeepAnomaly.Config(change=0.0),  # people here are large enough for flow alone
     )
+
+
+def walkway_triplets() -> Recipe:
+    """The walkway detector on features that recognise what was tracked through a clip."""
+    return dataclasses.replace(walkway(), pretext=VideoTriplet.Config())
+
+
+def walkway_jigsaw() -> Recipe:
+    """The walkway detector on features that put shuffled tiles in order."""
+    return dataclasses.replace(walkway(), pretext=Jigsaw.Config())
+
+
+def walkway_exemplars() -> Recipe:
+    """The walkway detector on features that tell patches apart, however they are changed."""
+    return dataclasses.replace(walkway(), pretext=Exemplar.Config())
+
+
+def walkway_transformations() -> Recipe:
+    """The walkway detector on features that tell by what an image was changed."""
+    return dataclasses.replace(walkway(), pretext=TransformationClassifier.Config())
+
+
+def walkway_autoregressive() -> Recipe:
+    """The walkway detector on features that predict blocks of pixels from those before them."""
+    return dataclasses.replace(walkway(), pretext=Autoregressive.Config())
 
 
 def digits() -> Recipe:

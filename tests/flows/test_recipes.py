@@ -14,6 +14,14 @@ def test_every_recipe_is_complete_and_described(name):
     assert recipe.name
 
 
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_parts_of_every_recipe_fit_each_other(name):
+    recipe = recipes.load(name)
+    if recipe.pretext is not None:
+        recipe.pretext.build(recipe.encoder.build())
+    recipe.detector.build(recipe.encoder.build())
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(NotFoundError, match=r"There is no recipe 'srews'\. Choose from: digits"):
         recipes.load("srews")
