@@ -4,7 +4,7 @@ Claims: PixelCNN needs fewer nats for a binary digit than any network of dense l
 autoregression tells each digit from the nine others; samples show all ten digits; and a likelihood
 alone takes simpler images for normal ones, which is why it must not be used so.
 
-    python -m benchmarks.density --data DIR [--seeds 3] [--full] [--quick] [--parts NAME ...]
+    python -m benchmarks.density --data DIR [--seeds 3] [--full] [--images N] [--quick]
 
 DIR holds mnist, and fashion-mnist if you have it. On a CPU the models are small, and names of
 figures end in ``_cpu``; a GPU or ``--full`` takes the full size. A killed run goes on where it
@@ -12,42 +12,60 @@ stopped. Settings were chosen by the likelihood of held-out training images; lab
 """
 
 import argparse
+import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _judge
 from benchmarks._result import report
 from benchmarks._rows import Rows
-from benchmarks._sets import Batches, ImageSet, read_idx
+from benchmarks._sets import Batches, read_idx
+from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
 from models.encoders.pixels import Pixels
 from models.functional.dithering import dithered
 from models.metrics import detection
 
+Config = TypeVar("Config", PixelCnn.Config, Lsa.Config)
+
 HELD_OUT = 1000
-"""Last training images, which calibrate PixelCNN."""
-CPU = {
-    "pixels": PixelCnn.Config(depth=4, epochs=1),
-    "clothes": PixelCnn.Config(levels=256, depth=2, epochs=1),
-}
-FULL = {
-    "pixels": PixelCnn.Config(
+"""Training images that only calibrate."""
+SAMPLES = 2000
+"""Drawn for the judge, who compares them with as many test images."""
+PIXELS = {
+    False: PixelCnn.Config(above_width=16, depth=4, epochs=1),
+    True: PixelCnn.Config(
         width=96, above_width=96, depth=12, epochs=60, batch_size=64, learning_rate=2e-3
     ),
-    "clothes": PixelCnn.Config(
+}
+"""PixelCNN on a CPU, and at full size."""
+CLOTHES = {
+    False: PixelCnn.Config(levels=256, above_width=16, depth=2, epochs=1),
+    True: PixelCnn.Config(
         levels=256, width=64, above_width=64, depth=6, epochs=10, batch_size=64, learning_rate=2e-3
     ),
 }
-CLOTHES = 6000
-"""Images of clothes that the model of the failure is trained on, on a CPU."""
+"""The 8-bit model of clothes that takes digits for clothes."""
+NUM_CLOTHES = 4000
+"""Images it is trained on, on a CPU."""
+CODES = {
+    False: Lsa.Config(width=16, estimator_width=4, epochs=10),
+    True: Lsa.Config(epochs=60, batch_size=256),
+}
+"""Latent-space autoregression."""
+NUM_OF_DIGIT = 2000
+"""Training images of each digit, on a CPU."""
 
 
 class Benchmark:
@@ -55,73 +73,123 @@ class Benchmark:
 
     Args:
         data: Folder of the sets.
+        weights: Folder where a trained PixelCNN is kept for the part that draws from it.
+        num_images: Training images of PixelCNN.
         full: Full size, for a GPU.
         quick: Hardly any images: a smoke test.
     """
 
-    def __init__(self, data: Path, *, full: bool, quick: bool) -> None:
-        self._data, self._quick = data, quick
-        self._sizes = FULL if full else CPU
-        self._full = full
+    def __init__(
+        self, data: Path, weights: Path, num_images: int, *, full: bool, quick: bool
+    ) -> None:
+        self._data, self._weights, self._full, self._quick = data, weights, full, quick
+        self._num_images = 300 if quick else num_images
         self.fabric = Fabric(
             accelerator="auto",
             devices=1,
             precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
         )
-        self._num = 400 if quick else 60_000
+        self.read = cache(lambda name: read_idx(data / name, 500 if quick else 60_000))
 
     def parts(self) -> dict[str, Callable[[int], dict[str, float]]]:
         """What is measured, by name: the figures of a seed."""
-        found: dict[str, Callable[[int], dict[str, float]]] = {"pixel_cnn": self.pixel_cnn}
+        found: dict[str, Callable[[int], dict[str, float]]] = {
+            "pixel_cnn": self.pixel_cnn,
+            "samples": self.samples,
+        }
         if (self._data / "fashion-mnist").is_dir():
             found["failure"] = self.failure
+        for digit in range(10):
+            found[f"lsa{digit}"] = partial(self.lsa, digit)
         return found
 
     def pixel_cnn(self, seed: int) -> dict[str, float]:
-        """Nats of binary digits, and what a judge says of samples."""
-        digits = self._read("mnist")
-        model, seconds = self._fitted(self._sizes["pixels"], digits.train, seed)
+        """Nats of binary digits."""
+        digits = self.read("mnist")
+        model, seconds = self._fitted(
+            PIXELS[self._full], digits.train[: self._num_images], digits.train[-HELD_OUT:], seed
+        )
+        state = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+        np.savez(self._file(seed), **state)  # type: ignore[arg-type]
+        print(f"trained in {seconds:.0f} s", flush=True)
+        test = _binary(digits.test, seed)
+        likelihood = [model.log_likelihood(part).cpu() for part in test.split(200)]
+        return {"nats": -float(torch.cat(likelihood).mean()), "pixel_cnn_minutes": seconds / 60}
+
+    def samples(self, seed: int) -> dict[str, float]:
+        """What a judge says of images that the PixelCNN of this seed draws."""
+        model = _seeded(PIXELS[self._full], seed).build(Pixels.Config().build())
+        with np.load(self._file(seed)) as state:
+            model.load_state_dict({name: torch.from_numpy(state[name]) for name in state})
+        model.to(self.fabric.device)
+        digits = self.read("mnist")
         test, train = (_binary(part, seed) for part in (digits.test, digits.train))
-        found = {"nats": -_mean(model, test), "minutes": seconds / 60}
         assert digits.train_labels is not None
         judge = _judge.trained(train, digits.train_labels, seed=seed, device=self.fabric.device)
-        samples = model.sample(40 if self._quick else 2000, seed=seed).cpu()
-        return found | _judge.verdict(judge, samples, train, test)
+        drawn = model.sample(40 if self._quick else SAMPLES, seed=seed).cpu()
+        return _judge.verdict(judge, drawn, train, test)
 
     def failure(self, seed: int) -> dict[str, float]:
         """AUC by which a model of clothes takes digits for the anomaly: < 0.5 is the failure."""
-        clothes, digits = self._read("fashion-mnist"), self._read("mnist")
-        chosen = clothes.train if self._full else clothes.train[: CLOTHES + HELD_OUT]
-        model, _ = self._fitted(self._sizes["clothes"], chosen, seed)
-        scores = [
-            torch.cat([model(part.to(self.fabric.device)).image_score.cpu() for part in images])
-            for images in (Batches(each.test[:2000], 100) for each in (clothes, digits))
-        ]
-        anomalous = np.repeat([False, True], [len(part) for part in scores])
+        clothes, digits = self.read("fashion-mnist"), self.read("mnist")
+        num = len(clothes.train) if self._full else min(NUM_CLOTHES, self._num_images)
+        model, _ = self._fitted(
+            CLOTHES[self._full], clothes.train[:num], clothes.train[-HELD_OUT:], seed
+        )
+        normal, other = (self._scores(model, each.test[:1000]) for each in (clothes, digits))
         dims = clothes.test[0].numel() * np.log(2)
         return {
-            "ood_auc_likelihood": detection.auc(anomalous, torch.cat(scores).numpy()),
-            "bits_per_dim_fashion": float(scores[0].mean()) / dims,
-            "bits_per_dim_fashion_model_on_mnist": float(scores[1].mean()) / dims,
+            "ood_auc_likelihood": _auc(normal, other),
+            "bits_per_dim_fashion": float(normal.mean()) / dims,
+            "bits_per_dim_digits_by_fashion": float(other.mean()) / dims,
         }
 
-    def _read(self, name: str) -> ImageSet:
-        return read_idx(self._data / name, self._num)
+    def lsa(self, digit: int, seed: int) -> dict[str, float]:
+        """AUC by which a model of one digit tells the nine others from it, on the test images."""
+        digits = self.read("mnist")
+        ours = digits.train[torch.from_numpy(digits.train_labels == digit)]
+        kept = len(ours) - len(ours) // 10
+        most = kept if self._full else min(kept, self._num_images, NUM_OF_DIGIT)
+        model, seconds = self._fitted(CODES[self._full], ours[:most], ours[kept:], seed)
+        scores = self._scores(model, digits.test)
+        normal = digits.test_labels == digit
+        held = Batches(ours[kept:], 200)
+        error = model.statistics()["error_range"].mean()
+        return {
+            "lsa_auc": _auc(scores[normal], scores[~normal]),
+            "lsa_saturated": float(model.statistics()["saturated"]),
+            "lsa_nats": -float(
+                torch.cat(
+                    [model.log_likelihood(x.to(model.threshold_.device)) for x in held]
+                ).mean()
+            ),
+            "lsa_squared_error": float(error),
+            "lsa_minutes": seconds / 60,
+        }
 
-    def _fitted(self, config: PixelCnn.Config, images: Tensor, seed: int) -> tuple[PixelCnn, float]:
-        held_out = min(HELD_OUT, len(images) // 4)
-        model = _with_seed(config, seed).build(Pixels.Config().build())
+    def _file(self, seed: int) -> Path:
+        return self._weights / f"pixels-{seed}.npz"
+
+    def _fitted(
+        self, config: Config, images: Tensor, calibration: Tensor, seed: int
+    ) -> tuple[Any, float]:
+        model = _seeded(config, seed).build(Pixels.Config().build())
         began = time.perf_counter()
-        model.fit(
-            Batches(images[:-held_out], 100), Batches(images[-held_out:], 100), fabric=self.fabric
-        )
+        model.fit(Batches(images, 200), Batches(calibration, 200), fabric=self.fabric)
         return model, time.perf_counter() - began
 
+    def _scores(self, model: PixelCnn | Lsa, images: Tensor) -> NDArray[np.float64]:
+        parts = [model(part.to(self.fabric.device)).image_score for part in Batches(images, 200)]
+        return torch.cat(parts).double().cpu().numpy()
 
-def _with_seed(config: PixelCnn.Config, seed: int) -> PixelCnn.Config:
-    import dataclasses
 
+def _seeded(config: Config, seed: int) -> Config:
     return dataclasses.replace(config, seed=seed)
+
+
+def _auc(normal: NDArray[np.float64], anomalous: NDArray[np.float64]) -> float:
+    labels = np.repeat([False, True], [len(normal), len(anomalous)])
+    return detection.auc(labels, np.concatenate([normal, anomalous]))
 
 
 def _binary(images: Tensor, seed: int) -> Tensor:
@@ -134,8 +202,24 @@ def _binary(images: Tensor, seed: int) -> Tensor:
     return torch.cat(parts)
 
 
-def _mean(model: PixelCnn, images: Tensor) -> float:
-    return float(torch.cat([model.log_likelihood(part).cpu() for part in images.split(200)]).mean())
+def summary(figures: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Figures of one seed, by part, as one; of the ten digits the mean, and of AUC the least.
+
+    Only all ten digits make a mean.
+    """
+    found = {
+        name: value
+        for part, values in figures.items()
+        if not part.startswith("lsa")
+        for name, value in values.items()
+    }
+    digits = [values for part, values in figures.items() if part.startswith("lsa")]
+    if len(digits) == 10:
+        found |= {
+            f"{name}_mean": statistics.fmean(each[name] for each in digits) for name in digits[0]
+        }
+        found["lsa_auc_min"] = min(each["lsa_auc"] for each in digits)
+    return found
 
 
 def main() -> None:
@@ -145,32 +229,46 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
     parser.add_argument("--full", action="store_true", help="full size; a GPU takes it anyway")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one seed, few images")
+    parser.add_argument("--images", type=int, help="training images of PixelCNN")
     parser.add_argument("--parts", nargs="+", default=[], help="only these; all if left out")
     given = parser.parse_args()
     seeds = list(range(1 if given.quick else given.seeds))
     full = given.full or torch.cuda.is_available()
-    benchmark = Benchmark(given.data, full=full, quick=given.quick)
-    rows = Rows(
-        {"full": full, "quick": given.quick, "data": given.data.resolve()},
-        Path(tempfile.gettempdir()) / "unseen-benchmark-density",
-    )
+    num_images = given.images or (60_000 - HELD_OUT if full else 24_000)
+    settings = {"full": full, "quick": given.quick, "images": num_images}
+    rows = Rows(settings, Path(tempfile.gettempdir()) / "unseen-benchmark-density")
     print(f"Figures are kept in {rows.path}", flush=True)
+    weights = rows.path.with_suffix("")
+    weights.mkdir(exist_ok=True)
+    benchmark = Benchmark(given.data, weights, num_images, full=full, quick=given.quick)
     collected: dict[str, list[float]] = {}
     for seed in seeds:
+        found = {}
         for name, measure in benchmark.parts().items():
             if given.parts and name not in given.parts:
                 continue
-            if (name, "digits", seed) not in rows:
-                rows.add(name, "digits", seed, measure(seed))
-            for figure, value in rows[name, "digits", seed].items():
-                print(f"seed {seed}  {name:12} {figure:36} {value:.4f}", flush=True)
-                collected.setdefault(figure, []).append(value)
+            if (name, "mnist", seed) not in rows:
+                rows.add(name, "mnist", seed, measure(seed))
+            found[name] = rows[name, "mnist", seed]
+            told = "  ".join(f"{figure} {value:.4f}" for figure, value in found[name].items())
+            print(f"seed {seed}  {name:10} {told}", flush=True)
+        for figure, value in summary(found).items():
+            collected.setdefault(figure, []).append(value)
     suffix = "" if full else "_cpu"
     metrics = {}
     for figure, values in collected.items():
         metrics[figure + suffix] = statistics.fmean(values)
         metrics[f"{figure}{suffix}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
-    report("density-quick" if given.quick else "density", metrics, seeds=seeds)
+    report(
+        "density-quick" if given.quick else "density",
+        metrics,
+        seeds=seeds,
+        notes={
+            "binarisation": "dynamic: test images are sampled once for each seed",
+            "images": f"PixelCNN trained on {num_images} images",
+            "size": "full" if full else "for a CPU",
+        },
+    )
 
 
 if __name__ == "__main__":
