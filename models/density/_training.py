@@ -51,6 +51,7 @@ def train(
     fabric: Fabric,
     progress: Progress,
     description: str,
+    smallest: int = 1,
 ) -> list[float]:
     """Minimise a loss by Adam; the rate rises, then falls to 0 along a half cosine.
 
@@ -62,22 +63,35 @@ def train(
         fabric: Device and precision.
         progress: Shows the batches of all epochs.
         description: What it shows.
+        smallest: Images that a batch must have: 2 for batch norm. What remains is left out of an
+            epoch, each time another image.
 
     Returns:
         Mean loss of each epoch.
 
     Raises:
-        TrainingError: If the loss is not finite.
+        TrainingError: If there are fewer than ``smallest`` images, or the loss is not finite.
     """
     epochs, batch_size, learning_rate = settings
-    total = epochs * images.num_batches(batch_size)
+    if len(images) < smallest:
+        raise TrainingError(
+            f"{description} needs at least {smallest} images, got {len(images)}. Add some to "
+            "train/good."
+        )
+    full, rest = divmod(len(images), batch_size)
+    total = epochs * (full + (rest >= smallest))
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
     schedule = OneCycleLR(
         optimizer, learning_rate, total_steps=total + 1, pct_start=WARM_UP, cycle_momentum=False
     )
     wrapped, optimizer = fabric.setup(model.train(), optimizer)
     sums: list[list[float]] = [[] for _ in range(epochs)]
-    steps = ((e, batch) for e in range(epochs) for _, batch in images.epoch(batch_size))
+    steps = (
+        (epoch, batch)
+        for epoch in range(epochs)
+        for _, batch in images.epoch(batch_size)
+        if len(batch) >= smallest
+    )
     shown: Iterable[tuple[int, Tensor]] = progress(steps, total=total, description=description)
     for epoch, batch in shown:
         loss = loss_of(wrapped, fabric.to_device(batch))

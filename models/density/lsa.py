@@ -172,7 +172,7 @@ class Lsa(nn.Module):
 
         Raises:
             InvalidInputError: If the images are not of ``image_size``.
-            TrainingError: If there are no images, or the loss diverges.
+            TrainingError: If there are fewer than two images, or the loss diverges.
         """
         fabric = fabric or Fabric(accelerator="cpu", devices=1)
         config = self.config
@@ -194,7 +194,9 @@ class Lsa(nn.Module):
             fabric=fabric,
             progress=progress,
             description="Latent-space autoregression",
+            smallest=2,
         )
+        self.eval()
         self._calibrate(calibration)
         return self
 

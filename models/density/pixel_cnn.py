@@ -178,6 +178,7 @@ class PixelCnn(nn.Module):
             progress=progress,
             description="PixelCNN",
         )
+        self.eval()
         self._calibrate(images.images.shape[1:], calibration)
         return self
 

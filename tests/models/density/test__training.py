@@ -11,18 +11,19 @@ from models.functional.shuffled import Shuffled
 from tests.models.tiny import Tiny
 
 
-def fitted(loss_of, epochs=60):
+def fitted(loss_of, epochs=60, num=8, smallest=1, progress=silent):
     model = nn.Linear(1, 1)
     start_again(model, 0)
-    images = Shuffled([torch.full((8, 1, 1, 1), 0.5)], seed=0)
+    images = Shuffled([torch.full((num, 1, 1, 1), 0.5)], seed=0)
     history = train(
         model,
         loss_of,
         images,
         settings=(epochs, 4, 0.05),
         fabric=Fabric(accelerator="cpu", devices=1),
-        progress=silent,
+        progress=progress,
         description="Line",
+        smallest=smallest,
     )
     return model, history
 
@@ -32,6 +33,25 @@ def test_training_finds_the_minimum_and_ends_in_evaluation_mode():
     assert not model.training
     assert len(history) == 60
     assert history[-1] < 1e-2 < history[0]
+
+
+def test_batches_that_are_too_small_are_left_out():
+    sizes, totals = [], []
+
+    def loss_of(net, batch):
+        sizes.append(len(batch))
+        return net(batch[:, :, 0, 0]).mean()
+
+    def progress(steps, *, total, description):
+        totals.append(total)
+        return steps
+
+    fitted(loss_of, epochs=2, num=9, smallest=2, progress=progress)
+    fitted(loss_of, epochs=1, num=9, progress=progress)
+    assert sizes == [4, 4, 4, 4, 4, 4, 1]
+    assert totals == [4, 3]
+    with pytest.raises(TrainingError, match="Line needs at least 2 images, got 1"):
+        fitted(loss_of, num=1, smallest=2)
 
 
 def test_a_loss_that_is_not_finite_is_refused():

@@ -125,6 +125,12 @@ def test_progress_sees_every_step(detector, normal, held_out):
     assert detector.history_[-1] < detector.history_[0]
 
 
+def test_a_last_batch_of_one_image_is_no_trouble(detector, normal, held_out):
+    detector.train().fit([normal[:17]], [held_out])
+    assert not detector.training
+    assert detector(normal).image_score.isfinite().all()
+
+
 def test_images_of_another_size_are_refused(fitted):
     with pytest.raises(InvalidInputError, match="image_size"):
         fitted(torch.zeros(1, 1, 12, 16))
