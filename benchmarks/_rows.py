@@ -38,6 +38,10 @@ class Rows:
     def __contains__(self, place: tuple[str, str, int]) -> bool:
         return place in self._figures
 
+    def __getitem__(self, place: tuple[str, str, int]) -> Mapping[str, float]:
+        """Figures of a row on a set, for one seed."""
+        return self._figures[place]
+
     def add(
         self, row: str, image_set: str, seed: int, figures: Mapping[str, float], note: str = ""
     ) -> None:

@@ -15,7 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
+from models.density.lsa import Lsa
+from models.density.pixel_cnn import PixelCnn
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pixels import Pixels
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.pretext.autoregressive import Autoregressive
@@ -95,6 +98,34 @@ def digits() -> Recipe:
         training=Training(image_size=(64, 64)),
         pretext=ContextEncoder.Config(),
         detector=DeepAnomaly.Config(),
+        promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def digits_pixel_cnn() -> Recipe:
+    """PixelCNN on the handwritten digits, which it also draws; shows how likelihood fails."""
+    return Recipe(
+        name="digits_pixel_cnn",
+        dataset="digits",
+        training=Training(),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=PixelCnn.Config(width=16, above_width=16, depth=2, epochs=30),
+        promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def digits_lsa() -> Recipe:
+    """Latent-space autoregression on the handwritten digits, which it also draws."""
+    return Recipe(
+        name="digits_lsa",
+        dataset="digits",
+        training=Training(),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=Lsa.Config(
+            image_size=(8, 8), width=16, code_dim=16, estimator_width=8, epochs=60, batch_size=16
+        ),
         promotion=PromotionPolicy(metric="image_auroc"),
     )
 

@@ -12,6 +12,7 @@ from tasks.pretrain import pretrain
 from tasks.promote import promote
 from tasks.records import Decision
 from tasks.register import register
+from tasks.sample import sample
 from tasks.validate import validate
 
 
@@ -49,6 +50,7 @@ def retrain(
         chosen.name,
     )
     report = evaluate(version, detector)
+    sample(version, detector)
     challenger = register(detector, report, chosen.name)
     decision: Decision = promote(challenger, report, chosen.promotion)
     return decision

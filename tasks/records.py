@@ -60,6 +60,17 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Pictures that a density model drew."""
+
+    run_id: str
+    """Run of the model, which holds ``samples/samples.png``."""
+    num: int
+    """How many; 0 if the model draws none."""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelVersion:
     """A version of a registered model."""
 

@@ -70,3 +70,31 @@ class MaskedConv2d(nn.Module):
         return functional.conv2d(
             images, layer.weight * self.mask, layer.bias, padding=layer.padding
         )
+
+
+class ShiftedConv2d(nn.Module):
+    """Convolution over a rectangle beside each pixel; the size of the image stays.
+
+    A rectangle above a pixel, or before it in its row, is what a causal mask leaves of a larger
+    kernel, at less than half of the cost.
+
+    Args:
+        inputs: Channels I.
+        outputs: Channels O.
+        kernel: Rows and columns of the rectangle.
+        top: How many rows above the pixel the rectangle begins.
+        left: How many columns before the pixel the rectangle begins.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: tuple[int, int], *, top: int, left: int
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, kernel)
+        rows, columns = kernel
+        self._margins = left, columns - 1 - left, top, rows - 1 - top
+
+    def forward(self, images: Float[Tensor, "B I H W"]) -> Float[Tensor, "B O H W"]:
+        """Convolve; what lies outside the image counts as 0."""
+        convolved: Tensor = self.convolution(functional.pad(images, self._margins))
+        return convolved

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.functional.masked_convolution import MaskedConv2d, causal_mask
+from models.functional.masked_convolution import MaskedConv2d, ShiftedConv2d, causal_mask
 
 
 def test_the_mask_is_that_of_the_paper():
@@ -41,3 +41,29 @@ def test_no_output_depends_on_itself_or_what_comes_later():
 def test_sizes_that_do_not_fit_are_refused(inputs, kernel):
     with pytest.raises(ValueError, match="num_groups 3 and kernel odd"):
         causal_mask(inputs, 3, kernel, num_groups=3, see_itself=True)
+
+
+def test_a_shifted_convolution_sees_its_rectangle_and_nothing_else():
+    images = torch.zeros(1, 1, 5, 6, requires_grad=True)
+    layer = ShiftedConv2d(1, 1, (2, 3), top=2, left=1)
+    torch.nn.init.ones_(layer.convolution.weight)
+    output = layer(images)
+    assert output.shape == images.shape
+    (seen,) = torch.autograd.grad(output[0, 0, 3, 2], images)
+    rows, columns = seen[0, 0].nonzero().T
+    assert rows.unique().tolist() == [1, 2]
+    assert columns.unique().tolist() == [1, 2, 3]
+
+
+def test_a_shifted_convolution_is_what_the_mask_leaves():
+    torch.manual_seed(0)
+    masked = MaskedConv2d(1, 2, 3, num_groups=1, see_itself=False)
+    above = ShiftedConv2d(1, 2, (1, 3), top=1, left=1)
+    before = ShiftedConv2d(1, 2, (1, 1), top=0, left=1)
+    weight = masked.convolution.weight.detach()
+    above.convolution.weight.data = weight[:, :, :1]
+    before.convolution.weight.data = weight[:, :, 1:2, :1]
+    above.convolution.bias.data = masked.convolution.bias.detach()
+    before.convolution.bias.data.zero_()
+    images = torch.rand(2, 1, 4, 5)
+    torch.testing.assert_close(above(images) + before(images), masked(images))

@@ -1,0 +1,1 @@
+"""Density models: one public class per file, found on disk by the contract tests."""

@@ -1,0 +1,71 @@
+"""Find the density models: every public file of ``models/density`` defines exactly one."""
+
+import dataclasses
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+from models import density
+from models.encoders.pixels import Pixels
+
+SMALL = {
+    "image_size": (12, 12),
+    "width": 8,
+    "above_width": 8,
+    "depth": 1,
+    "code_dim": 8,
+    "bins": 10,
+    "estimator_width": 4,
+    "epochs": 20,
+    "batch_size": 16,
+}
+"""Sizes at which a fit takes no second; a model takes those that its Config has."""
+
+
+def density_models():
+    names = [m.name for m in pkgutil.iter_modules(density.__path__) if m.name[0] != "_"]
+    for name in names:
+        module = importlib.import_module(f"models.density.{name}")
+        (found,) = (
+            thing
+            for thing in vars(module).values()
+            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
+        )
+        yield found
+
+
+def pytest_generate_tests(metafunc):
+    if "detector_class" in metafunc.fixturenames:
+        metafunc.parametrize("detector_class", list(density_models()), ids=lambda cls: cls.__name__)
+
+
+def small(detector_class):
+    """A Config of the class for images of 12 x 12 pixels."""
+    names = {field.name for field in dataclasses.fields(detector_class.Config)}
+    return detector_class.Config(**{k: v for k, v in SMALL.items() if k in names})
+
+
+def stripes(num, seed):
+    """Bright stripes at a random height on black: (num, 1, 12, 12)."""
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.zeros(num, 1, 12, 12)
+    for image, row in zip(images, torch.randint(1, 9, (num,), generator=draw), strict=True):
+        image[:, row : row + 3] = 0.9
+    return images
+
+
+@pytest.fixture
+def encoder():
+    return Pixels.Config().build()
+
+
+@pytest.fixture
+def normal():
+    return stripes(48, 0)
+
+
+@pytest.fixture
+def held_out():
+    return stripes(24, 1)
