@@ -14,8 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from models.clustering._training import AUGMENTED
+from models.clustering.dcec import DCEC
 from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pixels import Pixels
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.pretext.context_encoder import ContextEncoder
@@ -66,6 +69,21 @@ def digits() -> Recipe:
         pretext=ContextEncoder.Config(),
         detector=DeepAnomaly.Config(),
         promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def digit_clusters() -> Recipe:
+    """Deep clustering of scikit-learn's handwritten digits, without labels; minutes."""
+    schedule = dataclasses.replace(AUGMENTED, epochs=100, max_iterations=1500)
+    return Recipe(
+        name="digit_clusters",
+        dataset="digits-all",
+        training=Training(),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=DCEC.Config(side=16, schedule=schedule),
+        expectations=Expectations(anomalies=False),
+        promotion=PromotionPolicy(metric="cluster_acc"),
     )
 
 

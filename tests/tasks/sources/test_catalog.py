@@ -28,7 +28,9 @@ def test_public_sets_are_found_by_name(name, folder):
 )
 def test_other_names_are_no_public_sets(name):
     assert catalog.find(name) is None
-    with pytest.raises(NotFoundError, match=r"Known by name: digits, walkway, ped1.*mvtec-zipper"):
+    with pytest.raises(
+        NotFoundError, match=r"Known by name: digits, digits-all, walkway, ped1.*mvtec-zipper"
+    ):
         catalog.get(name)
 
 
