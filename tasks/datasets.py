@@ -4,7 +4,8 @@ Below ``data/<name>``: ``<split>/<kind>/<image>``, ``<split>/<kind>/<clip>/<fram
 ``<split>/<kind>/<clip>.mp4``. Split is ``train`` (kind ``good`` alone) or ``test`` (kinds ``good``
 and ``good-<class>`` are normal, every other is anomalous). Ground truth:
 ``ground_truth/<kind>/<image>_mask.png``, ``ground_truth/<kind>/<clip>/<frame>.png``, or
-``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for each frame. ``tasks/batches.py`` makes batches of tensors of what is read here.
+``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for each frame. ``tasks/batches.py`` makes
+batches of tensors of what is read here.
 
 Shapes: T = frames, H W = image.
 """
