@@ -53,15 +53,19 @@ class Rows:
 
     def metrics(self) -> dict[str, float]:
         """Mean and spread over seeds, as ``<figure>_<row>_<set>`` and the same with ``_std``."""
+        metrics = {}
+        for name, values in self.values().items():
+            metrics[name] = statistics.fmean(values)
+            metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        return metrics
+
+    def values(self) -> dict[str, list[float]]:
+        """What each seed gave, as ``<figure>_<row>_<set>``."""
         collected: dict[str, list[float]] = {}
         for (row, image_set, _), figures in sorted(self._figures.items()):
             for figure, value in figures.items():
                 collected.setdefault(f"{figure}_{row}_{image_set}", []).append(value)
-        metrics = {}
-        for name, values in collected.items():
-            metrics[name] = statistics.fmean(values)
-            metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
-        return metrics
+        return collected
 
     def table(self, figures: Iterable[str]) -> str:
         """The means and spreads of some figures: one line for each row."""

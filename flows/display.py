@@ -10,7 +10,17 @@ from tasks import project, tracking
 from tasks.records import DataVersion, Decision
 from tasks.tracking import TAG
 
-HEADLINES = ("frame_auc", "frame_eer", "pixel_eer", "image_auroc", "image_eer", "pixel_auroc")
+HEADLINES = (
+    "frame_auc",
+    "frame_eer",
+    "pixel_eer",
+    "image_auroc",
+    "image_eer",
+    "pixel_auroc",
+    "cluster_acc",
+    "cluster_nmi",
+    "cluster_ari",
+)
 """Metrics in the order to show them; the others stand in MLflow."""
 
 

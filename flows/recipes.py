@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from models.clustering._training import AUGMENTED
+from models.clustering.dcec import DCEC
 from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
@@ -127,6 +129,21 @@ def digits_lsa() -> Recipe:
             image_size=(8, 8), width=16, code_dim=16, estimator_width=8, epochs=60, batch_size=16
         ),
         promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def digit_clusters() -> Recipe:
+    """Deep clustering of scikit-learn's handwritten digits, without labels; minutes."""
+    schedule = dataclasses.replace(AUGMENTED, epochs=100, max_iterations=1500)
+    return Recipe(
+        name="digit_clusters",
+        dataset="digits-all",
+        training=Training(),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=DCEC.Config(side=16, schedule=schedule),
+        expectations=Expectations(anomalies=False),
+        promotion=PromotionPolicy(metric="cluster_acc"),
     )
 
 

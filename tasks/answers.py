@@ -52,6 +52,10 @@ class ScoredFrame:
     anomalous: bool
     anomaly_map: AnomalyMap | None = None
     regions: tuple[Region, ...] | None = None
+    cluster: int | None = None
+    """The most probable cluster, from 0; None if the detector knows no clusters."""
+    soft_assignment: tuple[float, ...] | None = None
+    """Probability of each cluster."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Score
     frames = []
     for place, frame in enumerate(prediction.frame_index):
         found = None if prediction.anomaly_map is None else prediction.anomaly_map[place]
+        q = prediction.soft_assignment
+        assigned = None if q is None else q[place]
         frames.append(
             ScoredFrame(
                 frame=int(frame),
@@ -89,6 +95,8 @@ def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Score
                 anomalous=bool(prediction.anomalous[place]),
                 anomaly_map=None if found is None else draw(found, packaged),
                 regions=None if found is None else find_regions(found, packaged.pixel_threshold),
+                cluster=None if assigned is None else int(assigned.argmax()),
+                soft_assignment=None if assigned is None else tuple(assigned.tolist()),
             )
         )
     data = packaged.lineage["data"]

@@ -1,7 +1,8 @@
 """Comparison of a challenger with the champion, on the same frames of the same test data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -9,18 +10,23 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
+from models.metrics.bootstrap import Difference
+from models.metrics.clustering import accuracy_difference
 from models.metrics.detection import auc, auc_difference
-from tasks import registry
+from tasks import clusters, registry
+from tasks.kinds import class_of
 from tasks.records import DataVersion, Report
 from tasks.tracking import TAG
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METRICS = ("frame_auc", "image_auroc")
-"""Metrics that can be compared: the area under the ROC curve of a clip's frames, or of images."""
+METRICS = ("frame_auc", "image_auroc", "cluster_acc")
+"""Metrics that can be compared: the area under the ROC curve of a clip's frames, or of images, and
+the accuracy of clusters."""
 SCORES = "evaluation/scores.csv"
-"""Artifact of an evaluated run: ``clip``, ``kind``, ``frame``, ``label``, ``image_score``."""
+"""Artifact of an evaluated run: ``clip``, ``kind``, ``frame``, ``label``, ``image_score``; of a
+clusterer also ``cluster``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +76,12 @@ def compare(
     both = paired(challenger, _champion_scores(judged, serving, report))
     if not np.isfinite(both.challenger).all():
         return Outcome(accepted=False, why="Not all of its scores are finite.", figures={})
-    anomalous = both["label"].to_numpy(dtype=bool)
-    new, old = (both[name].to_numpy(dtype=np.float64) for name in ("challenger", "champion"))
-    found = auc_difference(
-        anomalous,
-        champion=old,
-        challenger=new,
-        clips=both["clip"].to_numpy(dtype=str),
-        confidence=confidence,
-        num_resamples=num_resamples,
-        seed=seed,
-    )
+    terms = {"confidence": confidence, "num_resamples": num_resamples, "seed": seed}
+    measure = _accuracies if metric == "cluster_acc" else _areas
+    (new, old), found = measure(both, terms)
     figures = {
-        "challenger": auc(anomalous, new),
-        "champion": auc(anomalous, old),
+        "challenger": new,
+        "champion": old,
         "difference": found.mean,
         "lower_bound": found.lower_bound,
         "share_worse": found.share_worse,
@@ -126,6 +124,37 @@ def paired(challenger: "pd.DataFrame", champion: "pd.DataFrame") -> "pd.DataFram
             "the challenger again."
         )
     return both.rename(columns={"image_score": "challenger", "image_score_champion": "champion"})
+
+
+def _areas(
+    both: "pd.DataFrame", terms: Mapping[str, Any]
+) -> tuple[tuple[float, float], Difference]:
+    """Areas under both ROC curves, the challenger's first, and their difference."""
+    anomalous = both["label"].to_numpy(dtype=bool)
+    new, old = (both[name].to_numpy(dtype=np.float64) for name in ("challenger", "champion"))
+    clips = both["clip"].to_numpy(dtype=str)
+    found = auc_difference(anomalous, champion=old, challenger=new, clips=clips, **terms)
+    return (auc(anomalous, new), auc(anomalous, old)), found
+
+
+def _accuracies(
+    both: "pd.DataFrame", terms: Mapping[str, Any]
+) -> tuple[tuple[float, float], Difference]:
+    """Accuracies of both clusterings, the challenger's first, and their difference.
+
+    Raises:
+        RegistryError: If one of them has no clusters, or no test image has a class.
+    """
+    columns = ("cluster", "cluster_champion")
+    named = both[both["kind"].map(class_of).notna()]
+    if not {*columns} <= {*both.columns} or named.empty:
+        raise RegistryError(
+            "Clusters can be compared if challenger and champion both have some and test/ has "
+            "kinds good-<class>. Choose another metric, or retrain under another name."
+        )
+    new, old = (clusters.correct(named, column) for column in columns)
+    found = accuracy_difference(old, new, named["clip"].to_numpy(dtype=str), **terms)
+    return (float(new.mean()), float(old.mean())), found
 
 
 def _champion_scores(

@@ -1,10 +1,11 @@
 """What lies in a data version: clips, frames, masks and labels, read from DVC and nowhere else.
 
 Below ``data/<name>``: ``<split>/<kind>/<image>``, ``<split>/<kind>/<clip>/<frame>`` or
-``<split>/<kind>/<clip>.mp4``. Split is ``train`` (kind ``good`` alone) or ``test`` (kind ``good``
-is normal, every other is anomalous). Ground truth: ``ground_truth/<kind>/<image>_mask.png``,
-``ground_truth/<kind>/<clip>/<frame>.png``, or ``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for
-each frame. ``tasks/batches.py`` makes batches of tensors of what is read here.
+``<split>/<kind>/<clip>.mp4``. Split is ``train`` (kind ``good`` alone) or ``test`` (kinds ``good``
+and ``good-<class>`` are normal, every other is anomalous). Ground truth:
+``ground_truth/<kind>/<image>_mask.png``, ``ground_truth/<kind>/<clip>/<frame>.png``, or
+``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for each frame. ``tasks/batches.py`` makes
+batches of tensors of what is read here.
 
 Shapes: T = frames, H W = image.
 """
@@ -21,11 +22,9 @@ from numpy.typing import NDArray
 
 from models.errors import DataError
 from tasks import decoding, objects, preprocessing, versions
+from tasks.kinds import is_normal
 from tasks.records import DataVersion
 from tasks.versions import Entry
-
-NORMAL = "good"
-"""The kind of images that are normal."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ class Snapshot:
         Raises:
             DataError: If a mask is lost, cannot be decoded, or differs in size from the first.
         """
-        if clip.kind == NORMAL:
+        if is_normal(clip.kind):
             size = image_size or self.frame_size(clip)
             return np.zeros((len(clip.frames), *size), dtype=bool)
         marked = [(place, frame.mask) for place, frame in enumerate(clip.frames) if frame.mask]
@@ -169,7 +168,7 @@ class Snapshot:
         Raises:
             DataError: If the label file does not fit, or a mask cannot be read.
         """
-        if clip.kind == NORMAL:
+        if is_normal(clip.kind):
             return np.zeros(len(clip.frames), dtype=bool)
         if clip.label_file:
             return self._read_labels(clip, clip.label_file)

@@ -15,7 +15,17 @@ from prefect import task
 
 from models.contracts import Progress, silent
 from models.metrics import detection
-from tasks import datasets, lineage, package, pictures, plots, progress, registry, tracking
+from tasks import (
+    clusters,
+    datasets,
+    lineage,
+    package,
+    pictures,
+    plots,
+    progress,
+    registry,
+    tracking,
+)
 from tasks.caching import REMEMBERED
 from tasks.gallery import Gallery
 from tasks.packaged import Packaged
@@ -30,6 +40,8 @@ TITLES = {
     "image_auroc": "image AUROC",
     "pixel_eer": "pixel EER",
     "pixel_auroc": "pixel AUROC",
+    "cluster_acc": "cluster accuracy",
+    "cluster_nmi": "NMI",
 }
 """What the title of the picture of a result says."""
 
@@ -44,6 +56,7 @@ class Measured:
     pixel_auroc: float | None
     """Over all pixels of still images with masks."""
     gallery: Gallery
+    members: clusters.Members
     seconds: float
     """That scoring took, without reading."""
     elapsed: float
@@ -65,7 +78,9 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     Of clips these are ``frame_auc``, ``frame_eer`` and, with masks, ``pixel_eer``; of still images
     ``image_auroc``, ``image_eer`` and ``pixel_auroc``. Both have ``false_alarm_rate`` and
     ``detection_rate`` at the detector's own ``threshold``, the area under the ROC curve of each
-    kind of anomaly, and frames per second. A metric that is undefined is left out, with a note.
+    kind of anomaly, and frames per second. A clusterer's are ``cluster_acc``, ``cluster_nmi`` and
+    ``cluster_ari`` as well, if kinds ``good-<class>`` tell the classes. A metric that
+    is undefined is left out, with a note.
 
     Args:
         version: Data, whose test split is scored.
@@ -80,6 +95,9 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
     if measured.pixel_auroc is not None:
         metrics.values["pixel_auroc"] = measured.pixel_auroc
+    found, notes = clusters.measure(measured.scores)
+    metrics.values.update(found)
+    metrics.notes.extend(notes)
     metrics.values["frames_per_s"] = len(measured.scores) / measured.seconds
     metrics.values["end_to_end_frames_per_s"] = len(measured.scores) / measured.elapsed
     _log(version, detector, measured, metrics, packaged.threshold)
@@ -93,7 +111,7 @@ def score_version(
 
     Returns:
         One row per frame or image: ``clip``, ``kind``, ``frame``, ``label`` (1 is anomalous),
-        ``image_score``, ``p_value`` and ``pixel_score``.
+        ``image_score``, ``p_value`` and ``pixel_score``; of a clusterer also ``cluster``.
 
     Raises:
         DataError: If the test split cannot be read, or is shorter than the detector's window.
@@ -152,11 +170,12 @@ def _measure(version: DataVersion, packaged: Packaged, progress: Progress) -> Me
     snapshot = datasets.open_version(version)
     clips = snapshot.clips("test")
     is_video = datasets.is_video(clips)
-    pixels, gallery = detection.PixelRoc(), Gallery()
+    pixels, gallery, members = detection.PixelRoc(), Gallery(), clusters.Members()
     tables, seconds, started = [], 0.0, time.perf_counter()
     for part in scored(snapshot, clips, packaged, progress):
         tables.append(_table(part))
         gallery.update(part)
+        members.update(part)
         seconds += part.seconds
         maps = part.prediction.anomaly_map
         if not is_video and maps is not None and part.masks is not None:
@@ -167,6 +186,7 @@ def _measure(version: DataVersion, packaged: Packaged, progress: Progress) -> Me
         is_video=is_video,
         pixel_auroc=None if np.isnan(pixel_auroc) else pixel_auroc,
         gallery=gallery,
+        members=members,
         seconds=seconds,
         elapsed=time.perf_counter() - started,
     )
@@ -183,7 +203,10 @@ def _table(part: Scored) -> pd.DataFrame:
         found.p_value,
         _pixel_scores(part),
     )
-    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+    if found.soft_assignment is not None:
+        table["cluster"] = found.soft_assignment.argmax(axis=1)
+    return table
 
 
 def _pixel_scores(part: Scored) -> NDArray[np.float64]:
@@ -208,6 +231,7 @@ def _log(
         folder = Path(scratch)
         measured.scores.to_csv(folder / "scores.csv", index=False)
         _draw(folder, version.name, measured, metrics, threshold)
+        clusters.draw(folder, measured.scores, measured.members)
         described = {"data": asdict(version), **asdict(metrics)}
         (folder / "metrics.json").write_text(json.dumps(described, indent=2))
         client.log_artifacts(run_id, str(folder), "evaluation")

@@ -10,7 +10,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 from great_expectations.expectations.row_conditions import Column
 
-from tasks.datasets import NORMAL
+from tasks.kinds import NORMAL
 from tasks.validate import Expectations
 
 TRAIN = Column("split") == "train"
@@ -31,6 +31,7 @@ def build(limits: Expectations, usual: tuple[float, float] | None) -> list[gxe.E
         *_clips(limits),
         *_splits(limits),
         *_ground_truth(),
+        *(_both_labels() if limits.anomalies else ()),
         *_contrast(limits),
         *(_intensity(limits, usual) if usual else ()),
     ]
@@ -175,6 +176,11 @@ def _ground_truth() -> list[gxe.Expectation]:
             column="label",
             row_condition=TEST & PICTURES,
         ),
+    ]
+
+
+def _both_labels() -> list[gxe.Expectation]:
+    return [
         _expect(
             gxe.ExpectColumnDistinctValuesToContainSet,
             "both_labels_in_test",

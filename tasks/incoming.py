@@ -14,8 +14,9 @@ from tasks.versions import Entry
 PREFIX = ".incoming-"
 """Begins the names of folders in ``data/`` that are not complete, or no longer needed."""
 LAYOUT = (
-    "train/good/ and test/<kind>/ (kind 'good' is normal), each with images, with folders of "
-    "numbered frames, or with video files; masks, if there are any, in ground_truth/<kind>/"
+    "train/good/ and test/<kind>/ (kinds 'good' and 'good-<class>' are normal), each with images, "
+    "with folders of numbered frames, or with video files; masks, if there are any, in "
+    "ground_truth/<kind>/"
 )
 
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from models.contracts import Progress, silent
 from models.errors import DataError
 from tasks import decoding, objects
-from tasks.datasets import NORMAL, Snapshot, frame_number
+from tasks.datasets import Snapshot, frame_number
+from tasks.kinds import is_normal
 from tasks.versions import Entry
 
 
@@ -273,7 +274,7 @@ def _find_owners(truth: Sequence[Row], tests: Sequence[Row]) -> None:
 
 
 def _find_truth(truth: Sequence[Row], tests: Sequence[Row]) -> None:
-    kinds = {row.kind for row in truth} - {NORMAL}
+    kinds = {row.kind for row in truth if not is_normal(row.kind or "")}
     owners = {row.belongs_to for row in truth} | {row.clip for row in truth}
     for row in tests:
         if row.kind in kinds:

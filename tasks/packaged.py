@@ -1,6 +1,6 @@
 """A detector read back from its folder: score frames as they come.
 
-Shapes: T = frames, H W = frame, N = inputs, C = window or channels.
+Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,8 @@ class Prediction:
     """``image_score`` reaches the detector's threshold. Shape (N,)."""
     anomaly_map: NDArray[np.float32] | None = None
     """Score of every pixel at the frames' own size, shape (N, H, W); None unless asked for."""
+    soft_assignment: NDArray[np.float64] | None = None
+    """Probability of each of K clusters, shape (N, K); None if the detector knows no clusters."""
 
 
 class Packaged:
@@ -105,11 +107,13 @@ class Packaged:
             InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
                 localise.
         """
-        scores, maps = [], []
+        scores, maps, assignments = [], [], []
         for start in range(0, len(inputs), batch_size):
             batch = torch.tensor(inputs[start : start + batch_size], device=self.device)
             found = self._call(batch.float() / 255)
             scores.append(found.image_score.double().cpu())
+            if found.soft_assignment is not None:
+                assignments.append(found.soft_assignment.double().cpu().numpy())
             if map_size:
                 maps.append(_resized(found.anomaly_map, map_size))
         image_score = torch.cat(scores)
@@ -120,6 +124,7 @@ class Packaged:
             p_value=p_values(image_score, calibration).numpy(),
             anomalous=(image_score >= self.threshold).numpy(),
             anomaly_map=np.concatenate(maps) if map_size else None,
+            soft_assignment=np.concatenate(assignments) if assignments else None,
         )
 
     def _call(self, images: Tensor) -> Any:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.kinds import is_normal
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
@@ -154,7 +156,7 @@ def _draw_curve(
 
 def draw_kinds(ax: Axes, scores: pd.DataFrame, threshold: float) -> None:
     """Scores of still images as dots, one row per kind; what is anomalous is orange."""
-    kinds = sorted(scores["kind"].unique(), key=lambda kind: (kind != "good", kind))
+    kinds = sorted(scores["kind"].unique(), key=lambda kind: (not is_normal(kind), kind))
     spread = np.random.default_rng(0)
     for label, colour in ((0, BLUE), (1, ORANGE)):
         chosen = scores[scores["label"] == label]

@@ -4,7 +4,8 @@ It needs MLflow, NumPy and pandas, and nothing of this repository: the reader of
 sources of the model travel inside the model's artifacts.
 
 Input: uint8 (N, C, H, W), C being the detector's window of gray frames, or the channels of an
-image. Output: one row for each input. Parameter ``anomaly_map``: also a map of H rows for each.
+image. Output: one row for each input, with its cluster and soft assignment if the
+detector knows clusters. Parameter ``anomaly_map``: also a map of H rows for each.
 """
 
 import importlib.util
@@ -57,6 +58,9 @@ class DetectorModel(PythonModel):  # type: ignore[misc]
             "p_value": found.p_value,
             "anomalous": found.anomalous,
         }
+        if found.soft_assignment is not None:
+            columns["cluster"] = found.soft_assignment.argmax(axis=1)
+            columns["soft_assignment"] = list(found.soft_assignment)
         if wanted:
             columns["anomaly_map"] = list(found.anomaly_map)
         return pd.DataFrame(columns)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from models.contracts import Progress
 from models.errors import DataError, InvalidInputError
-from tasks.datasets import NORMAL, Clip, Snapshot
+from tasks.datasets import Clip, Snapshot
+from tasks.kinds import is_normal
 from tasks.packaged import Packaged, Prediction
 
 MEMORY = 1 << 27
@@ -156,7 +157,7 @@ def _masks(snapshot: Snapshot, part: _Part, size: tuple[int, int]) -> NDArray[np
     masks = []
     for clip in part.clips:
         none = np.zeros((len(clip.frames), *size), dtype=bool)
-        found = none if clip.kind == NORMAL else snapshot.read_masks(clip, size)
+        found = none if is_normal(clip.kind) else snapshot.read_masks(clip, size)
         if found is None and not unmarked_part:
             return None
         masks.append(none if found is None else found)

@@ -45,6 +45,9 @@ class Expectations:
     intensity_tolerance: float = 0.1
     """How far the mean gray level of a training image may lie outside the range of the champion's
     training images, where 1 is from black to white; at least 0."""
+    anomalies: bool = True
+    """``test`` should hold anomalous images, else there is a warning; False where nothing but
+    clusters is judged."""
 
     def __post_init__(self) -> None:
         for name in ("min_train_images", "min_test_images", "min_frames_per_clip", "frame_step"):

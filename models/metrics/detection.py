@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from models.errors import InvalidInputError
+from models.metrics.bootstrap import Difference, resamples, summarized
 
 FOUND = 0.4
 """Share of its anomalous pixels that must be flagged for a frame to count as found (UCSD)."""
@@ -148,20 +149,6 @@ class PixelRoc:
         return float((anomalous * below).sum() / (normal.sum() * anomalous.sum()))
 
 
-class AucDifference(NamedTuple):
-    """AUC of a challenger minus AUC of a champion, over bootstrap resamples.
-
-    Attributes:
-        mean: Mean difference; positive if the challenger is better.
-        lower_bound: One-sided lower confidence bound of the difference.
-        share_worse: Share of resamples in which the challenger is worse.
-    """
-
-    mean: float
-    lower_bound: float
-    share_worse: float
-
-
 def auc_difference(
     anomalous: Bool[np.ndarray, "N"],
     champion: Float[np.ndarray, "N"],
@@ -171,7 +158,7 @@ def auc_difference(
     confidence: float = 0.95,
     num_resamples: int = 2000,
     seed: int = 0,
-) -> AucDifference:
+) -> Difference:
     """Paired bootstrap over clips of the difference of two AUCs on the same images.
 
     Whole clips are drawn, because frames of a clip resemble each other; both models see the same
@@ -192,26 +179,15 @@ def auc_difference(
     References:
         Efron and Tibshirani, 1993, "An Introduction to the Bootstrap", chapters 8 and 13.
     """
-    if not 0 < confidence < 1 or num_resamples < 1:
-        raise ValueError(
-            f"confidence must be in (0, 1), num_resamples >= 1, got {confidence}, {num_resamples}."
-        )
     _check(anomalous, champion)
     _check(anomalous, challenger)
-    names, clip_of = np.unique(clips, return_inverse=True)
-    draw = np.random.default_rng(seed)
-    times = draw.multinomial(len(names), np.full(len(names), 1 / len(names)), num_resamples)
-    weights = times[:, clip_of]
+    weights = resamples(clips, num_resamples, seed)
     both = (weights[:, anomalous].sum(axis=1) > 0) & (weights[:, ~anomalous].sum(axis=1) > 0)
     weights = weights[both]
     difference = _weighted_auc(anomalous, challenger, weights) - _weighted_auc(
         anomalous, champion, weights
     )
-    return AucDifference(
-        mean=float(difference.mean()),
-        lower_bound=float(np.quantile(difference, 1 - confidence)),
-        share_worse=float((difference < 0).mean()),
-    )
+    return summarized(difference, confidence)
 
 
 def _weighted_auc(

@@ -9,12 +9,13 @@ from pathlib import Path
 from models.contracts import Progress
 from models.errors import NotFoundError
 
-EMBEDDED = ("digits", "walkway")
+EMBEDDED = ("digits", "digits-all", "walkway")
 """Sets that are generated, the same bytes on every machine; the quick ones first."""
 TORCHVISION = ("cifar10", "fashionmnist", "mnist", "svhn", "usps")
 
 ABOUT = {
     "digits": "scikit-learn's handwritten digits, one of them normal; embedded",
+    "digits-all": "the same with all ten digits as normal, for clustering; embedded",
     "walkway": "a generated camera over a walkway, with cyclists, runners and carts; embedded",
     "ped1": "UCSD Ped1, a real walkway seen from its end; 706 MB, for research",
     "ped2": "UCSD Ped2, a real walkway seen from the side; 706 MB, for research",
@@ -45,6 +46,10 @@ def generate(name: str, folder: Path, progress: Progress) -> None:
         from tasks.sources import walkway
 
         walkway.write(folder, progress)
+    elif name == "digits-all":
+        from tasks.sources import digits
+
+        digits.write_all(folder)
     else:
         from tasks.sources import digits
 
@@ -56,16 +61,16 @@ def find(name: str) -> Source | None:
 
     Names: ``ped1``, ``ped2``, ``mvtec-<category>`` (or ``mvtec/<category>``), and ``mnist``,
     ``fashionmnist``, ``usps``, ``svhn``, ``cifar10``, where ``mnist-3`` (or ``mnist:3``) picks the
-    class that counts as normal; class 0 without.
+    class that counts as normal, class 0 without, and ``mnist-all`` takes all of them as normal.
     """
     name = re.sub(r"[/:]", "-", name.lower())
     if name in ("ped1", "ped2"):
         return _ped(name)
     if name.startswith("mvtec-"):
         return _mvtec(name)
-    parts = re.fullmatch(r"(\w+?)(?:-(\d))?", name)
+    parts = re.fullmatch(r"(\w+?)(?:-(\d|all))?", name)
     if parts and parts[1] in TORCHVISION:
-        return _torchvision(name, parts[1], int(parts[2] or 0))
+        return _torchvision(name, parts[1], None if parts[2] == "all" else int(parts[2] or 0))
     return None
 
 
@@ -79,7 +84,8 @@ def get(name: str) -> Source:
         return found
     raise NotFoundError(
         f"There is no data set '{name}'. Known by name: {', '.join(names())}; mnist-3 makes 3 the "
-        f"normal class. Bring your own in with 'unseen ingest DIR --as {name}'."
+        "normal class, mnist-all every one. "
+        f"Bring your own in with 'unseen ingest DIR --as {name}'."
     )
 
 
@@ -94,7 +100,7 @@ def names() -> tuple[str, ...]:
 def about(name: str) -> str:
     """One line on a data set; on one that is not known by name, that it is the user's own."""
     known = name in EMBEDDED or find(name)
-    return ABOUT[name.partition("-")[0]] if known else "yours"
+    return ABOUT.get(name, ABOUT.get(name.partition("-")[0], "")) if known else "yours"
 
 
 def _ped(name: str) -> Source:
@@ -119,7 +125,7 @@ def _mvtec(name: str) -> Source | None:
     )
 
 
-def _torchvision(name: str, stem: str, normal: int) -> Source:
+def _torchvision(name: str, stem: str, normal: int | None) -> Source:
     from tasks.sources import torchvision_sets
 
     return Source(

@@ -1,4 +1,4 @@
-"""``digits``: scikit-learn's real handwritten digits, with one digit as normal.
+"""Scikit-learn's real handwritten digits: ``digits`` with one as normal, ``digits-all`` with all.
 
 1,797 pictures of 8x8 pixels (UCI's Optical Recognition of Handwritten Digits). They ship with
 scikit-learn, so nothing is downloaded. No two of them are equal; that is checked, because a picture
@@ -39,6 +39,24 @@ def write(folder: Path, progress: Progress = silent) -> None:
         if digit == NORMAL:
             place = "train/good" if seen % 10 < _TRAIN_OF_TEN else "test/good"
             seen += 1
+        path = folder / place / f"{index:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png.encode(picture))
+
+
+def write_all(folder: Path) -> None:
+    """Write ``train/good``, with all digits and no hint of which, and ``test/good-<digit>``.
+
+    Of every ten pictures of each digit seven are for training, as in ``write``.
+
+    Raises:
+        DataError: If this scikit-learn ships other digits than the well-known ones.
+    """
+    pictures, digits = load()
+    seen = [0] * 10
+    for index, (picture, digit) in enumerate(zip(pictures, digits.tolist(), strict=True)):
+        place = "train/good" if seen[digit] % 10 < _TRAIN_OF_TEN else f"test/good-{digit}"
+        seen[digit] += 1
         path = folder / place / f"{index:04d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png.encode(picture))

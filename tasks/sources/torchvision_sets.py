@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, USPS, SVHN and CIFAR-10, with one class as normal and the others anomalous.
+"""MNIST, Fashion-MNIST, USPS, SVHN and CIFAR-10, with one class or all of them as normal.
 
 Files come from where torchvision gets them, with the checksums it keeps. A folder of raw files is
 taken as well: the idx files (``.gz`` or not), what torchvision itself downloads, or one ``.npz``
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.contracts import Progress
 from models.errors import DataError
+from tasks.kinds import NORMAL
 from tasks.sources import png
 from tasks.sources.download import download
 
@@ -118,13 +119,13 @@ def _download_any(urls: list[str], target: Path, md5: str, progress: Progress) -
             return
 
 
-def convert(name: str, normal: int, raw: Path, folder: Path, progress: Progress) -> None:
+def convert(name: str, normal: int | None, raw: Path, folder: Path, progress: Progress) -> None:
     """Write the canonical layout below ``folder``, one PNG file for each image.
 
     Args:
         name: A key of ``CLASSES``.
         normal: Label of the class that counts as normal; of the others, only the test split is
-            taken.
+            taken. None: all classes are normal, and kinds of the test split are ``good-<class>``.
         raw: Folder of raw files.
         folder: Where to write.
         progress: Shows the images.
@@ -141,14 +142,20 @@ def convert(name: str, normal: int, raw: Path, folder: Path, progress: Progress)
             "with images and labels of both splits, and holds none of them."
         )
     for split in splits:
-        wanted = split.labels == normal if split.name == "train" else split.labels >= 0
+        every = normal is None or split.name == "test"
+        wanted = split.labels >= 0 if every else split.labels == normal
         places = np.flatnonzero(wanted)
         for place in progress(places, total=len(places), description=f"{name} {split.name}"):
-            label = int(split.labels[place])
-            kind = "good" if label == normal else CLASSES[name][label]
+            kind = _kind(name, int(split.labels[place]), normal, split.name)
             path = folder / split.name / kind / f"{place:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(png.encode(split.images[place]))
+
+
+def _kind(name: str, label: int, normal: int | None, split: str) -> str:
+    if label == normal or split == "train":
+        return NORMAL
+    return f"{NORMAL}-{CLASSES[name][label]}" if normal is None else CLASSES[name][label]
 
 
 def _read_idx(name: str, raw: Path) -> list[Split]:

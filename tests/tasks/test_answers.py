@@ -1,4 +1,5 @@
 import base64
+from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -88,3 +89,12 @@ def test_a_speckled_map_does_not_flood_the_answer():
     anomaly_map[::2, ::2] = np.arange(900).reshape(30, 30) + 1
     found = find_regions(anomaly_map, 1.0)
     assert [region.score for region in found] == list(range(900, 900 - MAX_REGIONS, -1))
+
+
+def test_a_clusterer_answers_with_the_cluster_and_its_probability(deployed):
+    assignment = np.array([[0.25, 0.75], [1.0, 0.0]])
+    found = scored(deployed, replace(prediction(), soft_assignment=assignment), "id").frames
+    assert [each.cluster for each in found] == [1, 0]
+    assert [each.soft_assignment for each in found] == [(0.25, 0.75), (1.0, 0.0)]
+    alone = scored(deployed, prediction(), "id").frames
+    assert [(each.cluster, each.soft_assignment) for each in alone] == [(None, None)] * 2

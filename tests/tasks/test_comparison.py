@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from models.errors import RegistryError
@@ -77,6 +78,30 @@ def test_tables_without_a_common_frame_are_refused():
     other["clip"] = "other/" + other["clip"]
     with pytest.raises(RegistryError, match="0 in common"):
         comparison.paired(make_scores(1.0), other)
+
+
+def clustered(found, champion=None):
+    kinds = [f"good-{name}" for name in "aabbcc"] + ["letter"]
+    table = pd.DataFrame({"clip": [f"{k}/{i}" for i, k in enumerate(kinds)], "kind": kinds})
+    table = table.assign(frame=0, label=0, image_score=0.5, cluster=found)
+    return table if champion is None else comparison.paired(table, clustered(champion))
+
+
+def test_clusters_are_compared_by_accuracy_each_under_its_own_best_map():
+    terms = {"confidence": 0.9, "num_resamples": 200, "seed": 0}
+    both = clustered([0, 0, 1, 1, 2, 2, 0], [2, 2, 1, 1, 1, 0, 0])
+    (new, old), found = comparison._accuracies(both, terms)
+    assert (new, old) == (1.0, pytest.approx(5 / 6))
+    assert found.mean == pytest.approx(1 / 6, abs=0.03)
+    assert found.lower_bound == 0
+    renamed, _ = comparison._accuracies(clustered([1, 1, 2, 2, 0, 0, 0], [0] * 7), terms)
+    assert renamed == (1.0, pytest.approx(1 / 3))
+
+
+def test_a_champion_without_clusters_cannot_be_compared_by_them():
+    both = comparison.paired(clustered([0] * 7), clustered([0] * 7).drop(columns="cluster"))
+    with pytest.raises(RegistryError, match="Clusters can be compared if"):
+        comparison._accuracies(both, {})
 
 
 def test_data_that_the_challenger_was_not_trained_with_cannot_be_compared(versions):

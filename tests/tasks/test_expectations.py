@@ -37,6 +37,14 @@ def test_without_a_champion_nothing_is_expected_of_the_intensity(build):
     assert lacking == {"intensity_as_the_champions", "intensity_mostly_as_the_champions"}
 
 
+def test_where_only_clusters_are_judged_no_anomalies_are_missed(build):
+    whole, without = (
+        {each.meta["name"] for each in build(Expectations(anomalies=wanted), None)}
+        for wanted in (True, False)
+    )
+    assert whole - without == {"both_labels_in_test"}
+
+
 def test_the_champions_range_is_widened_by_the_tolerance(build):
     found = {each.meta["name"]: each for each in build(Expectations(), CHAMPION)}
     some, most = found["intensity_as_the_champions"], found["intensity_mostly_as_the_champions"]

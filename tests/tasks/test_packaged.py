@@ -86,3 +86,18 @@ def test_what_the_detector_refuses_is_the_callers_mistake():
 def test_p_values_count_the_calibration_scores_that_are_as_high():
     frames = np.array([0, 77, 255], dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     assert packaged().predict(frames).p_value.tolist() == [1, 0.4, 0.2]
+
+
+class ByBrightness(torch.nn.Module):
+    """Two clusters, of bright and of dark images."""
+
+    def forward(self, images):
+        bright = images.mean(dim=(1, 2, 3))
+        return Scores(bright, soft_assignment=torch.stack([bright, 1 - bright], dim=1))
+
+
+def test_each_image_has_its_soft_assignment_if_the_detector_knows_clusters():
+    frames = np.stack([np.full((4, 4), level, dtype=np.uint8) for level in (0, 255, 51)])
+    found = packaged(ByBrightness()).predict(frames, batch_size=2)
+    np.testing.assert_allclose(found.soft_assignment, [[0, 1], [1, 0], [0.2, 0.8]], atol=1e-6)
+    assert packaged().predict(frames).soft_assignment is None

@@ -16,6 +16,7 @@ from tests.tasks.sources.test_torchvision_sets import write_idx
         ("mvtec-metal-nut", "mvtec-metal_nut"),
         ("mnist", "mnist"),
         ("mnist:3", "mnist-3"),
+        ("mnist-all", "mnist-all"),
         ("cifar10-9", "cifar10-9"),
     ],
 )
@@ -28,7 +29,9 @@ def test_public_sets_are_found_by_name(name, folder):
 )
 def test_other_names_are_no_public_sets(name):
     assert catalog.find(name) is None
-    with pytest.raises(NotFoundError, match=r"Known by name: digits, walkway, ped1.*mvtec-zipper"):
+    with pytest.raises(
+        NotFoundError, match=r"Known by name: digits, digits-all, walkway, ped1.*mvtec-zipper"
+    ):
         catalog.get(name)
 
 
@@ -36,6 +39,7 @@ def test_every_name_has_a_source_and_a_line_about_it():
     for name in catalog.names():
         assert name in catalog.EMBEDDED or catalog.find(name)
         assert catalog.about(name) != "yours"
+    assert "clustering" in catalog.about("digits-all")
     assert catalog.about("mnist-3") == catalog.about("mnist")
     assert catalog.about("mine") == "yours"
 

@@ -10,6 +10,8 @@ from tasks.sources import digits
 
 DIGEST = "2053b621d8c17d4867c3e27ac86cf64728ea2810530275e3fbe9d67c06085da9"
 """sha256 of the sorted lines ``path md5``: the bytes that ``data.dvc`` names."""
+ALL_DIGEST = "ddf2fbf0e04b834a1f4109b0793c65cf87962868f8bd83754a3d605149fd940c"
+"""The same of ``digits-all``."""
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +67,21 @@ def test_refuses_other_digits_than_the_well_known_ones(monkeypatch):
     monkeypatch.setattr("sklearn.datasets.load_digits", lambda **_: (flat, labels))
     with pytest.raises(DataError, match="1796 distinct"):
         digits.load()
+
+
+def test_all_digits_are_for_training_without_a_hint_and_for_testing_by_class(tmp_path):
+    digits.write_all(tmp_path)
+    paths = sorted(tmp_path.rglob("*.png"))
+    _, labels = load_digits(return_X_y=True)
+    assert sorted(path.stem for path in paths) == [f"{i:04d}" for i in range(len(labels))]
+    places = {path.parent.relative_to(tmp_path).as_posix() for path in paths}
+    assert places == {"train/good", *(f"test/good-{digit}" for digit in range(10))}
+    for path in paths:
+        if "test" in path.parts:
+            assert path.parent.name == f"good-{labels[int(path.stem)]}"
+    train = labels[[int(path.stem) for path in paths if "train" in path.parts]]
+    shares = np.bincount(train) / np.bincount(labels)
+    assert shares.min() > 0.69
+    assert shares.max() < 0.72
+    lines = [f"{path.relative_to(tmp_path).as_posix()} {md5(path)}\n" for path in paths]
+    assert hashlib.sha256("".join(lines).encode()).hexdigest() == ALL_DIGEST

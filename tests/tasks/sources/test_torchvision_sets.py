@@ -194,3 +194,13 @@ def test_downloads_go_where_they_are_read_from(tmp_path):
             assert not path.startswith("/")
     paths = [path for _, path, _ in torchvision_sets._files("fashionmnist", datasets)]
     assert "FashionMNIST/raw/train-images-idx3-ubyte.gz" in paths
+
+
+def test_all_classes_can_be_normal_and_only_testing_tells_them_apart(tmp_path):
+    write_idx(tmp_path / "raw")
+    convert("mnist", None, tmp_path / "raw", tmp_path / "out", silent)
+    found = {
+        path.parent.relative_to(tmp_path / "out").as_posix() for path in tmp_path.rglob("*.png")
+    }
+    assert found == {"train/good", *(f"test/good-{label}" for label in (0, 1, 3, 9))}
+    assert len(list((tmp_path / "out" / "train" / "good").iterdir())) == len(LABELS["train"])

@@ -1,0 +1,1 @@
+"""Models that sort images into clusters without labels; see ``models.contracts.Clusterer``."""

@@ -1,0 +1,255 @@
+"""How a clustering autoencoder is trained: first to reconstruct, then towards sharper clusters.
+
+Shapes: N = images, B = batch, C = channels, S = side, D = embedding width, K = clusters.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from models.clustering._autoencoder import Autoencoder
+from models.contracts import Progress
+from models.errors import InvalidInputError, TrainingError
+from models.functional.augmentations import resample
+from models.functional.shuffled import Shuffled
+from models.functional.soft_assignment import divergence, soft_assignment, target_distribution
+
+EMBEDDED_AT_ONCE = 1024
+"""Images that are embedded together without gradients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Hyper-parameters of both stages; the defaults are DCEC's."""
+
+    epochs: int = 200
+    """Passes of the first stage, which only reconstructs, >= 1."""
+    max_iterations: int = 20_000
+    """Steps of the second stage, at most, >= 1."""
+    update_interval: int = 140
+    """Steps from one refresh of the target to the next, >= 1."""
+    tolerance: float = 1e-3
+    """Share of images that changed their cluster between refreshes below which it stops, >= 0."""
+    batch_size: int = 256
+    """Images of one step, >= 1."""
+    learning_rate: float = 1e-3
+    """Of Adam, > 0."""
+    gamma: float = 0.1
+    """Weight of the divergence from the target in the second stage, > 0; the squared error there
+    is a mean over pixels."""
+    reconstruction: float = 1.0
+    """Weight of the squared error in the second stage, >= 0; 0 leaves the decoder out."""
+    shift: float = 0.0
+    """Largest shift of an image in training, in sides, each way, in [0, 0.5)."""
+    rotation: float = 0.0
+    """Largest rotation of an image in training, in degrees, each way, in [0, 180]."""
+
+    def __post_init__(self) -> None:
+        counts = (self.epochs, self.max_iterations, self.update_interval, self.batch_size)
+        if min(counts) < 1:
+            raise InvalidInputError(
+                "epochs, max_iterations, update_interval and batch_size must be >= 1, got "
+                f"{', '.join(map(str, counts))}."
+            )
+        if min(self.learning_rate, self.gamma) <= 0 or self.reconstruction < 0:
+            raise InvalidInputError(
+                "learning_rate and gamma must be > 0 and reconstruction >= 0, got "
+                f"{self.learning_rate}, {self.gamma} and {self.reconstruction}."
+            )
+        if not (0 <= self.shift < 0.5 and 0 <= self.rotation <= 180 and self.tolerance >= 0):
+            raise InvalidInputError(
+                "shift must be in [0, 0.5), rotation in [0, 180] and tolerance >= 0, got "
+                f"{self.shift}, {self.rotation} and {self.tolerance}."
+            )
+
+
+AUGMENTED = Schedule(
+    epochs=500, update_interval=30, gamma=1.0, reconstruction=0.0, shift=0.1, rotation=10.0
+)
+"""ConvDEC-DA's: shifted and turned images in both stages, the divergence alone in the second. The
+interval is that for some ten thousand images; theirs for seventy thousand is 140.
+
+Guo, Zhu, Liu and Yin, 2018, "Deep Embedded Clustering with Data Augmentation"."""
+
+
+class Refresh(NamedTuple):
+    """What one refresh of the target found.
+
+    Attributes:
+        iteration: Steps of the second stage until then.
+        changed: Share of images whose cluster is not that of the refresh before, in [0, 1].
+        divergence: Mean KL(P || Q) of the steps since then, in nats; NaN at the first.
+        reconstruction: Mean squared error per pixel of those steps; NaN without reconstruction.
+    """
+
+    iteration: int
+    changed: float
+    divergence: float
+    reconstruction: float
+
+
+class Trainer:
+    """Trains a network on prepared images.
+
+    Args:
+        network: Autoencoder; trained in place.
+        dealt: All images, of the network's size.
+        schedule: Hyper-parameters.
+        fabric: Device and precision.
+        progress: Shows the steps.
+        seed: Of the augmentation.
+    """
+
+    def __init__(
+        self,
+        network: Autoencoder,
+        dealt: Shuffled,
+        schedule: Schedule,
+        *,
+        fabric: Fabric,
+        progress: Progress,
+        seed: int,
+    ) -> None:
+        self._network, self._dealt, self._schedule = network, dealt, schedule
+        self._fabric, self._progress = fabric, progress
+        self._draw = Generator().manual_seed(seed)
+
+    def pretrain(self) -> list[float]:
+        """Learn to reconstruct; the mean squared error per pixel of each epoch.
+
+        Raises:
+            TrainingError: If the loss diverges.
+        """
+        schedule = self._schedule
+        steps = self._dealt.num_batches(schedule.batch_size)
+        network, optimizer = self._set_up([*self._network.parameters()])
+        losses = torch.zeros(schedule.epochs, device=self._fabric.device)
+        batches = self._batches()
+        numbered = self._progress(
+            range(schedule.epochs * steps), total=schedule.epochs * steps, description="Autoencoder"
+        )
+        for step in numbered:
+            images = self._varied(next(batches)[1])
+            _, painted = network(images)
+            loss = functional.mse_loss(painted.float(), images)
+            self._step(optimizer, loss)
+            losses[step // steps] += loss.detach() / steps
+        _check_finite(losses)
+        return losses.tolist()
+
+    def refine(
+        self, centroids: nn.Parameter, labels: Int[Tensor, "N"]
+    ) -> tuple[list[Refresh], Int[Tensor, "N"]]:
+        """Sharpen the clusters until their members stay; what happened, and the members.
+
+        Args:
+            centroids: Of the clusters at the start; trained in place. Shape (K, D).
+            labels: Cluster of each image at the start.
+
+        Raises:
+            TrainingError: If a cluster gets empty, or the loss diverges.
+        """
+        schedule, history = self._schedule, list[Refresh]()
+        network, optimizer = self._set_up([*self._network.parameters(), centroids])
+        target, sums, batches = torch.empty(0), torch.zeros(2), self._batches()
+        most = schedule.max_iterations
+        for step in self._progress(range(most + 1), total=most + 1, description="Clustering"):
+            if step % schedule.update_interval == 0 or step == most:
+                target, found = self._targets(centroids)
+                since = step - history[-1].iteration if history else 0
+                changed = float((found != labels).double().mean())
+                labels = found
+                mean = sums / since if since else torch.full((2,), torch.nan)
+                history.append(Refresh(step, changed, *mean.tolist()))
+                sums = torch.zeros(2, device=self._fabric.device)
+                if step == most or (step and changed < schedule.tolerance):
+                    break
+            ids, images = next(batches)
+            images = self._varied(images)
+            embedding, painted = network(images, reconstruct=schedule.reconstruction > 0)
+            wanted = self._fabric.to_device(target[ids])
+            far = divergence(wanted, soft_assignment(embedding.float(), centroids))
+            error = far.new_tensor(torch.nan)
+            loss = schedule.gamma * far
+            if painted is not None:
+                error = functional.mse_loss(painted.float(), images)
+                loss = loss + schedule.reconstruction * error
+            self._step(optimizer, loss)
+            sums += torch.stack([far, error]).detach()
+            _check_finite(sums[0])
+        return history, labels
+
+    @torch.no_grad()
+    def embed(self) -> Float[Tensor, "N D"]:
+        """Embedding of all images as they are, in the order they came, on the CPU."""
+        parts = [
+            self._network(self._placed(images), reconstruct=False)[0].float().cpu()
+            for _, images in self._dealt.in_order(EMBEDDED_AT_ONCE)
+        ]
+        return torch.cat(parts)
+
+    def _targets(self, centroids: Tensor) -> tuple[Float[Tensor, "N K"], Int[Tensor, "N"]]:
+        """Target of every image, by its id, and its present cluster."""
+        assignment = soft_assignment(self.embed(), centroids.detach().cpu())
+        labels = assignment.argmax(dim=1)
+        check_no_cluster_is_empty(labels, len(centroids))
+        return target_distribution(assignment), labels
+
+    def _set_up(self, parameters: list[Tensor]) -> tuple[nn.Module, torch.optim.Optimizer]:
+        self._network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(parameters, lr=self._schedule.learning_rate)
+        network, prepared = self._fabric.setup(self._network, optimizer)
+        return network, prepared
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        while True:
+            yield from self._dealt.epoch(self._schedule.batch_size)
+
+    def _placed(self, images: Tensor) -> Tensor:
+        placed: Tensor = self._fabric.to_device(images)
+        return placed.contiguous(memory_format=torch.channels_last)
+
+    def _varied(self, images: Tensor) -> Tensor:
+        """Images on the device, shifted and turned, each by its own random amounts."""
+        schedule = self._schedule
+        placed = self._placed(images)
+        if not (schedule.shift or schedule.rotation):
+            return placed
+        draws = 2 * torch.rand(len(images), 3, generator=self._draw) - 1
+        draws = self._fabric.to_device(draws)
+        angle = draws[:, 2] * math.radians(schedule.rotation)
+        shift, zoom = schedule.shift * draws[:, :2], torch.ones_like(angle)
+        return self._placed(resample(placed, shift, zoom, angle, images.shape[-1], "border"))
+
+    def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        optimizer.zero_grad()
+        self._fabric.backward(loss)
+        optimizer.step()
+
+
+def check_no_cluster_is_empty(labels: Int[Tensor, "N"], num_clusters: int) -> None:
+    """Refuse clusters without a member.
+
+    Raises:
+        TrainingError: If there is one.
+    """
+    empty = int((torch.bincount(labels, minlength=num_clusters) == 0).sum())
+    if empty:
+        raise TrainingError(
+            f"Every cluster must have an image, and {empty} of {num_clusters} have none of the "
+            f"{len(labels)}. Lower num_clusters, add images, or take another seed."
+        )
+
+
+def _check_finite(losses: Tensor) -> None:
+    if not losses.isfinite().all():
+        raise TrainingError(
+            "The loss must be finite, and is not. Lower learning_rate, and check the images."
+        )

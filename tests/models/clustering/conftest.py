@@ -1,0 +1,67 @@
+"""Find the clusterers: every public file of ``models/clustering`` defines exactly one."""
+
+import functools
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+from models import clustering
+from models.clustering._training import Schedule
+from tests.models.tiny import Tiny
+
+SMALL = {
+    "num_clusters": 2,
+    "side": 8,
+    "embedding_dim": 3,
+    "schedule": Schedule(epochs=12, max_iterations=12, update_interval=5, batch_size=8),
+}
+"""Defaults under test: the real ones train for minutes."""
+
+
+def clusterers():
+    names = [m.name for m in pkgutil.iter_modules(clustering.__path__) if m.name[0] != "_"]
+    for name in names:
+        module = importlib.import_module(f"models.clustering.{name}")
+        (found,) = (
+            thing
+            for thing in vars(module).values()
+            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
+        )
+        yield found
+
+
+def pytest_generate_tests(metafunc):
+    if "detector_class" in metafunc.fixturenames:
+        metafunc.parametrize("detector_class", list(clusterers()), ids=lambda cls: cls.__name__)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    for found in clusterers():
+        monkeypatch.setattr(found, "Config", functools.partial(found.Config, **SMALL))
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Tiny()
+
+
+@pytest.fixture
+def normal():
+    return two_kinds(32, seed=0)
+
+
+@pytest.fixture
+def held_out():
+    return two_kinds(24, seed=1)
+
+
+def two_kinds(num, seed):
+    """Noise that is bright in its left or in its right half, by turns."""
+    images = 0.2 * torch.rand(num, 1, 12, 12, generator=torch.Generator().manual_seed(seed))
+    images[::2, :, :, :6] += 0.7
+    images[1::2, :, :, 6:] += 0.7
+    return images

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from models.clustering._autoencoder import Autoencoder
+from models.clustering._training import Schedule, Trainer, check_no_cluster_is_empty
+from models.contracts import silent
+from models.errors import InvalidInputError, TrainingError
+from models.functional.shuffled import Shuffled
+
+
+def trainer(images, **changes):
+    network = Autoencoder(1, 8, 3)
+    network.reset(0)
+    dealt = Shuffled([images], seed=0)
+    schedule = Schedule(**{"epochs": 3, "batch_size": 4, **changes})
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return Trainer(network, dealt, schedule, fabric=fabric, progress=silent, seed=0)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "must be >= 1, got 0"),
+        ({"gamma": 0.0}, "gamma must be > 0"),
+        ({"shift": 0.5}, r"shift must be in \[0, 0.5\)"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Schedule(**changes)
+
+
+def test_pretraining_gives_the_mean_loss_of_each_epoch(images):
+    losses = trainer(images, epochs=40).pretrain()
+    assert len(losses) == 40
+    assert losses[-1] < losses[0] / 2
+
+
+def test_targets_belong_to_images_however_they_are_dealt(images):
+    work = trainer(images)
+    embedding = work.embed()
+    centroids = embedding[[0, 5]]
+    target, labels = work._targets(centroids)
+    distances = torch.cdist(embedding, centroids)
+    assert torch.equal(labels, distances.argmin(1))
+    kernel = 1 / (1 + distances**2)
+    q = kernel / kernel.sum(1, keepdim=True)
+    p = q**2 / q.sum(0)
+    torch.testing.assert_close(target, p / p.sum(1, keepdim=True))
+
+
+def test_without_augmentation_images_stay_as_they_are(images):
+    assert torch.equal(trainer(images)._varied(images), images)
+
+
+def test_shifts_and_rotations_stay_within_their_limits():
+    dot = torch.zeros(200, 1, 20, 20)
+    dot[:, :, 9:11, 9:11] = 1.0
+    varied = trainer(dot, shift=0.1)._varied(dot)
+    columns = (varied.sum(dim=(1, 2)) * torch.arange(20)).sum(1) / varied.sum(dim=(1, 2, 3))
+    moved = columns - 9.5
+    assert moved.abs().max() <= 2.01
+    assert moved.min() < -1.5
+    assert moved.max() > 1.5
+    turned = trainer(dot, rotation=10.0)._varied(dot)
+    torch.testing.assert_close(turned.sum(dim=(1, 2, 3)), torch.full((200,), 4.0), rtol=0.1, atol=0)
+
+
+def test_an_empty_cluster_is_never_silent():
+    check_no_cluster_is_empty(torch.tensor([0, 1, 2]), 3)
+    with pytest.raises(TrainingError, match="2 of 4 have none of the 3"):
+        check_no_cluster_is_empty(torch.tensor([0, 1, 1]), 4)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(images):
+    with pytest.raises(TrainingError, match="Lower learning_rate"):
+        trainer(images, learning_rate=1e20).pretrain()
