@@ -3,11 +3,7 @@
 import importlib
 import pkgutil
 
-import pytest
-import torch
-
 from models import one_class
-from tests.models.tiny import Tiny
 
 
 def detectors():
@@ -25,19 +21,3 @@ def detectors():
 def pytest_generate_tests(metafunc):
     if "detector_class" in metafunc.fixturenames:
         metafunc.parametrize("detector_class", list(detectors()), ids=lambda cls: cls.__name__)
-
-
-@pytest.fixture
-def encoder():
-    torch.manual_seed(0)
-    return Tiny()
-
-
-@pytest.fixture
-def normal():
-    return torch.rand(32, 1, 12, 12, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def held_out():
-    return torch.rand(24, 1, 12, 12, generator=torch.Generator().manual_seed(1))
