@@ -18,6 +18,19 @@ def detectors():
         yield found
 
 
+OTHERS = {"NearestNeighbours": [{"per_place": True}]}
+"""Settings beside the defaults with which a detector keeps the promises too."""
+
+
 def pytest_generate_tests(metafunc):
-    if "detector_class" in metafunc.fixturenames:
-        metafunc.parametrize("detector_class", list(detectors()), ids=lambda cls: cls.__name__)
+    """One case for each class, or for each class and its settings if the test takes a config."""
+    if "detector_class" not in metafunc.fixturenames:
+        return
+    cases = [
+        (found, settings)
+        for found in detectors()
+        for settings in ({}, *OTHERS.get(found.__name__, []))
+    ]
+    names = ["-".join([found.__name__, *settings]) for found, settings in cases]
+    made = [(found, found.Config(**settings)) for found, settings in cases]
+    metafunc.parametrize(("detector_class", "config"), made, ids=names)
