@@ -7,7 +7,6 @@ from safetensors.torch import load_file, save_file
 from models.contracts import Clusterer
 from models.errors import NotFittedError, TrainingError
 from tests.models.one_class.test_contract import (  # noqa: F401
-    detector,
     test_anomalies_score_above_normal_images,
     test_config_is_frozen_and_kept,
     test_fit_leaves_the_encoder_and_global_randomness_alone,
@@ -25,12 +24,12 @@ def test_is_a_clusterer(detector_class):
     assert "assign" in vars(Clusterer)
 
 
-def test_assigns_nothing_before_fit(detector, normal):  # noqa: F811
+def test_assigns_nothing_before_fit(detector, normal):
     with pytest.raises(NotFittedError, match="Call fit"):
         detector.assign(normal)
 
 
-def test_finds_two_kinds_that_differ_plainly(detector, normal, held_out):  # noqa: F811
+def test_finds_two_kinds_that_differ_plainly(detector, normal, held_out):
     assignment = detector.fit([normal], [held_out]).assign(held_out)
     assert assignment.shape == (24, 2)
     torch.testing.assert_close(assignment.sum(1), torch.ones(24))
@@ -39,14 +38,14 @@ def test_finds_two_kinds_that_differ_plainly(detector, normal, held_out):  # noq
     assert torch.equal(labels[1::2], 1 - labels[::2])
 
 
-def test_scores_carry_the_soft_assignment_and_no_map(detector, normal, held_out):  # noqa: F811
+def test_scores_carry_the_soft_assignment_and_no_map(detector, normal, held_out):
     scores = detector.fit([normal], [held_out])(held_out)
     torch.testing.assert_close(scores.soft_assignment, detector.assign(held_out))
     assert scores.anomaly_map is None
     assert detector.pixel_threshold == detector.threshold
 
 
-def test_scores_and_fit_do_not_depend_on_the_batch_size(detector, normal, held_out):  # noqa: F811
+def test_scores_and_fit_do_not_depend_on_the_batch_size(detector, normal, held_out):
     whole = detector.fit([normal], [held_out])(normal)
     parts = [detector(part) for part in normal.chunk(5)]
     for place in ("image_score", "soft_assignment"):
@@ -56,14 +55,14 @@ def test_scores_and_fit_do_not_depend_on_the_batch_size(detector, normal, held_o
     torch.testing.assert_close(whole.image_score, again.image_score, rtol=1e-3, atol=1e-4)
 
 
-def test_a_second_fit_forgets_the_first(detector, normal, held_out):  # noqa: F811
+def test_a_second_fit_forgets_the_first(detector, normal, held_out):
     once = detector.fit([normal], [held_out])(normal).image_score
     detector.fit([normal.transpose(2, 3) / 2], [held_out.transpose(2, 3) / 2])
     twice = detector.fit([normal], [held_out])(normal).image_score
     torch.testing.assert_close(once, twice)
 
 
-def test_state_dict_round_trip(detector, normal, held_out, tmp_path):  # noqa: F811
+def test_state_dict_round_trip(detector, normal, held_out, tmp_path):
     expected = detector.fit([normal], [held_out])(normal)
     save_file(detector.state_dict(), tmp_path / "weights.safetensors")
     fresh = detector.config.build(Tiny())
@@ -73,7 +72,7 @@ def test_state_dict_round_trip(detector, normal, held_out, tmp_path):  # noqa: F
     assert fresh.threshold == detector.threshold
 
 
-def test_statistics_are_plain_float64_of_each_cluster(detector, normal, held_out):  # noqa: F811
+def test_statistics_are_plain_float64_of_each_cluster(detector, normal, held_out):
     statistics = detector.fit([normal], [held_out]).statistics()
     assert all(value.dtype == torch.float64 for value in statistics.values())
     assert statistics["mean"].shape == statistics["centroids"].shape == (2, 3)
@@ -81,7 +80,7 @@ def test_statistics_are_plain_float64_of_each_cluster(detector, normal, held_out
     assert statistics["count"].tolist() == [16, 16]
 
 
-def test_progress_sees_every_step(detector, normal, held_out):  # noqa: F811
+def test_progress_sees_every_step(detector, normal, held_out):
     seen = []
 
     def progress(steps, *, total, description):
@@ -94,7 +93,7 @@ def test_progress_sees_every_step(detector, normal, held_out):  # noqa: F811
     assert seen == ["Autoencoder", "Clustering", "Calibration"]
 
 
-def test_the_threshold_comes_from_the_calibration_images(detector, normal, held_out):  # noqa: F811
+def test_the_threshold_comes_from_the_calibration_images(detector, normal, held_out):
     strict = detector.fit([normal], [held_out])
     alarms = (strict(held_out).image_score >= strict.threshold).double().mean()
     assert alarms <= 0.05
@@ -102,7 +101,7 @@ def test_the_threshold_comes_from_the_calibration_images(detector, normal, held_
     assert detector.fit([normal], [held_out * 1.5]).threshold > before
 
 
-def test_fewer_images_than_clusters_and_none_at_all_are_refused(detector, normal):  # noqa: F811
+def test_fewer_images_than_clusters_and_none_at_all_are_refused(detector, normal):
     with pytest.raises(TrainingError, match="need as many different images, got 1"):
         detector.fit([normal[:1]], [normal])
     with pytest.raises(TrainingError, match="got none"):

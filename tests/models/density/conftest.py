@@ -57,6 +57,11 @@ def stripes(num, seed):
 
 
 @pytest.fixture
+def config(detector_class):
+    return small(detector_class)
+
+
+@pytest.fixture
 def encoder():
     return Pixels.Config().build()
 

@@ -5,7 +5,6 @@ import torch
 
 from models.contracts import DensityModel
 from models.errors import InvalidInputError, NotFittedError, TrainingError
-from tests.models.density.conftest import small
 from tests.models.one_class.test_contract import (  # noqa: F401
     test_a_second_fit_forgets_the_first,
     test_fit_does_not_depend_on_the_batch_size,
@@ -21,19 +20,14 @@ from tests.models.tiny import Tiny
 
 
 @pytest.fixture
-def detector(detector_class, encoder):
-    return small(detector_class).build(encoder)
-
-
-@pytest.fixture
 def fitted(detector, normal, held_out):
     return detector.fit([normal], [held_out])
 
 
-def test_is_a_density_model(detector_class, detector):
+def test_is_a_density_model(detector_class, detector, config):
     members = {name for name in vars(DensityModel) if not name.startswith("_")}
     assert members <= set(dir(detector_class))
-    assert detector.config == small(detector_class)
+    assert detector.config == config
 
 
 def test_neither_likelihood_nor_samples_before_fit(detector, normal):

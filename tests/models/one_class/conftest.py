@@ -3,11 +3,7 @@
 import importlib
 import pkgutil
 
-import pytest
-import torch
-
 from models import one_class
-from tests.models.tiny import Tiny
 
 
 def detectors():
@@ -22,22 +18,19 @@ def detectors():
         yield found
 
 
+OTHERS = {"NearestNeighbours": [{"per_place": True}]}
+"""Settings beside the defaults with which a detector keeps the promises too."""
+
+
 def pytest_generate_tests(metafunc):
-    if "detector_class" in metafunc.fixturenames:
-        metafunc.parametrize("detector_class", list(detectors()), ids=lambda cls: cls.__name__)
-
-
-@pytest.fixture
-def encoder():
-    torch.manual_seed(0)
-    return Tiny()
-
-
-@pytest.fixture
-def normal():
-    return torch.rand(32, 1, 12, 12, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def held_out():
-    return torch.rand(24, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    """One case for each class, or for each class and its settings if the test takes a config."""
+    if "detector_class" not in metafunc.fixturenames:
+        return
+    cases = [
+        (found, settings)
+        for found in detectors()
+        for settings in ({}, *OTHERS.get(found.__name__, []))
+    ]
+    names = ["-".join([found.__name__, *settings]) for found, settings in cases]
+    made = [(found, found.Config(**settings)) for found, settings in cases]
+    metafunc.parametrize(("detector_class", "config"), made, ids=names)

@@ -1,4 +1,7 @@
-"""Every detector on disk keeps the promises of ``models.contracts.Detector``."""
+"""Every detector on disk keeps the promises of ``models.contracts.Detector``.
+
+Other families import the promises that they keep too; the fixtures stand in ``tests/models``.
+"""
 
 import dataclasses
 import math
@@ -11,9 +14,11 @@ from models.contracts import Detector, DetectorConfig
 from models.errors import NotFittedError
 
 
-@pytest.fixture
-def detector(detector_class, encoder):
-    return detector_class.Config().build(encoder)
+def map_of(scores):
+    """The anomaly map; a promise about maps does not bind a detector that makes none."""
+    if scores.anomaly_map is None:
+        pytest.skip("This detector scores whole images.")
+    return scores.anomaly_map
 
 
 def test_satisfies_the_protocols(detector_class, detector):
@@ -23,8 +28,8 @@ def test_satisfies_the_protocols(detector_class, detector):
     assert members <= set(dir(detector_class))
 
 
-def test_config_is_frozen_and_kept(detector_class, detector):
-    assert detector.config == detector_class.Config()
+def test_config_is_frozen_and_kept(config, detector):
+    assert detector.config == config
     for field in dataclasses.fields(detector.config):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(detector.config, field.name, None)
@@ -45,14 +50,14 @@ def test_learned_state_is_nan_before_fit_and_finite_after(detector, normal, held
     learned = [name for name, _ in detector.named_buffers() if name.endswith("_")]
     assert learned
     assert all(detector.state_dict()[name].isnan().all() for name in learned)
-    shapes = {name: detector.state_dict()[name].shape for name in learned}
+    shapes = {name: value.shape for name, value in detector.state_dict().items()}
     detector.fit([normal], [held_out])
-    assert all(detector.state_dict()[name].isfinite().all() for name in learned)
-    assert shapes == {name: detector.state_dict()[name].shape for name in learned}
+    assert all(value.isfinite().all() for value in detector.state_dict().values())
+    assert shapes == {name: value.shape for name, value in detector.state_dict().items()}
 
 
-def test_anomalies_score_above_normal_images(detector, normal, held_out):
-    scores = detector.fit([normal], [held_out])(normal + 5).image_score
+def test_anomalies_score_above_normal_images(detector, normal, held_out, anomalous):
+    scores = detector.fit([normal], [held_out])(anomalous).image_score
     assert scores.min() > detector(normal).image_score.max()
     assert scores.min() >= detector.threshold
 
@@ -62,7 +67,7 @@ def test_an_anomalous_spot_is_found_where_it_is(detector, normal, held_out):
     detector.fit([normal], [held_out])
     spotted = normal.clone()
     spotted[:, :, 2:8, 14:20] += 5
-    anomaly_map = detector(spotted).anomaly_map
+    anomaly_map = map_of(detector(spotted))
     assert anomaly_map.shape == (32, 24, 24)
     flagged = anomaly_map >= detector.pixel_threshold
     assert flagged[:, 2:8, 14:20].double().mean() > 0.9
@@ -71,7 +76,7 @@ def test_an_anomalous_spot_is_found_where_it_is(detector, normal, held_out):
 
 def test_the_image_is_anomalous_exactly_if_a_pixel_is(detector, normal, held_out):
     scores = detector.fit([normal], [held_out])(torch.cat([normal, normal + 0.3]))
-    by_pixels = (scores.anomaly_map >= detector.pixel_threshold).flatten(1).any(1)
+    by_pixels = (map_of(scores) >= detector.pixel_threshold).flatten(1).any(1)
     assert torch.equal(scores.image_score >= detector.threshold, by_pixels)
     assert by_pixels.any()
     assert not by_pixels.all()
@@ -80,8 +85,11 @@ def test_the_image_is_anomalous_exactly_if_a_pixel_is(detector, normal, held_out
 def test_scores_do_not_depend_on_the_batch_size(detector, normal, held_out):
     whole = detector.fit([normal], [held_out])(normal)
     split = [detector(part) for part in normal.chunk(5)]
-    for value, *parts in zip(whole, *split, strict=True):
-        if value is not None:
+    for place, value in enumerate(whole):
+        parts = [part[place] for part in split]
+        if value is None:
+            assert parts == [None] * 5
+        else:
             torch.testing.assert_close(value, torch.cat(parts))
 
 
@@ -91,18 +99,18 @@ def test_fit_does_not_depend_on_the_batch_size(detector, normal, held_out):
     torch.testing.assert_close(whole, split, rtol=1e-3, atol=1e-4)
 
 
-def test_a_second_fit_forgets_the_first(detector, normal, held_out):
+def test_a_second_fit_forgets_the_first(detector, normal, held_out, anomalous):
     once = detector.fit([normal], [held_out])(normal).image_score
-    detector.fit([normal + 3], [held_out + 3])
+    detector.fit([anomalous], [anomalous.flip(-1)])
     twice = detector.fit([normal], [held_out])(normal).image_score
     torch.testing.assert_close(once, twice)
 
 
-def test_the_same_seed_gives_the_same_detector(detector, encoder, normal, held_out):
+def test_the_same_seed_gives_the_same_detector(config, encoder, normal, held_out):
     fitted = []
     for global_seed in (1, 2):
         torch.manual_seed(global_seed)
-        fitted.append(detector.config.build(encoder).fit([normal], [held_out]))
+        fitted.append(config.build(encoder).fit([normal], [held_out]))
     one, other = (detector.state_dict() for detector in fitted)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -122,35 +130,40 @@ def test_state_dict_round_trip(detector, normal, held_out, tmp_path):
     save_file(detector.state_dict(), tmp_path / "weights.safetensors")
     fresh = detector.config.build(detector.encoder.config.build())
     fresh.load_state_dict(load_file(tmp_path / "weights.safetensors"))
-    assert torch.equal(fresh(normal).image_score, expected.image_score)
-    assert torch.equal(fresh(normal).anomaly_map, expected.anomaly_map)
+    for value, other in zip(expected, fresh(normal), strict=True):
+        assert (other is None) if value is None else torch.equal(other, value)
     assert fresh.threshold == detector.threshold
+    assert fresh.pixel_threshold == detector.pixel_threshold
 
 
 def test_statistics_are_plain_float64(detector, normal, held_out):
     statistics = detector.fit([normal], [held_out]).statistics()
-    assert {"mean", "covariance", "count"} <= {name.rpartition("_")[2] for name in statistics}
+    assert statistics
     assert all(value.dtype == torch.float64 for value in statistics.values())
-    assert max(float(v) for k, v in statistics.items() if k.endswith("count")) == 32 * 36
+    assert all(value.isfinite().all() for value in statistics.values())
+    parts = {name.rpartition("_")[2] for name in statistics}
+    assert "covariance" not in parts or {"mean", "covariance", "count"} <= parts
 
 
 def test_progress_sees_every_pass(detector, normal, held_out):
     seen = []
 
     def progress(steps, *, total, description):
-        seen.append((description, total))
-        return steps
+        seen.append([description, total, 0])
+        place = seen[-1]
+        for step in steps:
+            place[2] += 1
+            yield step
 
     detector.fit(normal.chunk(4), held_out.chunk(2), progress=progress)
-    assert {total for _, total in seen} == {4, 2}
-    assert all(description for description, _ in seen)
+    assert seen
+    assert all(description and 0 < taken <= total for description, total, taken in seen)
 
 
-def test_thresholds_come_from_the_calibration_images(detector, normal, held_out):
-    strict = detector.fit([normal], [held_out])(held_out).image_score
-    alarms = float((strict >= detector.threshold).double().mean())
+def test_thresholds_come_from_the_calibration_images(detector, normal, held_out, wide):
+    strict = detector.fit([normal], [held_out])(held_out).image_score - detector.threshold
+    alarms = float((strict >= 0).double().mean())
     assert alarms <= 0.1
     assert not math.isnan(alarms)
-    wide = (held_out - 0.5) * 3 + 0.5
-    loose = detector.fit([normal], [wide])(held_out).image_score
+    loose = detector.fit([normal], [wide])(held_out).image_score - detector.threshold
     assert loose.max() < strict.max()

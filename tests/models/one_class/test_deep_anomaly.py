@@ -90,3 +90,21 @@ def test_no_images_are_refused(encoder, normal):
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):
         DeepAnomaly.Config(**wrong)
+
+
+def test_it_localises_and_its_gaussian_counts_every_place(fitted, normal):
+    assert fitted(normal).anomaly_map.shape == (32, 12, 12)
+    counts = [float(v) for name, v in fitted.statistics().items() if name.endswith("count")]
+    assert max(counts) == 32 * 36
+
+
+def test_progress_shows_the_passes_over_the_batches(encoder, normal, held_out):
+    totals = set()
+
+    def progress(steps, *, total, description):
+        totals.add(total)
+        return steps
+
+    detector = DeepAnomaly.Config().build(encoder)
+    detector.fit(normal.chunk(4), held_out.chunk(2), progress=progress)
+    assert totals == {4, 2}

@@ -1,0 +1,49 @@
+"""What every family's contract is tested with; a family's own conftest replaces what does not fit.
+
+A family that takes other images than these (in [0, 1], of a certain size) replaces ``normal``,
+``held_out``, ``anomalous`` and ``wide``; one that takes another encoder replaces ``encoder``.
+"""
+
+import pytest
+import torch
+
+from tests.models.tiny import Tiny
+
+
+@pytest.fixture
+def config(detector_class):
+    """Hyper-parameters that the contract is tested with: the defaults."""
+    return detector_class.Config()
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return Tiny()
+
+
+@pytest.fixture
+def detector(config, encoder):
+    return config.build(encoder)
+
+
+@pytest.fixture
+def normal():
+    return torch.rand(32, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def held_out():
+    return torch.rand(24, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def anomalous(normal):
+    """Images that no detector of the family may take for normal, one for each normal one."""
+    return normal + 5
+
+
+@pytest.fixture
+def wide(held_out):
+    """Calibration images that vary more than ``held_out``, so that thresholds must be looser."""
+    return (held_out - 0.5) * 3 + 0.5
