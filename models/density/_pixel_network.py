@@ -19,7 +19,8 @@ class PixelNetwork(nn.Module):
 
     The first stack sees only rows above a pixel, at full width; the second only pixels before it
     in its own row, and what the first one says. Together they miss no earlier pixel within reach,
-    which a single stack of masked convolutions does (its blind spot, to the upper right).
+    which a single stack of masked convolutions does (its blind spot, to the upper right). Layers
+    are residual, without the gates of the references.
 
     Args:
         num_levels: Gray levels K of a pixel.
@@ -31,8 +32,8 @@ class PixelNetwork(nn.Module):
     References:
         van den Oord et al., 2016, "Conditional Image Generation with PixelCNN Decoders",
         section 2.2. https://arxiv.org/abs/1606.05328
-        Salimans et al., 2017, "PixelCNN++", section 2.5 (no gates needed in a residual network,
-        shifts in place of masks). https://arxiv.org/abs/1701.05517
+        Salimans et al., 2017, "PixelCNN++" (shifted convolutions in place of masked ones).
+        https://arxiv.org/abs/1701.05517
     """
 
     def __init__(

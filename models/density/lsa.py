@@ -66,7 +66,7 @@ class Lsa(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """Hyper-parameters of latent-space autoregression. The defaults are the paper's."""
+        """Hyper-parameters of latent-space autoregression. Layers and bins are the paper's."""
 
         image_size: tuple[int, int] = (28, 28)
         """Height and width of the images in pixels, multiples of 4; the recipe's ``image_size``."""

@@ -31,7 +31,7 @@ def dithered(
 
     References:
         Salakhutdinov and Murray, 2008, "On the quantitative analysis of deep belief networks",
-        section 6, which samples binary digits from gray ones.
+        which samples binary digits from gray ones so.
     """
     exact = (images.clamp(0, 1).double() * (num_levels - 1) * FINEST).round() / FINEST
     return (exact + noise).floor().long().clamp(max=num_levels - 1)

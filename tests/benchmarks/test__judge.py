@@ -47,7 +47,7 @@ def test_noise_is_judged_worse_than_training_images(judged):
     assert found["classifier_fid"] > 3 * found["classifier_fid_real"]
     assert found["coverage_min"] < found["coverage_min_real"]
     assert found["precision"] < found["precision_real"]
-    assert found["classifier_is_real"] == pytest.approx(2, abs=0.2)
+    assert found["classifier_is"] < found["classifier_is_real"] <= 2
 
 
 def test_memorised_images_have_no_distance(judged):

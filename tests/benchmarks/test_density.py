@@ -19,7 +19,7 @@ def data(tmp_path):
     """Small idx files in the manner of MNIST: a bright row whose place is the digit."""
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
-    for part, num in (("train", 60), ("t10k", 40)):
+    for part, num in (("train", 200), ("t10k", 40)):
         labels = np.arange(num, dtype=np.uint8) % 10
         images = np.zeros((num, 28, 28), np.uint8)
         images[np.arange(num), 2 * labels + 4] = 200
@@ -30,10 +30,10 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def test_every_part_gives_finite_figures(data, tmp_path):
-    benchmark = Benchmark(data, tmp_path, 50, full=False, quick=True)
+def test_the_parts_give_finite_figures(data, tmp_path):
+    benchmark = Benchmark(data, tmp_path, 20, full=False, quick=False)
     assert "failure" not in benchmark.parts()  # there are no clothes
-    figures = {name: benchmark.parts()[name](0) for name in ("pixel_cnn", "samples", "lsa4")}
+    figures = {name: benchmark.parts()[name](0) for name in ("pixel_cnn", "lsa4")}
     values = [value for part in figures.values() for value in part.values()]
     assert np.isfinite(values).all()
     assert 0 < figures["pixel_cnn"]["nats"] < 784
