@@ -47,14 +47,18 @@ class Rows:
             file.write(json.dumps(record) + "\n")
         self._keep(record)
 
-    def metrics(self) -> dict[str, float]:
-        """Mean and spread over seeds, as ``<figure>_<row>_<set>`` and the same with ``_std``."""
+    def values(self) -> dict[str, list[float]]:
+        """Every value of ``<figure>_<row>_<set>``, one for each seed."""
         collected: dict[str, list[float]] = {}
         for (row, image_set, _), figures in sorted(self._figures.items()):
             for figure, value in figures.items():
                 collected.setdefault(f"{figure}_{row}_{image_set}", []).append(value)
+        return collected
+
+    def metrics(self) -> dict[str, float]:
+        """Mean and spread over seeds, as ``<figure>_<row>_<set>`` and the same with ``_std``."""
         metrics = {}
-        for name, values in collected.items():
+        for name, values in self.values().items():
             metrics[name] = statistics.fmean(values)
             metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
         return metrics
