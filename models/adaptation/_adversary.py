@@ -39,10 +39,11 @@ class AdversaryConfig:
     """Learning rate of the discriminator, > 0."""
     encoder_rate: float = 1e-4
     """Learning rate of the target's encoder, > 0."""
-    gate: float = 0.6
+    gate: float = 0.0
     """Accuracy of the discriminator on a batch, in [0, 1), above which alone the encoder learns
-    from it: one that cannot tell the domains apart has nothing to teach. 0 lets every step
-    through."""
+    from it. CyCADA has 0.6; 0 lets every step through. Domains whose distributions differ by less
+    than 2 gate - 1 in total variation cannot be told apart that well, so a gate also says where
+    the adaptation stops."""
     averaged: float = 0.2
     """Share of the steps, the last ones, over which the encoder's weights are averaged, in [0, 1].
     0 takes the last iterate."""
