@@ -56,6 +56,34 @@ def retrain(
 
 
 @app.command()
+def adapt(
+    source: Annotated[
+        str, typer.Argument(help="The detector to start from: NAME, NAME@alias or NAME@version.")
+    ],
+    name: Annotated[
+        str, typer.Option("--as", help="Name of the new camera's data set and of its model.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder to ingest under that name first.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the adversarial training.")] = None,
+) -> None:
+    """Carry a detector over to another camera or site, with normal images of it and no labels.
+
+    Its encoder learns to see the new camera's images as it saw those it was trained on (ADDA); what
+    it knows of normal stays, and thresholds are set anew. It serves if it is not worse there than
+    the detector it was made from. Labels of test images score, and never train.
+    """
+    from flows.session import run_adapt
+
+    console.print(run_adapt(source, name, data, device, seed, steps))
+
+
+@app.command()
 def recipes() -> None:
     """List the recipes, with their data set and model."""
     from flows.display import recipe_table

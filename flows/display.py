@@ -43,14 +43,10 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     version = client.get_model_version(decision.name, str(decision.version))
     tags = version.tags
     steps = _table("step", "", "what", title="")
-    for kind, key in (
-        ("validate", "validation_run_id"),
-        ("pretrain", "pretext_run_id"),
-        ("fit", "run_id"),
-    ):
+    for key in ("validation_run_id", "pretext_run_id", "run_id"):
         run_id = tags.get(TAG + key, "")
         if run_id:
-            steps.add_row(kind, _reuse(run_id, flow_run_id), f"run {run_id[:12]}")
+            steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
     data = f"{tags.get(TAG + 'data_name')} {tags.get(TAG + 'data_digest')}"
     steps.add_row("data", "", f"{data} ({tags.get(TAG + 'data_num_files')} files)")
     steps.add_row("score", "", figures(tags))
@@ -59,11 +55,13 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     return Group(steps, "", _where_to_look(decision, flow_run_id, api_url))
 
 
-def _reuse(run_id: str, flow_run_id: str) -> str:
+def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
+    """Kind of a run, and whether this flow run computed it."""
     run = tracking.client().get_run(run_id)
+    kind = run.data.tags.get(f"{TAG}kind", "")
     ours = run.data.tags.get(f"{TAG}flow_run_id") == flow_run_id
     seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
-    return f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
+    return kind, f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
 
 
 def _where_to_look(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
@@ -132,7 +130,7 @@ def history_table(name: str) -> RenderableType:
 
     table = _table("when", "what", "version", "serves", "who", "why", title=name)
     for entry in read(name, tracking.client()):
-        serves = f"{entry.champion} (was {entry.former or '-'})"
+        serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
         table.add_row(
             entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
         )

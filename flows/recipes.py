@@ -187,7 +187,7 @@ def load(reference: str, **overrides: Any) -> Recipe:
     return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
 
 
-def describe(recipe: Recipe) -> dict[str, Any]:
+def describe(recipe: object) -> dict[str, Any]:
     """The recipe as plain JSON data, with the classes it names: what the lineage keeps."""
 
     def plain(value: Any) -> Any:

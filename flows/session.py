@@ -1,6 +1,7 @@
 """One run of a flow from the command line: server, quiet console, and what to show at the end."""
 
 import logging
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -17,13 +18,33 @@ def run_retrain(
     Raises:
         UnseenError: As the tasks raise it.
     """
-    url = orchestrator.connect()
-    from flows.retrain import retrain  # meanwhile the local server starts
+    return _run("retrain", recipe, data, device, backbone, seed)
 
+
+def run_adapt(
+    source: str,
+    name: str,
+    data: Path | None,
+    device: str | None,
+    seed: int | None,
+    steps: int | None,
+) -> RenderableType:
+    """Run the flow ``adapt`` against a Prefect server and return a summary to print.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    return _run("adapt", source, name, data, device, seed, steps)
+
+
+def _run(flow: str, *arguments: object) -> RenderableType:
+    """Run the flow that a file of this folder is named after."""
+    url = orchestrator.connect()
+    body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
     orchestrator.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
-    state = retrain(recipe, data, device, backbone, seed, return_state=True)
+    state = body(*arguments, return_state=True)
     decision = state.result()
 
     from flows.display import retrain_summary

@@ -9,7 +9,7 @@ pairs (B, 2, C, H, W): the first and the last patch of each of B tracks that sho
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
@@ -53,6 +53,12 @@ class Progress(Protocol):
 def silent(steps: Iterable[T], *, total: int, description: str) -> Iterable[T]:  # noqa: ARG001
     """Iterate without showing anything."""
     return steps
+
+
+def shown(batches: Iterable[T], progress: Progress, description: str) -> Iterable[T]:
+    """Show one pass over batches."""
+    total = len(batches) if isinstance(batches, Sized) else 0
+    return progress(batches, total=total, description=description)
 
 
 class Encoder(nn.Module, ABC):
@@ -121,6 +127,39 @@ class PretextConfig(Protocol):
 
 
 @runtime_checkable
+class Adapter(Protocol):
+    """Makes an encoder fit for the images of another camera or site, without labels.
+
+    Attributes:
+        encoder: The adapted copy; the encoder that it was made from stays as it is.
+        history_: Figures of each step by name, empty before ``fit``.
+    """
+
+    encoder: Encoder
+    history_: dict[str, list[float]]
+
+    def fit(
+        self,
+        source: Iterable[Float[Tensor, "_ C H W"]],
+        target: Iterable[Float[Tensor, "_ _ _ _"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "Adapter":
+        """Adapt to normal images of the target, given normal images that the encoder knows."""
+        ...
+
+
+@runtime_checkable
+class AdapterConfig(Protocol):
+    """Hyper-parameters of an adapter. Every one has a default."""
+
+    def build(self, encoder: Encoder) -> Adapter:
+        """Return an adapter of a trained encoder."""
+        ...
+
+
+@runtime_checkable
 class Detector(Protocol):
     """A one-class model: fitted on normal images, scores any image.
 
@@ -170,6 +209,25 @@ class Detector(Protocol):
         """The statistics it decides by, by name, float64.
 
         A detector with Gaussians gives mean, covariance and count of each.
+        """
+        ...
+
+
+@runtime_checkable
+class Recalibrated(Detector, Protocol):
+    """A detector whose thresholds alone can be set anew, so that another camera can have it."""
+
+    def recalibrate(
+        self,
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "Recalibrated":
+        """Set every threshold from normal images of another camera; what is normal stays as it is.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
         """
         ...
 

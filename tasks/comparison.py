@@ -89,8 +89,9 @@ def compare(
         "num_frames": len(both),
     }
     accepted = found.lower_bound >= -margin
+    other = "" if serving.name == judged.name else f"{serving.name} "
     why = (
-        f"{metric} {figures['challenger']:.4f} against {figures['champion']:.4f} of version "
+        f"{metric} {figures['challenger']:.4f} against {figures['champion']:.4f} of {other}version "
         f"{serving.version}: with {confidence:.0%} confidence the difference is at least "
         f"{found.lower_bound:+.4f}, and {-margin:+.4f} is {'allowed' if accepted else 'the limit'}."
     )

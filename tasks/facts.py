@@ -97,6 +97,10 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:
             "run_id": tags.get("pretext_run_id"),
             "data": {"digest": tags.get("pretext_data_digest")},
         },
+        "source": {
+            **{key: tags.get(f"source_{key}") for key in ("name", "version", "digest", "run_id")},
+            "data": {"digest": tags.get("source_data_digest")},
+        },
         **{key: tags.get(key) for key in ("git_commit", "code_version", "flow_run_id", "run_id")},
     }
 

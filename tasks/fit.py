@@ -82,10 +82,7 @@ def fit(
     """
     tags = {**lineage.data_tags(version), "pretext_run_id": encoder.run_id}
     params = tracking.flatten({"detector": detector, "training": training})
-    with (
-        tracking.run("fit", model_name, tags=tags, params=params) as active,
-        tempfile.TemporaryDirectory() as temporary,
-    ):
+    with tracking.run("fit", model_name, tags=tags, params=params) as active:
         lineage.log_input(version, "training")
         snapshot = datasets.open_version(version)
         trained, pretext = encoders.load(encoder)
@@ -108,12 +105,36 @@ def fit(
             run_id=active.info.run_id,
             device=devices.name_of(fabric.device),
         )
+        model_uri = log_fitted(model, held_out, snapshot, training, described)
+    return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
+
+
+def log_fitted(
+    model: Detector,
+    held_out: Iterable[Tensor],
+    snapshot: Snapshot,
+    training: Training,
+    described: Mapping[str, Any],
+) -> str:
+    """Package a fitted detector, log it to the active run, and read it back; its URI.
+
+    Args:
+        model: Fitted.
+        held_out: Normal images, whose scores p-values are made of.
+        snapshot: The data version it belongs to.
+        training: How its images are read.
+        described: Its lineage.
+
+    Raises:
+        RegistryError: If the packaged model does not score as the fitted one.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / registry.PACKAGE
         _package(folder, model, training, _scores(model, held_out), described, snapshot)
         _log_statistics(folder)
-        model_uri = log_model(folder, lineage.data_tags(version))
+        model_uri = log_model(folder, lineage.data_tags(snapshot.version))
         _read_back(model_uri, model, next(iter(held_out)))
-    return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
+    return model_uri
 
 
 def log_model(folder: Path, tags: Mapping[str, str]) -> str:

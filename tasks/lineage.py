@@ -16,9 +16,11 @@ from mlflow.data.dataset_source_registry import get_registered_sources, register
 from mlflow.data.meta_dataset import MetaDataset
 
 from tasks import project, tracking
-from tasks.records import DataVersion, Report, Validation
+from tasks.records import DataVersion, Report, Source, Validation
 from tasks.tracking import TAG
 
+ORIGIN = ("name", "version", "digest", "run_id")
+"""What names the model version that another was adapted from."""
 LONGEST_RECIPE = 5000
 """Characters of the recipe in a tag; the whole of it is in the model's ``lineage.json``."""
 
@@ -103,6 +105,7 @@ def describe(
     seed: int,
     run_id: str,
     device: str,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     """Content of ``lineage.json`` in the packaged detector: all that a trace needs, in one place.
 
@@ -114,6 +117,7 @@ def describe(
         seed: Of the training.
         run_id: MLflow run that fitted the detector.
         device: What it was fitted on.
+        source: The registered detector that it was adapted from, if it was.
     """
     return {
         "data": asdict(version),
@@ -127,7 +131,13 @@ def describe(
         "seed": seed,
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
+        "source": _origin(source) if source else None,
     }
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    known = {key: getattr(source, key) for key in ORIGIN}
+    return {**known, "data": asdict(source.data)}
 
 
 def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dict[str, str]:
@@ -138,7 +148,7 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
         digest: The package's digest.
         report: Its evaluation.
     """
-    pretext = lineage["pretext"] or {}
+    pretext, source = lineage["pretext"] or {}, lineage.get("source") or {}
     tags = {
         **data_tags(DataVersion(**lineage["data"])),
         "validation_run_id": lineage["validation"]["run_id"],
@@ -151,6 +161,9 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
     }
     for key in ("git_commit", "code_version", "flow_run_id", "run_id"):
         tags[key] = str(lineage[key])
+    if source:
+        tags |= {f"source_{key}": str(source[key]) for key in ORIGIN}
+        tags["source_data_digest"] = source["data"]["digest"]
     for name, value in lineage["validation"]["statistics"].items():
         if name.startswith("train_"):  # the next validation compares its images with these
             tags[name] = repr(value)

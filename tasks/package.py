@@ -14,6 +14,7 @@ vendored sources rather than this process's ``models``.
 """
 
 import hashlib
+import importlib
 import json
 import shutil
 import sys
@@ -106,13 +107,10 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         described = json.loads((folder / "detector.json").read_text())
         if described["format"] != FORMAT:
             raise RegistryError(f"its format is {described['format']}, this reader's is {FORMAT}")  # noqa: TRY301
-        detector = _build(folder, described)
+        detector = _build(folder, described, Vendored(folder / "sources").load)
         calibration = load_file(folder / "calibration.safetensors")["image_score"].numpy()
         lineage = json.loads((folder / "lineage.json").read_text())
-        size = described["preprocessing"].pop("image_size")
-        preprocessing = Preprocessing(
-            **described["preprocessing"], image_size=tuple(size) if size else None
-        )
+        preprocessing = _preprocessing(described)
     except Exception as error:
         raise RegistryError(
             f"The packaged detector in {folder} must load, and does not: {error}. It needs the "
@@ -132,8 +130,33 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
     )
 
 
-def _build(folder: Path, described: dict[str, Json]) -> Any:
-    load_module = Vendored(folder / "sources").load
+def rebuild(folder: Path) -> tuple[Detector, Preprocessing]:
+    """A packaged detector in the classes of the present code, so that it can be trained further.
+
+    Raises:
+        RegistryError: If the folder is not such a package, was changed, or does not fit this code.
+    """
+    verify(folder)
+    described = json.loads((folder / "detector.json").read_text())
+    try:
+        detector = _build(folder, described, importlib.import_module)
+    except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise RegistryError(
+            f"The packaged detector in {folder} must fit the present code to be trained further, "
+            f"and does not: {error}. Train it again with this code."
+        ) from error
+    return detector, _preprocessing(described)
+
+
+def _preprocessing(described: dict[str, Json]) -> Preprocessing:
+    values = dict(described["preprocessing"])
+    size = values.pop("image_size")
+    return Preprocessing(**values, image_size=tuple(size) if size else None)
+
+
+def _build(
+    folder: Path, described: dict[str, Json], load_module: Callable[[str], ModuleType]
+) -> Any:
     encoder = from_json(described["encoder"], load_module).build()
     detector = from_json(described["detector"], load_module).build(encoder)
     detector.load_state_dict(load_file(folder / "weights.safetensors"))

@@ -10,7 +10,7 @@ from prefect import task
 from models.errors import InvalidInputError, RegistryError
 from tasks import comparison, history, registry, tracking
 from tasks.comparison import Outcome
-from tasks.records import Decision, ModelVersion, Report
+from tasks.records import Decision, ModelVersion, Report, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +51,27 @@ class PromotionPolicy:
 
 @task
 def promote(
-    challenger: ModelVersion, report: Report, policy: PromotionPolicy, *, again: bool = False
+    challenger: ModelVersion,
+    report: Report,
+    policy: PromotionPolicy,
+    *,
+    again: bool = False,
+    rival: Source | None = None,
 ) -> Decision:
     """Decide, record why, and move the alias ``champion`` if the challenger may serve.
 
-    The first version serves if its metric is finite. Any other must not be worse: the one-sided
-    lower confidence bound of (challenger - champion), from a paired bootstrap over the test clips,
-    must be at or above ``-margin``. What was decided under the same terms, or undone by a rollback
-    to the present champion, is not decided anew: the recorded decision comes back.
+    The first version serves if its metric is finite. Any other must not be worse than the champion:
+    the one-sided lower confidence bound of (challenger - champion), from a paired bootstrap over
+    the test clips, must be at or above ``-margin``. What was decided under the same terms, or
+    undone by a rollback to the present champion, is not decided anew: the recorded decision comes
+    back.
 
     Args:
         challenger: The version to judge.
         report: Its evaluation.
         policy: The terms.
         again: Decide anew even so.
+        rival: Version of another model in the stead of the champion as long as there is none.
 
     Raises:
         NotFoundError: If there is no such version.
@@ -81,7 +88,8 @@ def promote(
         if recorded and not again:
             return recorded
         registry.load(judged)
-        return history.record(_decide(client, judged, report, policy, champion), client)
+        decision = _decide(client, judged, report, policy, champion, rival)
+        return history.record(decision, client)
 
 
 def _check(judged: RegisteredVersion, report: Report, policy: PromotionPolicy) -> None:
@@ -102,7 +110,7 @@ def _recorded(
 ) -> Decision | None:
     """The last decision about a version that still holds: same champion, same terms."""
     for decision in reversed(decisions):
-        if decision.version != version or decision.champion != champion:
+        if decision.version != version or (decision.champion or None) != champion:
             continue
         judged_alike = policy.figures().items() <= decision.figures.items()
         return decision if decision.action != "refuse" or judged_alike else None
@@ -115,9 +123,11 @@ def _decide(
     report: Report,
     policy: PromotionPolicy,
     champion: int | None,
+    rival: Source | None,
 ) -> Decision:
     version = int(judged.version)
-    if champion is None:
+    opponent = _opponent(client, judged, champion, rival)
+    if opponent is None:
         outcome = _first(judged, report, policy)
     elif champion == version:
         why = "It serves already: the alias was set by hand."
@@ -125,7 +135,7 @@ def _decide(
     else:
         outcome = comparison.compare(
             judged,
-            registry.resolve(client, judged.name, champion),
+            opponent,
             report,
             policy.metric,
             margin=policy.margin,
@@ -137,13 +147,22 @@ def _decide(
         action="promote" if outcome.accepted else "refuse",
         name=judged.name,
         version=version,
-        champion=version if outcome.accepted or champion is None else champion,
+        champion=version if outcome.accepted else champion or 0,
         former=champion if champion != version else None,
         why=outcome.why,
         who=history.who(),
         when=history.now(),
         figures={**outcome.figures, **policy.figures()},
     )
+
+
+def _opponent(
+    client: MlflowClient, judged: RegisteredVersion, champion: int | None, rival: Source | None
+) -> RegisteredVersion | None:
+    """What a version must not be worse than; None if there is nothing."""
+    if champion:
+        return registry.resolve(client, judged.name, champion)
+    return registry.resolve(client, rival.name, rival.version) if rival else None
 
 
 def _first(judged: RegisteredVersion, report: Report, policy: PromotionPolicy) -> Outcome:

@@ -1,6 +1,7 @@
 """The nouns that travel between tasks: small, frozen, made of ids and figures, never of tensors."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from models.errors import InvalidInputError
 
@@ -50,6 +51,25 @@ class TrainedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source:
+    """A registered detector from which that of another camera is made."""
+
+    name: str
+    version: int
+    run_id: str
+    """Run that fitted it."""
+    model_uri: str
+    digest: str
+    """SHA-256 over all files of the packaged detector."""
+    data: DataVersion
+    """What it was trained on."""
+    training: "Training"
+    """How its images were read, and the device. Frames have the size that it was trained on."""
+    recipe: dict[str, Any]
+    """The whole experiment."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """How good a detector is on the test split of one data version."""
 
@@ -91,7 +111,7 @@ class Decision:
     version: int
     """The version that was judged."""
     champion: int
-    """The version that serves afterwards."""
+    """The version that serves afterwards; 0 if none does."""
     former: int | None
     """The version that served before."""
     why: str

@@ -13,6 +13,13 @@ from tasks.trace import files_of
 from tasks.traced import Sighting, Sightings
 from tasks.tracking import TAG
 
+PARTS = {
+    "detector": "data_digest",
+    "pretext": "pretext_data_digest",
+    "source": "source_data_digest",
+}
+"""Parts of a model's lineage that have data, and the tag that names them."""
+
 
 def trace_file(path: Path) -> Sightings:
     """Which registered model versions, and which champions, used a file.
@@ -74,13 +81,11 @@ class Use:
 
 
 def _uses(version: RegisteredVersion) -> list[Use]:
-    own = version.tags.get(f"{TAG}data_digest", "")
-    pretext = version.tags.get(f"{TAG}pretext_data_digest", "")
-    if own == pretext:
-        uses = [Use(version, own, ("detector", "pretext"))]
-    else:
-        uses = [Use(version, own, ("detector",)), Use(version, pretext, ("pretext",))]
-    return [use for use in uses if use.digest]
+    through: dict[str, tuple[str, ...]] = {}
+    for part, tag in PARTS.items():
+        digest = version.tags.get(f"{TAG}{tag}", "")
+        through[digest] = (*through.get(digest, ()), part)
+    return [Use(version, digest, parts) for digest, parts in through.items() if digest]
 
 
 def _search(uses: Sequence[Use], md5: str) -> dict[str, tuple[str, ...]]:
@@ -101,7 +106,7 @@ def _files(use: Use) -> list[dict[str, str]] | None:
     if carried is not None and "detector" in use.through:
         return carried
     lineage = facts.read_json(use.version, "lineage.json") or {}
-    known = lineage if "detector" in use.through else lineage.get("pretext")
+    known = lineage if "detector" in use.through else lineage.get(use.through[0])
     return files_of((known or {}).get("data") or {})
 
 

@@ -19,7 +19,15 @@ from models.errors import DataError, InvalidInputError, NotFoundError
 from tasks import history, objects, orchestrator, registry, tracking
 from tasks.facts import Facts, gather, get_run
 from tasks.records import DataVersion, Decision, Validation
-from tasks.traced import Trace, TracedData, TracedFlow, TracedModel, TracedPretext, TracedRun
+from tasks.traced import (
+    Trace,
+    TracedData,
+    TracedFlow,
+    TracedModel,
+    TracedPretext,
+    TracedRun,
+    TracedSource,
+)
 
 PREFECT_SECONDS = 0.3
 """How long a Prefect server may take to say what it knows of the flow run."""
@@ -55,6 +63,7 @@ def trace(reference: str) -> Trace:
         data=data,
         validation=_validation(facts),
         pretext=_pretext(client, facts, data, notes),
+        source=_source(client, facts, notes),
         metrics=facts.metrics,
         decisions=_decisions(client, version, int(champion) if champion else None),
         flow=flow.answer(),
@@ -164,6 +173,21 @@ def _pretext(
         return TracedPretext(run=run, backbone=backbone, data=data)
     found = _data(other, files_of(other), notes) if other.get("digest") else None
     return TracedPretext(run=run, backbone=backbone, data=found)
+
+
+def _source(client: MlflowClient, facts: Facts, notes: list[str]) -> TracedSource | None:
+    """The model version that it was adapted from; that one has a trace of its own."""
+    known = facts.lineage.get("source") or {}
+    if not known.get("name"):
+        return None
+    run_id, data = str(known.get("run_id") or ""), known.get("data") or {}
+    return TracedSource(
+        name=str(known["name"]),
+        version=int(known["version"]),
+        digest=str(known.get("digest") or ""),
+        run=_run(run_id, get_run(client, run_id), notes),
+        data=_data(data, files_of(data), notes) if data.get("digest") else None,
+    )
 
 
 def files_of(known: Mapping[str, Any]) -> list[dict[str, str]] | None:

@@ -13,7 +13,15 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tasks.records import Decision, Validation
-from tasks.traced import Restored, Sightings, Trace, TracedData, TracedFlow, TracedRun
+from tasks.traced import (
+    Restored,
+    Sightings,
+    Trace,
+    TracedData,
+    TracedFlow,
+    TracedRun,
+    TracedSource,
+)
 
 SHORT = 12
 """Characters of a long name that are shown."""
@@ -33,8 +41,11 @@ def render(trace: Trace) -> Tree:
     _add_data(tree, trace.data)
     if trace.validation:
         _add_validation(tree, trace.validation)
+    if trace.source:
+        _add_source(tree, trace.source)
     if trace.pretext:
-        pretext = _add_run(tree, "pretext run", trace.pretext.run)
+        adapted = trace.pretext.backbone == "adapted"
+        pretext = _add_run(tree, "adaptation run" if adapted else "pretext run", trace.pretext.run)
         _add(pretext, "backbone", trace.pretext.backbone)
         if trace.pretext.data == trace.data:
             _add(pretext, "data", "the same data version")
@@ -122,6 +133,15 @@ def _add_data(tree: Tree, data: TracedData) -> None:
     _add(branch, "bytes", state, f"remote {version.remote}" if version.remote else "no remote")
 
 
+def _add_source(tree: Tree, source: TracedSource) -> None:
+    """The model version that it was adapted from, which has a trace of its own."""
+    branch = _add(tree, "adapted from", f"{source.name} version {source.version}")
+    _add(branch, "digest", source.digest[:SHORT], f"unseen trace {source.name}@{source.version}")
+    _add_run(branch, "run", source.run)
+    if source.data:
+        _add_data(branch, source.data)
+
+
 def _add_validation(tree: Tree, validation: Validation) -> None:
     passed = validation.num_expectations - len(validation.failed)
     branch = _add(
@@ -144,7 +164,9 @@ def _add_metrics(tree: Tree, metrics: Mapping[str, float]) -> None:
 def _add_decisions(tree: Tree, decisions: tuple[Decision, ...]) -> None:
     branch = _add(tree, "decisions", "" if decisions else "none: never compared with a champion")
     for each in decisions:
-        served = f"{each.former} -> {each.champion}" if each.former else f"{each.champion}"
+        served = (
+            f"{each.former} -> {each.champion}" if each.former else f"{each.champion or 'none'}"
+        )
         entry = _add(
             branch,
             each.action,

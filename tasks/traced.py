@@ -52,9 +52,23 @@ class TracedPretext:
 
     run: TracedRun
     backbone: str
-    """``pretext``: trained on the data; ``imagenet``: made from published weights."""
+    """``pretext``: trained on the data; ``imagenet``: made from published weights; ``adapted``:
+    adapted to the data; ``untrained``."""
     data: TracedData | None
     """None if it saw no data of ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracedSource:
+    """The model version that the detector was adapted from."""
+
+    name: str
+    version: int
+    digest: str
+    """SHA-256 over all files of its packaged detector."""
+    run: TracedRun
+    data: TracedData | None
+    """What it was trained on; None if that is not known any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +96,8 @@ class Trace:
     data: TracedData
     validation: Validation | None
     pretext: TracedPretext | None
+    source: TracedSource | None
+    """None unless it was adapted from another model version."""
     metrics: dict[str, float]
     decisions: tuple[Decision, ...]
     """What was decided about this version, and about the one that serves now, oldest first."""
@@ -106,7 +122,8 @@ class Sighting:
     role: str
     """``train``, ``test`` or ``ground_truth``."""
     through: tuple[str, ...]
-    """``detector``: the file is in its data version; ``pretext``: in that of its encoder."""
+    """``detector``: the file is in its data version; ``pretext``: in that of its encoder;
+    ``source``: in that of the model version that it was adapted from."""
     data_digest: str
 
 

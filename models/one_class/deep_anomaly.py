@@ -12,20 +12,17 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.contracts import Encoder, Progress, Scores, silent
-from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.contracts import Encoder, Progress, Scores, shown, silent
+from models.errors import InvalidInputError, NotFittedError
 from models.functional.gaussian import Moments
 from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import ReceptiveField, roll_back
 from models.functional.reservoir import Reservoir
 from models.functional.thresholds import above, agreeing, exceeded_by
-from models.one_class._detector import shown
+from models.one_class._calibration import settling
 from models.one_class._features import balance, place_features, widened
 from models.one_class._gaussian import Gaussian
 from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
-
-MOST_DISTANCES = 1_000_000
-"""Calibration distances from which the quantile for beta is taken, drawn uniformly."""
 
 
 class DeepAnomaly(nn.Module):
@@ -47,8 +44,8 @@ class DeepAnomaly(nn.Module):
 
     Attributes:
         alpha_, beta_, phi_: The cascade's thresholds.
-        first, second: The Gaussians, on features and on the third layer's activations.
-        kernels_, biases_: The third layer. Shapes (K, D) and (K,).
+        first, second: The Gaussians, on features and on the activations of the third layer, which
+            is kernels_ and biases_, of shapes (K, D) and (K,).
 
     References:
         Sabokrou, Fayyaz, Fathy, Moayed and Klette, 2018, "Deep-anomaly: Fully convolutional neural
@@ -172,6 +169,25 @@ class DeepAnomaly(nn.Module):
         self._fit_alpha_and_phi(shown(calibration, progress, "Calibration of alpha and phi"))
         return self
 
+    @torch.no_grad()
+    def recalibrate(
+        self,
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "DeepAnomaly":
+        """Set beta, alpha and phi from normal images of another camera; the Gaussians stay.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
+        self._fit_beta(shown(calibration, progress, "Calibration of beta"))
+        self._fit_alpha_and_phi(shown(calibration, progress, "Calibration of alpha and phi"))
+        return self
+
     def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
         """Score a batch of images.
 
@@ -180,8 +196,7 @@ class DeepAnomaly(nn.Module):
         """
         self._check_fitted()
         with torch.no_grad():
-            first, second = self._distances(images)
-            score = self._score(first, second)
+            score = self._score(*self._distances(images))
             anomaly_map = self._to_pixels(score, images.shape[-2:]).clamp(min=0)
         return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
@@ -224,11 +239,7 @@ class DeepAnomaly(nn.Module):
         return first, second
 
     def _score(self, first: Tensor, second: Tensor) -> Float[Tensor, "B h w"]:
-        """One number for each place, at least 1 exactly where the cascade rejects it.
-
-        It is d1 / alpha as far as that agrees with the decision: the second Gaussian decides, the
-        first one ranks.
-        """
+        """d1 / alpha, moved to be at least 1 exactly where the cascade rejects: d1 ranks."""
         alpha, beta, phi = (t.to(first) for t in (self.alpha_, self.beta_, self.phi_))
         rejected = (first >= alpha) | ((first > beta) & (second >= phi))
         return agreeing(first / alpha, rejected)
@@ -253,22 +264,14 @@ class DeepAnomaly(nn.Module):
         return sample.samples()
 
     def _fit_layer(self, sample: Tensor) -> None:
-        kernels, biases = train_sparse_layer(
-            sample, self.first.scale_.float().cpu(), self.config.layer, self.config.seed
-        )
+        scale = self.first.scale_.float().cpu()
+        kernels, biases = train_sparse_layer(sample, scale, self.config.layer, self.config.seed)
         self.kernels_.copy_(kernels)
         self.biases_.copy_(biases)
 
     def _fit_beta(self, calibration: Iterable[Tensor]) -> None:
-        distances = Reservoir(MOST_DISTANCES, self.config.seed)
-        for images in calibration:
-            distances.update(self.first(self._features(images)).reshape(-1, 1))
-        if not distances.num_seen:
-            raise TrainingError(
-                "Thresholds need calibration images, got none. Raise calibration_share, or add "
-                "normal images."
-            )
-        self.beta_.fill_(exceeded_by(distances.samples()[:, 0], 1 - self.config.settled))
+        distances = (self.first(self._features(images)) for images in calibration)
+        self.beta_.fill_(settling(distances, self.config.settled, self.config.seed))
 
     def _fit_second(self, batches: Iterable[Tensor], sample: Tensor) -> None:
         moments = Moments(self.config.layer.kernels, self.beta_.device)

@@ -28,3 +28,10 @@ def test_the_table_shows_what_there_is(tmp_path):
     assert header.split() == ["probe", "mnist", "detector_auc", "ped2"]
     assert random.split() == ["random", "0.500", "±0.000", "-"]
     assert pca.split() == ["pca", "-", "0.750", "±0.000"]
+
+
+def test_values_are_there_one_by_one(tmp_path):
+    rows = Rows({}, tmp_path)
+    for seed, value in enumerate((0.5, 0.7)):
+        rows.add("adda", "usps", seed, {"accuracy": value})
+    assert rows.values() == {"accuracy_adda_usps": [0.5, 0.7]}

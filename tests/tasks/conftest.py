@@ -17,6 +17,7 @@ from tasks.preprocessing import Preprocessing
 from tasks.records import DataVersion, Report, TrainedModel, Validation
 from tests.conftest import make_repository
 from tests.tasks.deployed import clips, deploy_detector, settled  # noqa: F401
+from tests.tasks.two_cameras import two_cameras  # noqa: F401
 
 VERSION = DataVersion(
     name="squares",

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from models.contracts import Recalibrated
 from models.encoders.alexnet import AlexNetTrunk
-from models.errors import InvalidInputError, TrainingError
+from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import votes
 from models.one_class.deep_anomaly import DeepAnomaly
@@ -108,3 +109,31 @@ def test_progress_shows_the_passes_over_the_batches(encoder, normal, held_out):
     detector = DeepAnomaly.Config().build(encoder)
     detector.fit(normal.chunk(4), held_out.chunk(2), progress=progress)
     assert totals == {4, 2}
+
+
+def test_recalibration_sets_the_thresholds_of_a_fit_and_leaves_the_statistics(
+    fitted, encoder, normal, held_out
+):
+    wide = (held_out - 0.5) * 1.5 + 0.5
+    before = {name: value.clone() for name, value in fitted.state_dict().items()}
+    first = DeepAnomaly.Config().build(encoder).fit([normal], [wide])
+    after = fitted.recalibrate([wide]).state_dict()
+    assert {name for name in before if not torch.equal(before[name], after[name])} == {
+        "alpha_",
+        "beta_",
+        "phi_",
+    }
+    assert torch.equal(after["beta_"], first.beta_)
+    assert torch.equal(after["alpha_"], first.alpha_)
+    assert (fitted(wide).image_score >= fitted.threshold).double().mean() <= 0.1
+
+
+def test_recalibration_needs_a_fitted_detector_and_images(fitted, encoder, held_out):
+    with pytest.raises(NotFittedError, match="Call fit"):
+        DeepAnomaly.Config().build(encoder).recalibrate([held_out])
+    with pytest.raises(TrainingError, match="calibration images, got none"):
+        fitted.recalibrate([])
+
+
+def test_it_can_be_carried_over_to_another_camera(fitted):
+    assert isinstance(fitted, Recalibrated)

@@ -1,0 +1,1 @@
+"""Domain adaptation: an encoder for images of another camera, without labels of them."""

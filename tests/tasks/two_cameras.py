@@ -1,0 +1,65 @@
+"""Fixture: a registered detector of one camera, and the data of a second one."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from models.encoders.small import SmallTrunk
+from models.one_class._sparse_layer import SparseLayerConfig
+from models.one_class.deep_anomaly import DeepAnomaly
+from tasks.records import Report, Training, Validation
+from tests.tasks.pictures import save
+
+TRAINING = Training(batch_size=8, device="cpu", seed=3)
+DETECTOR = DeepAnomaly.Config(
+    movement=0.0, layer=SparseLayerConfig(kernels=4, epochs=1, num_samples=200)
+)
+
+
+def write_camera(folder, seed, gain=1.0, size=(24, 32)):
+    """Stripes as normal, with a bright square as the anomaly."""
+    random = np.random.default_rng(seed)
+
+    def stripes():
+        rows = 110 + 50 * np.sin(np.arange(size[0])[:, None] / 3 + random.uniform(0, 6))
+        return np.clip(gain * (rows + random.normal(0, 8, size)), 0, 255).astype(np.uint8)
+
+    for number in range(12):
+        save(folder / "train" / "good" / f"{number:03}.png", stripes())
+    for number in range(3):
+        save(folder / "test" / "good" / f"{number:03}.png", stripes())
+        spotted = stripes()
+        spotted[6:14, 8:20] = 255
+        save(folder / "test" / "square" / f"{number:03}.png", spotted)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_cameras(shared_repository):
+    """A repository where a detector of ``first`` is registered, without alias ``champion``.
+
+    Attributes:
+        first, second: Data versions.
+        validation: Of ``second``.
+    """
+    from tasks.fit import fit
+    from tasks.ingest import ingest
+    from tasks.pretrain import pretrain
+    from tasks.register import register
+
+    folder = shared_repository.parent
+    first = ingest.fn("first", write_camera(folder / "first", 0))
+    encoder = pretrain.fn(first, SmallTrunk.Config(width=2), None, TRAINING, "first")
+    validated = Validation(
+        run_id="2" * 32, data_digest=first.digest, suite="first", num_expectations=1
+    )
+    recipe = {"name": "first", "training": {"batch_size": 8, "seed": 3, "device": "cpu"}}
+    detector = fit.fn(first, validated, encoder, DETECTOR, TRAINING, recipe, "first")
+    report = Report(run_id=detector.run_id, data_digest=first.digest, metrics={"image_auroc": 1.0})
+    register.fn(detector, report, "first")
+    second = ingest.fn("second", write_camera(folder / "second", 1, gain=0.6, size=(30, 40)))
+    validation = Validation(
+        run_id="3" * 32, data_digest=second.digest, suite="second", num_expectations=1
+    )
+    return SimpleNamespace(first=first, second=second, validation=validation)
