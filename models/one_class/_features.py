@@ -3,12 +3,14 @@
 Shapes: B = batch, C = channels, H W = image, h w = feature map, D = features.
 """
 
+from collections.abc import Iterable, Sized
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from models.contracts import Encoder
+from models.contracts import Encoder, Progress
 from models.functional.gaussian import Moments
 from models.functional.movement import CHANGES, movement
 from models.functional.receptive_field import ReceptiveField
@@ -61,3 +63,9 @@ def balance(
     wanted[num_trunk:] = movement_spread
     wanted[num_trunk:][CHANGES] = change_spread
     return torch.where(deviation > 0, wanted / deviation, 0)
+
+
+def shown(batches: Iterable[Tensor], progress: Progress, description: str) -> Iterable[Tensor]:
+    """The same batches, whose passing is shown."""
+    total = len(batches) if isinstance(batches, Sized) else 0
+    return progress(batches, total=total, description=description)

@@ -3,7 +3,7 @@
 Shapes: B = batch, C = channels, H W = image, D = features, h w = feature map, K = kernels.
 """
 
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -19,7 +19,7 @@ from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import ReceptiveField, roll_back
 from models.functional.reservoir import Reservoir
 from models.functional.thresholds import above, agreeing, exceeded_by
-from models.one_class._features import balance, place_features, widened
+from models.one_class._features import balance, place_features, shown, widened
 from models.one_class._gaussian import Gaussian
 from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
 
@@ -164,11 +164,11 @@ class DeepAnomaly(nn.Module):
         """
         self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
         self.phi_.fill_(torch.nan)  # a fit that fails leaves no half-fitted detector
-        sample = self._fit_first(_shown(batches, progress, "First Gaussian"))
-        self._fit_beta(_shown(calibration, progress, "Calibration of beta"))
+        sample = self._fit_first(shown(batches, progress, "First Gaussian"))
+        self._fit_beta(shown(calibration, progress, "Calibration of beta"))
         self._fit_layer(sample)
-        self._fit_second(_shown(batches, progress, "Second Gaussian"), sample)
-        self._fit_alpha_and_phi(_shown(calibration, progress, "Calibration of alpha and phi"))
+        self._fit_second(shown(batches, progress, "Second Gaussian"), sample)
+        self._fit_alpha_and_phi(shown(calibration, progress, "Calibration of alpha and phi"))
         return self
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
@@ -293,8 +293,3 @@ class DeepAnomaly(nn.Module):
         if phi < 0:  # so few places are uncertain that they never agree
             phi = above(torch.stack([second.amax() for _, second, _ in seen]).amax().clamp(min=1))
         self.phi_.fill_(phi)
-
-
-def _shown(batches: Iterable[Tensor], progress: Progress, description: str) -> Iterable[Tensor]:
-    total = len(batches) if isinstance(batches, Sized) else 0
-    return progress(batches, total=total, description=description)
