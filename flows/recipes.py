@@ -18,6 +18,7 @@ from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.context_encoder import ContextEncoder
 from tasks.promote import PromotionPolicy
 from tasks.records import Training
@@ -54,6 +55,13 @@ def walkway() -> Recipe:
         training=Training(window=6),
         pretext=ContextEncoder.Config(),
         detector=DeepAnomaly.Config(change=0.0),  # people here are large enough for flow alone
+    )
+
+
+def walkway_pooled() -> Recipe:
+    """One Gaussian on the generated clips, that adds and forgets files exactly."""
+    return dataclasses.replace(
+        walkway(), name="walkway_pooled", detector=PooledGaussian.Config(change=0.0)
     )
 
 

@@ -10,7 +10,13 @@ from tasks import orchestrator
 
 
 def run_retrain(
-    recipe: str, data: Path | None, device: str | None, backbone: str | None, seed: int | None
+    recipe: str,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    *,
+    keep_encoder: bool = False,
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
 
@@ -23,7 +29,9 @@ def run_retrain(
     orchestrator.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
-    state = retrain(recipe, data, device, backbone, seed, return_state=True)
+    state = retrain(
+        recipe, data, device, backbone, seed, keep_encoder=keep_encoder, return_state=True
+    )
     decision = state.result()
 
     from flows.display import retrain_summary

@@ -97,6 +97,7 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:
             "run_id": tags.get("pretext_run_id"),
             "data": {"digest": tags.get("pretext_data_digest")},
         },
+        "statistics": json.loads(tags.get("statistics") or "{}"),
         **{key: tags.get(key) for key in ("git_commit", "code_version", "flow_run_id", "run_id")},
     }
 

@@ -103,6 +103,7 @@ def describe(
     seed: int,
     run_id: str,
     device: str,
+    statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Content of ``lineage.json`` in the packaged detector: all that a trace needs, in one place.
 
@@ -114,6 +115,8 @@ def describe(
         seed: Of the training.
         run_id: MLflow run that fitted the detector.
         device: What it was fitted on.
+        statistics: Digest of its moments, the run whose moments they were made from, and the
+            difference; None if they do not add up. See ``tasks.moments``.
     """
     return {
         "data": asdict(version),
@@ -127,6 +130,7 @@ def describe(
         "seed": seed,
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
+        "statistics": statistics,
     }
 
 
@@ -146,6 +150,7 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
         "pretext_run_id": pretext.get("run_id", ""),
         "pretext_data_digest": (pretext.get("data") or {}).get("digest", ""),
         "recipe": json.dumps(lineage["recipe"])[:LONGEST_RECIPE],
+        "statistics": _short(lineage.get("statistics") or {}),
         "model_digest": digest,
         "evaluation_data_digest": report.data_digest,
     }
@@ -157,3 +162,11 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
     for name, value in report.metrics.items():
         tags[f"metric.{name}"] = repr(value)
     return {TAG + key: value for key, value in tags.items()}
+
+
+def _short(statistics: Mapping[str, Any]) -> str:
+    """As JSON; without the names of clips if they take too much room."""
+    text = json.dumps(statistics)
+    if len(text) <= LONGEST_RECIPE:
+        return text
+    return json.dumps({k: v for k, v in statistics.items() if not isinstance(v, list)})

@@ -19,7 +19,15 @@ from models.errors import DataError, InvalidInputError, NotFoundError
 from tasks import history, objects, orchestrator, registry, tracking
 from tasks.facts import Facts, gather, get_run
 from tasks.records import DataVersion, Decision, Validation
-from tasks.traced import Trace, TracedData, TracedFlow, TracedModel, TracedPretext, TracedRun
+from tasks.traced import (
+    Trace,
+    TracedData,
+    TracedFlow,
+    TracedModel,
+    TracedPretext,
+    TracedRun,
+    TracedStatistics,
+)
 
 PREFECT_SECONDS = 0.3
 """How long a Prefect server may take to say what it knows of the flow run."""
@@ -55,6 +63,7 @@ def trace(reference: str) -> Trace:
         data=data,
         validation=_validation(facts),
         pretext=_pretext(client, facts, data, notes),
+        statistics=_statistics(facts.lineage.get("statistics") or {}),
         metrics=facts.metrics,
         decisions=_decisions(client, version, int(champion) if champion else None),
         flow=flow.answer(),
@@ -164,6 +173,23 @@ def _pretext(
         return TracedPretext(run=run, backbone=backbone, data=data)
     found = _data(other, files_of(other), notes) if other.get("digest") else None
     return TracedPretext(run=run, backbone=backbone, data=found)
+
+
+def _statistics(known: Mapping[str, Any]) -> TracedStatistics | None:
+    if not known.get("digest"):
+        return None
+    parent = known.get("parent") or {}
+    return TracedStatistics(
+        digest=str(known["digest"]),
+        num_clips=int(known.get("num_clips") or 0),
+        parent_run_id=str(parent.get("run_id") or ""),
+        parent_digest=str(parent.get("digest") or ""),
+        parent_data_digest=str(parent.get("data") or ""),
+        added=tuple(known.get("added") or ()),
+        removed=tuple(known.get("removed") or ()),
+        updates=int(known.get("updates") or 0),
+        why=str(known.get("why") or ""),
+    )
 
 
 def files_of(known: Mapping[str, Any]) -> list[dict[str, str]] | None:

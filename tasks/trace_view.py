@@ -13,7 +13,15 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tasks.records import Decision, Validation
-from tasks.traced import Restored, Sightings, Trace, TracedData, TracedFlow, TracedRun
+from tasks.traced import (
+    Restored,
+    Sightings,
+    Trace,
+    TracedData,
+    TracedFlow,
+    TracedRun,
+    TracedStatistics,
+)
 
 SHORT = 12
 """Characters of a long name that are shown."""
@@ -40,6 +48,8 @@ def render(trace: Trace) -> Tree:
             _add(pretext, "data", "the same data version")
         elif trace.pretext.data:
             _add_data(pretext, trace.pretext.data)
+    if trace.statistics:
+        _add_statistics(tree, trace.statistics)
     _add_metrics(tree, trace.metrics)
     _add_decisions(tree, trace.decisions)
     _add_flow(tree, trace.flow)
@@ -133,6 +143,24 @@ def _add_validation(tree: Tree, validation: Validation) -> None:
     )
     for failed in validation.failed:
         branch.add(Text(f"warning: {failed}", style="yellow"))
+
+
+def _add_statistics(tree: Tree, statistics: TracedStatistics) -> None:
+    counts = f"{statistics.num_clips} clips"
+    branch = _add(tree, "statistics", statistics.digest[:SHORT], counts)
+    if not statistics.parent_run_id:
+        branch.add(Text(f"of all clips. {statistics.why}".strip()))
+        return
+    _add(
+        branch,
+        "updated from",
+        f"statistics {statistics.parent_digest[:SHORT]}",
+        f"run {statistics.parent_run_id[:SHORT]}",
+        f"{statistics.updates} updates since all clips were read",
+    )
+    _add(branch, "of data", statistics.parent_data_digest)
+    for title, names in (("added", statistics.added), ("removed", statistics.removed)):
+        _add(branch, title, str(len(names)), ", ".join(names[:8]), "..." if names[8:] else "")
 
 
 def _add_metrics(tree: Tree, metrics: Mapping[str, float]) -> None:
