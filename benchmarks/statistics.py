@@ -52,13 +52,14 @@ class Clips:
         """Float32 vectors of one clip, which has a mean of its own."""
         draw = torch.Generator().manual_seed(1000 * self._seed + clip + 1)
         vectors = torch.randn(self._num, DIM, generator=draw) @ self._mixing * self._spread
-        return vectors + self._mean + self._spread * torch.randn(DIM, generator=draw)
+        shift: Tensor = self._mean + self._spread * torch.randn(DIM, generator=draw)
+        return vectors + shift
 
 
 def moments_of(samples: Tensor) -> Moments:
     """Moments of one clip, as a detector takes them: batch by batch."""
     moments = Moments(DIM)
-    for batch in samples.split(4096):
+    for batch in torch.split(samples, 4096):
         moments.update(batch)
     return moments
 

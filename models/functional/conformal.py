@@ -78,7 +78,7 @@ def threshold_at(
             f"{num_clips}, which can vouch for {smallest_p_value(num_clips):.3g} at best. Choose "
             "a higher rate, or fit with more normal clips or a larger calibration_share."
         )
-    ordered = calibration.double().unique()
+    ordered = torch.unique(calibration.double())
     too_common = ordered[p_values(ordered, calibration, clips) > rate]
     return float(above(too_common[-1])) if len(too_common) else -torch.inf
 
@@ -104,8 +104,8 @@ def clip_p_value(
     _check(scores, calibration)
     if not len(scores):
         raise InvalidInputError("A clip must have at least one scored frame, got none.")
-    members = [calibration[clips == clip].double() for clip in clips.unique()]
-    blocks = scores.double().split(min(map(len, members)))
+    members = [calibration[clips == clip].double() for clip in torch.unique(clips)]
+    blocks = torch.split(scores.double(), min(map(len, members)))
     least = min(_block_p_value(block, members) for block in blocks)
     return min(1.0, least * len(blocks))
 
@@ -151,7 +151,7 @@ def rates_on_left_out_clips(
     """
     found = [
         (calibration[clips == clip] >= exceeded_by(calibration[clips != clip], share)).double()
-        for clip in clips.unique()
+        for clip in torch.unique(clips)
         if (clips != clip).any()
     ]
     return torch.stack([each.mean() for each in found]) if found else torch.zeros(0).double()
@@ -169,8 +169,9 @@ def _weights(calibration: Tensor, clips: Tensor | None) -> Float[Tensor, "N"]:
     """Weight of each score: all of one clip weigh 1 together."""
     if clips is None:
         return torch.ones_like(calibration, dtype=torch.float64)
-    _, inverse, counts = clips.unique(return_inverse=True, return_counts=True)
-    return 1 / counts.double()[inverse]
+    _, inverse, counts = torch.unique(clips, return_inverse=True, return_counts=True)
+    weights: Tensor = 1 / counts.double()[inverse]
+    return weights
 
 
 def _check(scores: Tensor, calibration: Tensor) -> None:
