@@ -34,7 +34,7 @@ def report(
     """
     result = {
         "benchmark": benchmark,
-        "metrics": {name: round(float(value), 4) for name, value in metrics.items()},
+        "metrics": {name: rounded(float(value)) for name, value in metrics.items()},
         "seeds": list(seeds),
         "hardware": hardware(),
         "versions": versions(),
@@ -47,6 +47,11 @@ def report(
     path.write_text(text + "\n")
     print(text)
     return path
+
+
+def rounded(value: float) -> float:
+    """To four digits behind the point; of what is smaller, four digits that count."""
+    return round(value, 4) if abs(value) >= 0.01 else float(f"{value:.4g}")
 
 
 def hardware() -> dict[str, str | int]:

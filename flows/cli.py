@@ -44,6 +44,10 @@ def retrain(
         str | None, typer.Option(help="pretext (trained here) or imagenet (torchvision's).")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    keep_encoder: Annotated[
+        bool,
+        typer.Option("--keep-encoder", help="Refit on the champion's encoder; train no other."),
+    ] = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
@@ -52,7 +56,7 @@ def retrain(
     """
     from flows.session import run_retrain
 
-    console.print(run_retrain(recipe, data, device, backbone, seed))
+    console.print(run_retrain(recipe, data, device, backbone, seed, keep_encoder=keep_encoder))
 
 
 @app.command()
@@ -161,6 +165,10 @@ def serve(
     name: Name,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(help="Share of normal frames that may raise an alarm; else the model's own."),
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
@@ -168,7 +176,7 @@ def serve(
     """
     from tasks.serve import serve as start
 
-    start(name, host=host, port=port)
+    start(name, host=host, port=port, false_alarm_rate=false_alarm_rate)
 
 
 @app.command()

@@ -23,6 +23,7 @@ from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pixels import Pixels
 from models.errors import NotFoundError
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.autoregressive import Autoregressive
 from models.pretext.context_encoder import ContextEncoder
 from models.pretext.exemplar import Exemplar
@@ -90,6 +91,13 @@ def walkway_transformations() -> Recipe:
 def walkway_autoregressive() -> Recipe:
     """The walkway detector on features that predict blocks of pixels from those before them."""
     return dataclasses.replace(walkway(), pretext=Autoregressive.Config())
+
+
+def walkway_pooled() -> Recipe:
+    """One Gaussian on the generated clips, that adds and forgets files exactly."""
+    return dataclasses.replace(
+        walkway(), name="walkway_pooled", detector=PooledGaussian.Config(change=0.0)
+    )
 
 
 def digits() -> Recipe:

@@ -8,6 +8,7 @@ from flows import recipes
 from tasks.evaluate import evaluate
 from tasks.fit import fit
 from tasks.ingest import ingest
+from tasks.inherit import inherit
 from tasks.pretrain import pretrain
 from tasks.promote import promote
 from tasks.records import Decision
@@ -23,6 +24,8 @@ def retrain(
     device: str | None = None,
     backbone: str | None = None,
     seed: int | None = None,
+    *,
+    keep_encoder: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -32,6 +35,8 @@ def retrain(
         device: ``auto``, ``cpu`` or ``cuda``, instead of the recipe's.
         backbone: ``pretext`` or ``imagenet``, instead of the recipe's.
         seed: Seed of every random choice, instead of the recipe's.
+        keep_encoder: Fit on the champion's encoder instead of training one. A detector whose
+            statistics add up is then refitted from the difference between the data versions.
 
     Returns:
         What was decided about the challenger, and why.
@@ -39,7 +44,10 @@ def retrain(
     chosen = recipes.load(recipe, device=device, backbone=backbone, seed=seed)
     version = ingest(chosen.dataset, data)
     validation = validate(version, chosen.expectations, chosen.name)
-    encoder = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
+    if keep_encoder:
+        encoder = inherit(chosen.name, recipes.describe(chosen))
+    else:
+        encoder = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
     detector = fit(
         version,
         validation,

@@ -11,14 +11,20 @@ from tasks import orchestrator
 
 
 def run_retrain(
-    recipe: str, data: Path | None, device: str | None, backbone: str | None, seed: int | None
+    recipe: str,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    *,
+    keep_encoder: bool = False,
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
-    return _run("retrain", recipe, data, device, backbone, seed)
+    return _run("retrain", recipe, data, device, backbone, seed, keep_encoder=keep_encoder)
 
 
 def run_adapt(
@@ -37,14 +43,14 @@ def run_adapt(
     return _run("adapt", source, name, data, device, seed, steps)
 
 
-def _run(flow: str, *arguments: object) -> RenderableType:
+def _run(flow: str, *arguments: object, **options: object) -> RenderableType:
     """Run the flow that a file of this folder is named after."""
     url = orchestrator.connect()
     body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
     orchestrator.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
-    state = body(*arguments, return_state=True)
+    state = body(*arguments, **options, return_state=True)
     decision = state.result()
 
     from flows.display import retrain_summary

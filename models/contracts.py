@@ -16,6 +16,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from models.functional.gaussian import Moments
 from models.functional.receptive_field import ReceptiveField
 
 T = TypeVar("T")
@@ -254,6 +255,33 @@ class DensityModel(Detector, Protocol):
 
     def sample(self, num: int, *, seed: int = 0) -> Float[Tensor, "S C H W"]:
         """Draw ``num`` new images in [0, 1], of the size it was fitted on."""
+        ...
+
+
+@runtime_checkable
+class Additive(Protocol):
+    """What a detector can do besides if it learns nothing but moments, which add up.
+
+    ``fit(batches, calibration)`` is ``fit_moments(moments(batches), calibration)``, so that a fit
+    on other images follows from the difference alone: merge the moments of images that were added,
+    subtract those of images that were removed.
+    """
+
+    def moments(
+        self, batches: Iterable[Float[Tensor, "_ C H W"]], *, fabric: Fabric | None = None
+    ) -> Moments:
+        """Moments of what these images are judged by; depends on the encoder and Config alone."""
+        ...
+
+    def fit_moments(
+        self,
+        moments: Moments,
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "Additive":
+        """Learn what is normal from moments; thresholds come from ``calibration``, anew."""
         ...
 
 

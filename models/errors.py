@@ -20,6 +20,10 @@ class TrainingError(UnseenError):
     """Training cannot start or went wrong: constant images, a loss that is not finite."""
 
 
+class PrecisionLossError(TrainingError):
+    """Statistics cannot be taken away again without losing digits that matter."""
+
+
 class InvalidInputError(UnseenError, ValueError):
     """What the caller passed cannot be used: a bad option, an unreadable image, a wrong size."""
 

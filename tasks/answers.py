@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.calibration import Calibration
 from tasks.champion import Deployed
 from tasks.packaged import Packaged, Prediction
 
@@ -23,6 +24,8 @@ class Region:
     height: int
     score: float
     """Highest value of the anomaly map in it."""
+    p_value: float | None = None
+    """How rare it is that a normal frame has a region that scores as high, in (0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class ScoredFrame:
     image_score: float
     """Higher is more anomalous, on the detector's own scale."""
     p_value: float
-    """Share of held-out normal images that score as high, in (0, 1]."""
+    """How rare such a score is among held-out normal clips, in (0, 1]."""
+    q_value: float | None
+    """Least share of false alarms to be expected among the alarms of this request if this frame and
+    all with a smaller one are called alarms, in (0, 1]."""
     threshold: float
     """Image score from which a frame is called anomalous."""
     anomalous: bool
@@ -76,6 +82,10 @@ class Scored:
     data: DataName
     request_id: str
     frames: list[ScoredFrame]
+    clip_p_value: float | None
+    """How rare such a clip is among normal ones, in (0, 1]; None for still images."""
+    calibration_clips: int
+    """Held-out normal clips behind all p-values, none of which is below 1 / (this + 1)."""
 
 
 def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Scored:
@@ -86,15 +96,19 @@ def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Score
         found = None if prediction.anomaly_map is None else prediction.anomaly_map[place]
         q = prediction.soft_assignment
         assigned = None if q is None else q[place]
+        regions = None
+        if found is not None:
+            regions = find_regions(found, packaged.pixel_threshold, packaged.calibration)
         frames.append(
             ScoredFrame(
                 frame=int(frame),
                 image_score=float(prediction.image_score[place]),
                 p_value=float(prediction.p_value[place]),
-                threshold=packaged.threshold,
+                q_value=None if prediction.q_value is None else float(prediction.q_value[place]),
+                threshold=prediction.threshold,
                 anomalous=bool(prediction.anomalous[place]),
                 anomaly_map=None if found is None else draw(found, packaged),
-                regions=None if found is None else find_regions(found, packaged.pixel_threshold),
+                regions=regions,
                 cluster=None if assigned is None else int(assigned.argmax()),
                 soft_assignment=None if assigned is None else tuple(assigned.tolist()),
             )
@@ -107,6 +121,8 @@ def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Score
         data=DataName(name=data["name"], digest=data["digest"]),
         request_id=request_id,
         frames=frames,
+        clip_p_value=prediction.clip_p_value,
+        calibration_clips=packaged.calibration.num_clips,
     )
 
 
@@ -121,7 +137,9 @@ def draw(anomaly_map: NDArray[np.float32], packaged: Packaged) -> AnomalyMap:
     return AnomalyMap(png=text, low=low, high=high, threshold=packaged.pixel_threshold)
 
 
-def find_regions(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Region, ...]:
+def find_regions(
+    anomaly_map: NDArray[np.float32], threshold: float, calibration: Calibration | None = None
+) -> tuple[Region, ...]:
     """Boxes of the connected pixels that reach ``threshold``, the highest score first."""
     import cv2
 
@@ -131,8 +149,12 @@ def find_regions(anomaly_map: NDArray[np.float32], threshold: float) -> tuple[Re
     np.maximum.at(peaks, labels.ravel(), anomaly_map.ravel())
     peaks[0] = -np.inf  # label 0 is what lies outside of every region
     order = np.argsort(-peaks)[: min(len(boxes) - 1, MAX_REGIONS)]
+    rare = None
+    if calibration is not None and calibration.region_score is not None:
+        rare = calibration.region_p_values(peaks[order])
     regions = []
-    for label in order:
+    for place, label in enumerate(order):
         left, top, width, height = (int(value) for value in boxes[label][:4])
-        regions.append(Region(left, top, width, height, score=float(peaks[label])))
+        p_value = None if rare is None else float(rare[place])
+        regions.append(Region(left, top, width, height, float(peaks[label]), p_value))
     return tuple(regions)

@@ -4,8 +4,9 @@ Shapes: B = batch, C = window (consecutive gray frames of a clip) or channels, H
 T = frames.
 """
 
+import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,19 +22,32 @@ MEMORY = 1 << 30
 """Bytes of decoded frames that are kept; what does not fit is decoded again in every epoch."""
 
 
+def identity(clip: Clip) -> str:
+    """Name of exactly these frames of this clip: equal only if name, bytes and extent are."""
+    described = [clip.name, *(f"{frame.index}:{frame.entry.md5}" for frame in clip.frames)]
+    return hashlib.sha256("\n".join(described).encode()).hexdigest()[:32]
+
+
 def split_calibration(
-    clips: Sequence[Clip], share: float, seed: int, window: int
+    clips: Sequence[Clip],
+    share: float,
+    seed: int,
+    window: int,
+    seen: Collection[str] = (),
 ) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
     """Hold out a part of the normal clips, from which alone thresholds are set.
 
-    Whole clips (or still images) are drawn by the seed. A single clip gives its last part, and
-    ``window`` frames between the parts are used by neither.
+    Whole clips (or still images) are drawn by lot. The lot of each depends on its name and the seed
+    alone, so that a few clips more or less leave almost all others where they were. A single clip
+    gives its last part, and ``window`` frames between the parts are used by neither.
 
     Args:
         clips: Normal clips, sorted by name.
         share: Part to hold out, in (0, 1).
         seed: Same clips, share and seed: same parts.
         window: Consecutive frames that describe one frame.
+        seen: ``identity`` of clips that an encoder was trained on. They are held out only where
+            nothing else is left.
 
     Returns:
         The clips for training and those for calibration.
@@ -48,10 +62,14 @@ def split_calibration(
     if not clips:
         raise DataError("Training needs normal images in train/good, got none. Add some.")
     held_out = min(max(round(share * len(clips)), 1), len(clips) - 1)
-    order = np.random.default_rng(seed).permutation(len(clips))
-    chosen = set(order[:held_out].tolist())
+    lots = [(identity(clip) in seen, _lot(clip, seed)) for clip in clips]
+    chosen = set(sorted(range(len(clips)), key=lots.__getitem__)[:held_out])
     train = tuple(clip for place, clip in enumerate(clips) if place not in chosen)
     return train, tuple(clips[place] for place in sorted(chosen))
+
+
+def _lot(clip: Clip, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}/{clip.name}".encode()).digest()
 
 
 def _split_clip(clip: Clip, share: float, window: int) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:

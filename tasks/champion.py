@@ -33,16 +33,17 @@ class Deployed:
     """When it was ready to serve; UTC, ISO 8601."""
 
 
-def deploy(version: RegisteredVersion) -> Deployed:
+def deploy(version: RegisteredVersion, false_alarm_rate: float | None = None) -> Deployed:
     """Download a model version, verify its bytes, and score a window of noise with it.
 
     Raises:
+        InvalidInputError: If its calibration cannot vouch for the false-alarm rate.
         RegistryError: If its files are not those that were registered, or it does not score.
     """
     packaged = registry.load(version, device="auto")
     window, size = packaged.preprocessing.window, packaged.preprocessing.image_size
     noise = np.random.default_rng(0).integers(0, 256, (window, *(size or WARM_UP_SIZE)))
-    found = packaged.predict(noise.astype(np.uint8))
+    found = packaged.predict(noise.astype(np.uint8), false_alarm_rate=false_alarm_rate)
     if not np.isfinite(found.image_score).all():
         raise RegistryError(
             f"{version.name} version {version.version} must score a window of noise with a number, "
@@ -64,12 +65,16 @@ class Champion:
 
     Attributes:
         name: Registered model to follow.
+        false_alarm_rate: That it must be able to vouch for; None if its own threshold decides.
         deployed: What serves now; None before the first is loaded.
         problem: Why ``deployed`` may not be the champion; None if all is well.
     """
 
-    def __init__(self, name: str, *, poll_seconds: float) -> None:
+    def __init__(
+        self, name: str, *, poll_seconds: float, false_alarm_rate: float | None = None
+    ) -> None:
         self.name = name
+        self.false_alarm_rate = false_alarm_rate
         self.poll_seconds = poll_seconds
         self.deployed: Deployed | None = None
         self.problem: str | None = "The champion is being loaded."
@@ -104,7 +109,7 @@ class Champion:
     def _replace(self, version: RegisteredVersion) -> None:
         number = int(version.version)
         try:
-            self.deployed = deploy(version)
+            self.deployed = deploy(version, self.false_alarm_rate)
         except Exception:
             self._failures = self._failures + 1 if number == self._broken else 1
             self._broken = number

@@ -3,7 +3,7 @@
 import importlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,22 @@ FOLDER = "encoder"
 """Where the encoder is among the artifacts of its run."""
 
 
-def log(encoder: Encoder, version: DataVersion, backbone: str) -> None:
+def log(
+    encoder: Encoder, version: DataVersion, backbone: str, trained_on: Iterable[str] = ()
+) -> None:
     """Log an encoder with the active run, as weights and JSON, and where its training data is.
 
     Args:
         encoder: With its hyper-parameters in the attribute ``config``.
         version: What it was trained on.
         backbone: ``pretext``, ``imagenet`` or ``untrained``.
+        trained_on: Identities of the clips that it was trained on.
     """
     described = {
         "encoder": package.to_json(encoder.config),
         "backbone": backbone,
         "data": asdict(version),
+        "trained_on": sorted(trained_on),
     }
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -48,14 +52,7 @@ def load(trained: TrainedModel) -> tuple[Encoder, Mapping[str, Any]]:
         NotFoundError: If there is no such run, or it logged no encoder.
         RegistryError: If what it logged does not fit the present code.
     """
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(trained.model_uri))
-        described = json.loads((folder / "encoder.json").read_text())
-    except (MlflowException, OSError) as error:
-        raise NotFoundError(
-            f"The encoder {trained.model_uri} must be in the MLflow store, got: {error}. Run the "
-            "pretext task again."
-        ) from error
+    folder, described = _read(trained)
     try:
         encoder = package.from_json(described["encoder"], importlib.import_module).build()
         encoder.load_state_dict(load_file(folder / "weights.safetensors"))
@@ -66,3 +63,23 @@ def load(trained: TrainedModel) -> tuple[Encoder, Mapping[str, Any]]:
         ) from error
     pretext = {key: described[key] for key in ("backbone", "data")}
     return encoder, {"run_id": trained.run_id, **pretext}
+
+
+def trained_on(trained: TrainedModel) -> frozenset[str]:
+    """Identities of the clips that the encoder of a pretext run was trained on.
+
+    Raises:
+        NotFoundError: If there is no such run, or it logged no encoder.
+    """
+    return frozenset(_read(trained)[1].get("trained_on", ()))
+
+
+def _read(trained: TrainedModel) -> tuple[Path, dict[str, Any]]:
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(trained.model_uri))
+        return folder, json.loads((folder / "encoder.json").read_text())
+    except (MlflowException, OSError) as error:
+        raise NotFoundError(
+            f"The encoder {trained.model_uri} must be in the MLflow store, got: {error}. Run the "
+            "pretext task again."
+        ) from error

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from prefect import task
 
 from models.contracts import Progress, silent
-from models.metrics import detection
+from models.metrics import detection, intervals
 from tasks import (
     clusters,
     datasets,
@@ -77,10 +77,9 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
 
     Of clips these are ``frame_auc``, ``frame_eer`` and, with masks, ``pixel_eer``; of still images
     ``image_auroc``, ``image_eer`` and ``pixel_auroc``. Both have ``false_alarm_rate`` and
-    ``detection_rate`` at the detector's own ``threshold``, the area under the ROC curve of each
-    kind of anomaly, and frames per second. A clusterer's are ``cluster_acc``, ``cluster_nmi`` and
-    ``cluster_ari`` as well, if kinds ``good-<class>`` tell the classes. A metric that
-    is undefined is left out, with a note.
+    ``detection_rate`` at the detector's ``threshold``, the former with its 95% interval and at two
+    p-values; the area under the ROC curve of each kind of anomaly, and frames per second. Those of
+    ``tasks.clusters`` come on top. A metric that is undefined is left out, with a note.
 
     Args:
         version: Data, whose test split is scored.
@@ -134,6 +133,8 @@ def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metr
     for name, among in (("false_alarm_rate", ~labels), ("detection_rate", labels)):
         if among.any():
             found.values[name] = float((values[among] >= threshold).mean())
+    if not labels.all():
+        found.values |= _false_alarms(scores[~labels], threshold)
     if not labels.any() or labels.all():
         only = "anomalous" if labels.any() else "normal"
         found.notes.append(f"No ROC, AUC and EER: the test split holds only {only} {unit}s.")
@@ -144,6 +145,17 @@ def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metr
         found.values[f"{auc}.{kind}"] = detection.auc(labels[chosen], values[chosen])
     if is_video:
         _add_pixel_eer(found, scores)
+    return found
+
+
+def _false_alarms(normal: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """Interval of the false-alarm rate, in which clips count, and rates at p-values of 5 and 1%."""
+    hits, clips = (normal["image_score"] >= threshold).to_numpy(), normal["clip"].to_numpy()
+    low, high = intervals.clustered_interval(hits, clips)
+    found = {"false_alarm_rate_low": low, "false_alarm_rate_high": high}
+    if "p_value" in normal:
+        for name, rate in (("p05", 0.05), ("p01", 0.01)):
+            found[f"false_alarm_rate_{name}"] = float((normal["p_value"] <= rate).mean())
     return found
 
 

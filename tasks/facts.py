@@ -101,6 +101,7 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:
             **{key: tags.get(f"source_{key}") for key in ("name", "version", "digest", "run_id")},
             "data": {"digest": tags.get("source_data_digest")},
         },
+        "statistics": json.loads(tags.get("statistics") or "{}"),
         **{key: tags.get(key) for key in ("git_commit", "code_version", "flow_run_id", "run_id")},
     }
 

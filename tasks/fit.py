@@ -3,7 +3,7 @@
 import json
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -19,7 +19,7 @@ from prefect import task
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.contracts import Detector, DetectorConfig
+from models.contracts import Additive, Detector, DetectorConfig
 from models.errors import RegistryError
 from tasks import (
     datasets,
@@ -27,13 +27,15 @@ from tasks import (
     encoders,
     inputs,
     lineage,
+    moments,
     package,
     progress,
     registry,
     tracking,
 )
 from tasks.caching import REMEMBERED
-from tasks.datasets import Snapshot
+from tasks.calibration import Calibration
+from tasks.datasets import Clip, Snapshot
 from tasks.preprocessing import Preprocessing
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 
@@ -88,10 +90,16 @@ def fit(
         trained, pretext = encoders.load(encoder)
         fabric = devices.fabric(training.device)
         fabric.seed_everything(training.seed, verbose=False)
-        batches, held_out = inputs.normal_batches(snapshot, training)
-        model = detector.build(trained)
+        seen = encoders.trained_on(encoder)
+        batches, held_out = inputs.normal_batches(snapshot, training, seen)
+        clips, calibrating = inputs.normal_clips(snapshot, training, seen)
+        model, statistics = detector.build(trained), None
         with devices.measured() as usage:
-            model.fit(usage.count(batches), held_out, fabric=fabric, progress=progress.bar)
+            if isinstance(model, Additive):
+                source = moments.Source(model, training, fabric, usage)
+                statistics = moments.fit(model, snapshot, clips, held_out, source).describe()
+            else:
+                model.fit(usage.count(batches), held_out, fabric=fabric, progress=progress.bar)
         mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": batches.num_images, "threshold": model.threshold}
@@ -104,14 +112,16 @@ def fit(
             seed=training.seed,
             run_id=active.info.run_id,
             device=devices.name_of(fabric.device),
+            statistics=statistics,
         )
-        model_uri = log_fitted(model, held_out, snapshot, training, described)
+        model_uri = log_fitted(model, held_out, calibrating, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
 def log_fitted(
     model: Detector,
     held_out: Iterable[Tensor],
+    clips: Sequence[Clip],
     snapshot: Snapshot,
     training: Training,
     described: Mapping[str, Any],
@@ -121,6 +131,7 @@ def log_fitted(
     Args:
         model: Fitted.
         held_out: Normal images, whose scores p-values are made of.
+        clips: That these images are from, in order.
         snapshot: The data version it belongs to.
         training: How its images are read.
         described: Its lineage.
@@ -130,7 +141,9 @@ def log_fitted(
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / registry.PACKAGE
-        _package(folder, model, training, _scores(model, held_out), described, snapshot)
+        calibration = _calibrate(model, held_out, clips, training.window)
+        mlflow.log_metrics(_reliability(calibration, model.threshold))
+        _package(folder, model, training, calibration, described, snapshot)
         _log_statistics(folder)
         model_uri = log_model(folder, lineage.data_tags(snapshot.version))
         _read_back(model_uri, model, next(iter(held_out)))
@@ -172,7 +185,7 @@ def _package(
     folder: Path,
     model: Detector,
     training: Training,
-    calibration_scores: NDArray[np.float64],
+    calibration: Calibration,
     described: Mapping[str, Any],
     snapshot: Snapshot,
 ) -> None:
@@ -182,10 +195,41 @@ def _package(
         preprocessing=Preprocessing(
             window=training.window, channels=training.channels, image_size=training.image_size
         ),
-        calibration_scores=calibration_scores,
+        calibration_scores=calibration.image_score,
+        calibration_clips=calibration.clip,
+        region_scores=calibration.region_score,
         lineage=described,
         files=[asdict(entry) for entry in snapshot.entries],
     )
+
+
+@torch.no_grad()
+def _calibrate(
+    model: Detector, batches: Iterable[Tensor], clips: Sequence[Clip], window: int
+) -> Calibration:
+    """Scores of the held-out images, which come clip by clip and in order."""
+    device = devices.device_of(model)
+    found = [model(batch.to(device)) for batch in batches]
+    peaks = [each.anomaly_map.amax(dim=(1, 2)) for each in found if each.anomaly_map is not None]
+    lengths = [max(len(clip.frames) - window + 1, 0) for clip in clips]
+    return Calibration(
+        image_score=torch.cat([each.image_score for each in found]).double().cpu().numpy(),
+        clip=np.repeat(np.arange(len(clips)), lengths),
+        region_score=torch.cat(peaks).double().cpu().numpy() if peaks else None,
+    )
+
+
+def _reliability(calibration: Calibration, threshold: float) -> dict[str, float]:
+    """What the threshold will be worth on clips that it has not seen, and how many vouch for it."""
+    rates = calibration.rates_on_left_out_clips(threshold)
+    found = {
+        "calibration.num_clips": float(calibration.num_clips),
+        "calibration.smallest_p_value": calibration.smallest_p_value,
+    }
+    if len(rates):
+        found["calibration.false_alarm_rate"] = float(rates.mean())
+        found["calibration.false_alarm_rate_worst_clip"] = float(rates.max())
+    return found
 
 
 @torch.no_grad()

@@ -1,12 +1,13 @@
 """The normal images of a data version, as pretraining and fitting take them."""
 
+from collections.abc import Collection
 from typing import Any
 
 from models.contracts import PretextConfig
 from models.pretext.video_triplet import VideoTriplet
 from tasks import progress, tracks
 from tasks.batches import Batches, split_calibration
-from tasks.datasets import Snapshot
+from tasks.datasets import Clip, Snapshot
 from tasks.pairs import TrackedPairs
 from tasks.records import Training
 
@@ -16,29 +17,51 @@ MOST_HELD_OUT = 256
 """Held-out tracks that are compared with each other."""
 
 
-def normal_batches(snapshot: Snapshot, training: Training) -> tuple[Batches, Batches]:
-    """Normal images to train on, and those held out for thresholds and p-values.
+def normal_clips(
+    snapshot: Snapshot, training: Training, seen: Collection[str] = ()
+) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
+    """Normal clips to train on, and those held out for thresholds and p-values.
 
     Pretext task and detector hold out the same clips, so that nothing of a detector has ever been
     trained on the images that calibrate it.
 
+    Args:
+        snapshot: A data version.
+        training: How much to hold out, and the seed.
+        seen: Identities of the clips that the encoder was trained on, if that was on another data
+            version: they are not held out as long as there are others.
+
     Raises:
         DataError: If there is too little for two parts.
     """
-    clips = snapshot.clips("train")
-    train, held_out = split_calibration(
-        clips, training.calibration_share, training.seed, training.window
+    share, seed, window = training.calibration_share, training.seed, training.window
+    return split_calibration(snapshot.clips("train"), share, seed, window, seen)
+
+
+def normal_batches(
+    snapshot: Snapshot, training: Training, seen: Collection[str] = ()
+) -> tuple[Batches, Batches]:
+    """The images of ``normal_clips``: shuffled ones to train on, and those held out in order.
+
+    Raises:
+        DataError: If there is too little for two parts.
+    """
+    train, held_out = normal_clips(snapshot, training, seen)
+    common = reading(training)
+    return (
+        Batches(snapshot, train, shuffle=True, seed=training.seed, **common),
+        Batches(snapshot, held_out, **common),
     )
-    common: dict[str, Any] = {
+
+
+def reading(training: Training) -> dict[str, Any]:
+    """Options of ``Batches`` that say what an input is."""
+    return {
         "batch_size": training.batch_size,
         "window": training.window,
         "channels": training.channels,
         "image_size": training.image_size,
     }
-    return (
-        Batches(snapshot, train, shuffle=True, seed=training.seed, **common),
-        Batches(snapshot, held_out, **common),
-    )
 
 
 def pretext_batches(
@@ -54,9 +77,7 @@ def pretext_batches(
     """
     if not isinstance(pretext, VideoTriplet.Config):
         return normal_batches(snapshot, training)
-    parts = split_calibration(
-        snapshot.clips("train"), training.calibration_share, training.seed, training.window
-    )
+    parts = normal_clips(snapshot, training)
     train, held_out = (
         tracks.mine(
             snapshot,

@@ -96,7 +96,7 @@ def data_tags(version: DataVersion) -> dict[str, str]:
     }
 
 
-def describe(
+def describe(  # noqa: PLR0913 - the record has so many parts
     *,
     version: DataVersion,
     validation: Validation,
@@ -106,6 +106,7 @@ def describe(
     run_id: str,
     device: str,
     source: Source | None = None,
+    statistics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Content of ``lineage.json`` in the packaged detector: all that a trace needs, in one place.
 
@@ -118,6 +119,8 @@ def describe(
         run_id: MLflow run that fitted the detector.
         device: What it was fitted on.
         source: The registered detector that it was adapted from, if it was.
+        statistics: Digest of its moments, the run whose moments they were made from, and the
+            difference; None if they do not add up. See ``tasks.moments``.
     """
     return {
         "data": asdict(version),
@@ -132,6 +135,7 @@ def describe(
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
         "source": _origin(source) if source else None,
+        "statistics": statistics,
     }
 
 
@@ -156,6 +160,7 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
         "pretext_run_id": pretext.get("run_id", ""),
         "pretext_data_digest": (pretext.get("data") or {}).get("digest", ""),
         "recipe": json.dumps(lineage["recipe"])[:LONGEST_RECIPE],
+        "statistics": _short(lineage.get("statistics") or {}),
         "model_digest": digest,
         "evaluation_data_digest": report.data_digest,
     }
@@ -170,3 +175,11 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
     for name, value in report.metrics.items():
         tags[f"metric.{name}"] = repr(value)
     return {TAG + key: value for key, value in tags.items()}
+
+
+def _short(statistics: Mapping[str, Any]) -> str:
+    """As JSON; without the names of clips if they take too much room."""
+    text = json.dumps(statistics)
+    if len(text) <= LONGEST_RECIPE:
+        return text
+    return json.dumps({k: v for k, v in statistics.items() if not isinstance(v, list)})

@@ -3,7 +3,7 @@
     detector.json            classes and hyper-parameters, preprocessing, thresholds
     weights.safetensors      all learned state, the encoder's included
     statistics.safetensors   the Gaussian statistics by name, float64
-    calibration.safetensors  scores of held-out normal images, for p-values
+    calibration.safetensors  scores of held-out normal images, clip by clip, for p-values
     lineage.json             what it was made from: data, validation, pretext run, recipe, commit
     files.json               path and md5 of every file of that data version
     sources/                 the Python packages it was trained with, and this reader
@@ -34,6 +34,7 @@ from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import RegistryError
+from tasks.calibration import Calibration
 from tasks.packaged import Packaged
 from tasks.preprocessing import Preprocessing
 from tasks.vendored import Vendored
@@ -42,7 +43,14 @@ Json: TypeAlias = Any
 
 FORMAT = 1
 """Version of the folder's layout; a reader refuses any other."""
-READER = ("__init__.py", "package.py", "packaged.py", "preprocessing.py", "vendored.py")
+READER = (
+    "__init__.py",
+    "calibration.py",
+    "package.py",
+    "packaged.py",
+    "preprocessing.py",
+    "vendored.py",
+)
 """Files of this layer that travel with the model, so that it loads without this repository."""
 
 
@@ -52,6 +60,8 @@ def save(
     *,
     preprocessing: Preprocessing,
     calibration_scores: NDArray[np.float64],
+    calibration_clips: NDArray[np.int64] | None = None,
+    region_scores: NDArray[np.float64] | None = None,
     lineage: Mapping[str, Json],
     files: list[dict[str, str]],
 ) -> str:
@@ -64,7 +74,9 @@ def save(
         folder: To be made.
         detector: A fitted detector with attributes ``config`` and ``encoder``.
         preprocessing: What is done to frames before the detector sees them.
-        calibration_scores: Its scores of held-out normal images.
+        calibration_scores: Its scores of held-out normal images; of clips, in order.
+        calibration_clips: Number of the clip that each is from; each its own if None.
+        region_scores: Largest value of their anomaly maps, if it makes any.
         lineage: What it was made from, JSON-able.
         files: ``relpath`` and ``md5`` of each file of the data version.
 
@@ -81,10 +93,17 @@ def save(
         "pixel_threshold": float(detector.pixel_threshold),
     }
     _copy_sources(folder / "sources", detector, encoder)
-    scores = torch.from_numpy(np.sort(np.asarray(calibration_scores, dtype=np.float64)))
+    known = {"image_score": calibration_scores, "region_score": region_scores}
+    calibration = {
+        name: torch.from_numpy(np.array(values, dtype=np.float64))
+        for name, values in known.items()
+        if values is not None
+    }
+    clips = np.arange(len(calibration_scores)) if calibration_clips is None else calibration_clips
+    calibration["clip"] = torch.from_numpy(np.array(clips, dtype=np.int64))
     save_file(plain(detector.state_dict()), folder / "weights.safetensors")
     save_file(plain(detector.statistics()), folder / "statistics.safetensors")
-    save_file({"image_score": scores}, folder / "calibration.safetensors")
+    save_file(calibration, folder / "calibration.safetensors")
     for name, value in (("detector", described), ("lineage", lineage), ("files", files)):
         (folder / f"{name}.json").write_text(json.dumps(value, indent=1))
     sums = checksums(folder)
@@ -108,7 +127,10 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         if described["format"] != FORMAT:
             raise RegistryError(f"its format is {described['format']}, this reader's is {FORMAT}")  # noqa: TRY301
         detector = _build(folder, described, Vendored(folder / "sources").load)
-        calibration = load_file(folder / "calibration.safetensors")["image_score"].numpy()
+        known = load_file(folder / "calibration.safetensors")
+        scores = {name: value.numpy() for name, value in known.items()}
+        scores.setdefault("clip", np.arange(len(scores["image_score"])))  # of older packages
+        calibration = Calibration(**scores)
         lineage = json.loads((folder / "lineage.json").read_text())
         preprocessing = _preprocessing(described)
     except Exception as error:
@@ -123,7 +145,7 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         preprocessing=preprocessing,
         threshold=described["threshold"],
         pixel_threshold=described["pixel_threshold"],
-        calibration_scores=calibration,
+        calibration=calibration,
         lineage=lineage,
         digest=digest(sums),
         device=torch.device(device),

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import InvalidInputError
-from models.functional.conformal import p_values
+from models.functional.conformal import discovery_q_values
+from tasks.calibration import Calibration
 from tasks.preprocessing import Preprocessing
 
 
@@ -26,9 +27,16 @@ class Prediction:
     image_score: NDArray[np.float64]
     """Higher is more anomalous, on the detector's own scale. Shape (N,)."""
     p_value: NDArray[np.float64]
-    """Share of held-out normal images that score as high, in (0, 1]. Shape (N,)."""
+    """How rare such a score is among held-out normal clips, in (0, 1]; see
+    ``models.functional.conformal``. Shape (N,)."""
     anomalous: NDArray[np.bool_]
-    """``image_score`` reaches the detector's threshold. Shape (N,)."""
+    """``image_score`` reaches the threshold. Shape (N,)."""
+    threshold: float = float("nan")
+    """The detector's own, or that of the false-alarm rate that was asked for."""
+    q_value: NDArray[np.float64] | None = None
+    """Least false-discovery rate, over these N frames, at which each is an alarm. Shape (N,)."""
+    clip_p_value: float | None = None
+    """How rare such a clip is among normal ones; None for still images."""
     anomaly_map: NDArray[np.float32] | None = None
     """Score of every pixel at the frames' own size, shape (N, H, W); None unless asked for."""
     soft_assignment: NDArray[np.float64] | None = None
@@ -43,7 +51,7 @@ class Packaged:
         preprocessing: What is done to frames before the model sees them.
         threshold: Image score from which an image is called anomalous.
         pixel_threshold: Value of the anomaly map from which a pixel is called anomalous.
-        calibration_scores: Scores of held-out normal images, ascending.
+        calibration: Scores of held-out normal images.
         lineage: What the model was made from; see ``tasks.lineage``.
         digest: SHA-256 over all its files; names this model's bytes.
         device: Where it computes.
@@ -56,7 +64,7 @@ class Packaged:
         preprocessing: Preprocessing,
         threshold: float,
         pixel_threshold: float,
-        calibration_scores: NDArray[np.float64],
+        calibration: Calibration,
         lineage: dict[str, Any],
         digest: str,
         device: torch.device,
@@ -65,13 +73,23 @@ class Packaged:
         self.preprocessing = preprocessing
         self.threshold = threshold
         self.pixel_threshold = pixel_threshold
-        self.calibration_scores = calibration_scores
+        self.calibration = calibration
         self.lineage = lineage
         self.digest = digest
         self.device = device
 
+    @property
+    def calibration_scores(self) -> NDArray[np.float64]:
+        """Scores of held-out normal images, ascending."""
+        return np.sort(self.calibration.image_score)
+
     def predict(
-        self, frames: NDArray[np.uint8], *, anomaly_map: bool = False, batch_size: int = 32
+        self,
+        frames: NDArray[np.uint8],
+        *,
+        anomaly_map: bool = False,
+        batch_size: int = 32,
+        false_alarm_rate: float | None = None,
     ) -> Prediction:
         """Score the frames of one clip, or one or more still images.
 
@@ -79,13 +97,18 @@ class Packaged:
             frames: uint8, (T, H, W) gray or (T, 3, H, W) RGB, of any size.
             anomaly_map: Also return a score for every pixel.
             batch_size: Inputs scored at once.
+            false_alarm_rate: Call a frame anomalous if its p-value is at most this; by the
+                detector's own threshold if None.
 
         Raises:
-            InvalidInputError: If the frames have another shape, or are fewer than the window.
+            InvalidInputError: If the frames have another shape, or are fewer than the window, or
+                the calibration clips are too few for the false-alarm rate.
         """
-        inputs = self.preprocessing(frames)
         return self.score(
-            inputs, map_size=frames.shape[-2:] if anomaly_map else None, batch_size=batch_size
+            self.preprocessing(frames),
+            map_size=frames.shape[-2:] if anomaly_map else None,
+            batch_size=batch_size,
+            false_alarm_rate=false_alarm_rate,
         )
 
     @torch.no_grad()
@@ -95,6 +118,7 @@ class Packaged:
         *,
         map_size: tuple[int, ...] | None = None,
         batch_size: int = 32,
+        false_alarm_rate: float | None = None,
     ) -> Prediction:
         """Score inputs (N, C, H, W) that are preprocessed already.
 
@@ -102,11 +126,15 @@ class Packaged:
             inputs: Windows of gray frames, or images; uint8.
             map_size: Height and width of the anomaly maps to return; None for no maps.
             batch_size: Inputs scored at once.
+            false_alarm_rate: As in ``predict``.
 
         Raises:
             InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
                 localise.
         """
+        threshold = self.threshold
+        if false_alarm_rate is not None:
+            threshold = self.calibration.threshold(false_alarm_rate)
         scores, maps, assignments = [], [], []
         for start in range(0, len(inputs), batch_size):
             batch = torch.tensor(inputs[start : start + batch_size], device=self.device)
@@ -116,13 +144,17 @@ class Packaged:
                 assignments.append(found.soft_assignment.double().cpu().numpy())
             if map_size:
                 maps.append(_resized(found.anomaly_map, map_size))
-        image_score = torch.cat(scores)
-        calibration = torch.from_numpy(self.calibration_scores)
+        image_score = torch.cat(scores).numpy()
+        p_value, is_clip = self.calibration.p_values(image_score), self.preprocessing.window > 1
+        q_value = discovery_q_values(torch.from_numpy(p_value), dependent=is_clip)
         return Prediction(
             frame_index=np.arange(len(inputs)) + self.preprocessing.window - 1,
-            image_score=image_score.numpy(),
-            p_value=p_values(image_score, calibration).numpy(),
-            anomalous=(image_score >= self.threshold).numpy(),
+            image_score=image_score,
+            p_value=p_value,
+            anomalous=image_score >= threshold,
+            threshold=threshold,
+            q_value=q_value.numpy(),
+            clip_p_value=self.calibration.clip_p_value(image_score) if is_clip else None,
             anomaly_map=np.concatenate(maps) if map_size else None,
             soft_assignment=np.concatenate(assignments) if assignments else None,
         )

@@ -20,7 +20,7 @@ from tasks import (
     progress,
     tracking,
 )
-from tasks.batches import Batches
+from tasks.batches import Batches, identity
 from tasks.caching import REMEMBERED
 from tasks.pairs import TrackedPairs
 from tasks.records import DataVersion, TrainedModel, Training
@@ -67,16 +67,18 @@ def pretrain(
             trunk: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
         else:
             trunk = encoder.build()
+        seen: list[str] = []
         if backbone == "pretext":
             assert pretext is not None
             snapshot = datasets.open_version(version)
+            seen = [identity(clip) for clip in inputs.normal_clips(snapshot, training)[0]]
             images, held_out = inputs.pretext_batches(snapshot, training, pretext)
             solved = _solve(pretext.build(trunk), images, fabric, run_id)
             _log_solution(solved, held_out)
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        encoders.log(trunk, version, backbone)
+        encoders.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,
         model_uri=f"runs:/{run_id}/{encoders.FOLDER}",

@@ -67,6 +67,7 @@ def recalibrate(
         model = _carried_over(source, adapted.state_dict())
         fabric = devices.fabric(training.device)
         _, held_out = inputs.normal_batches(snapshot, training)
+        _, clips = inputs.normal_clips(snapshot, training)
         with devices.measured() as usage:
             model.recalibrate(usage.count(held_out), fabric=fabric, progress=progress.bar)
         mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
@@ -83,7 +84,7 @@ def recalibrate(
             device=devices.name_of(fabric.device),
             source=source,
         )
-        model_uri = log_fitted(model, held_out, snapshot, training, described)
+        model_uri = log_fitted(model, held_out, clips, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 

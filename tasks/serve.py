@@ -63,9 +63,11 @@ LINEAGE_SECONDS = 5.0
 class Service:
     """Scores requests, a few at a time, with whatever detector is deployed."""
 
-    def __init__(self, name: str, limits: Limits, poll_seconds: float) -> None:
+    def __init__(
+        self, name: str, limits: Limits, poll_seconds: float, false_alarm_rate: float | None = None
+    ) -> None:
         self.limits = limits
-        self.champion = Champion(name, poll_seconds=poll_seconds)
+        self.champion = Champion(name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate)
         self._slots = anyio.CapacityLimiter(limits.concurrent)
         self._under_way = 0
         self._lineage: Trace | None = None
@@ -116,7 +118,10 @@ class Service:
                     contents = [file.file.read() for file in files]
                     channels = deployed.packaged.preprocessing.channels
                     frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
-                    found = predict(deployed.packaged, frames, anomaly_map=wanted)
+                    rate = self.champion.false_alarm_rate
+                    found = predict(
+                        deployed.packaged, frames, anomaly_map=wanted, false_alarm_rate=rate
+                    )
                     return answers.scored(deployed, found, request.state.request_id)
 
                 return await anyio.to_thread.run_sync(score, limiter=self._slots)
@@ -150,7 +155,13 @@ class Service:
         return asdict(found)
 
 
-def predict(packaged: Packaged, frames: NDArray[np.uint8], *, anomaly_map: bool) -> Prediction:
+def predict(
+    packaged: Packaged,
+    frames: NDArray[np.uint8],
+    *,
+    anomaly_map: bool,
+    false_alarm_rate: float | None = None,
+) -> Prediction:
     """Score frames in batches that fit into memory, however large they are.
 
     Raises:
@@ -159,7 +170,12 @@ def predict(packaged: Packaged, frames: NDArray[np.uint8], *, anomaly_map: bool)
     height, width = packaged.preprocessing.image_size or frames.shape[-2:]
     batch_size = min(max(BATCH_PIXELS // (height * width), 1), MAX_BATCH)
     try:
-        return packaged.predict(frames, anomaly_map=anomaly_map, batch_size=batch_size)
+        return packaged.predict(
+            frames,
+            anomaly_map=anomaly_map,
+            batch_size=batch_size,
+            false_alarm_rate=false_alarm_rate,
+        )
     except RuntimeError as error:  # of torch; the warm-up has shown that larger frames work
         if min(height, width) >= SMALLEST_SIDE:
             raise
@@ -187,16 +203,24 @@ def _flag(value: str | UploadFile) -> bool:
     return word in YES
 
 
-def build_app(name: str, *, limits: Limits | None = None, poll_seconds: float = 2.0) -> FastAPI:
+def build_app(
+    name: str,
+    *,
+    limits: Limits | None = None,
+    poll_seconds: float = 2.0,
+    false_alarm_rate: float | None = None,
+) -> FastAPI:
     """The app that serves a registered model.
 
     Args:
         name: Registered model whose champion answers.
         limits: What a request may cost.
         poll_seconds: Time between two looks at the alias.
+        false_alarm_rate: Share of normal frames that may be called anomalous; the champion's own
+            threshold decides if None.
     """
     limits = limits or Limits()
-    service = Service(name, limits, poll_seconds)
+    service = Service(name, limits, poll_seconds, false_alarm_rate)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -236,6 +260,7 @@ def serve(
     *,
     limits: Limits | None = None,
     poll_seconds: float = 2.0,
+    false_alarm_rate: float | None = None,
 ) -> None:
     """Serve the champion of a registered model until interrupted.
 
@@ -255,7 +280,9 @@ def serve(
             f"The server must be able to listen on {host} port {port}, got: {error}. "
             "Choose another with --host and --port."
         ) from error
-    app = build_app(name, limits=limits, poll_seconds=poll_seconds)
+    app = build_app(
+        name, limits=limits, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate
+    )
     config = uvicorn.Config(
         app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()
     )

@@ -27,6 +27,7 @@ from tasks.traced import (
     TracedPretext,
     TracedRun,
     TracedSource,
+    TracedStatistics,
 )
 
 PREFECT_SECONDS = 0.3
@@ -64,6 +65,7 @@ def trace(reference: str) -> Trace:
         validation=_validation(facts),
         pretext=_pretext(client, facts, data, notes),
         source=_source(client, facts, notes),
+        statistics=_statistics(facts.lineage.get("statistics") or {}),
         metrics=facts.metrics,
         decisions=_decisions(client, version, int(champion) if champion else None),
         flow=flow.answer(),
@@ -187,6 +189,23 @@ def _source(client: MlflowClient, facts: Facts, notes: list[str]) -> TracedSourc
         digest=str(known.get("digest") or ""),
         run=_run(run_id, get_run(client, run_id), notes),
         data=_data(data, files_of(data), notes) if data.get("digest") else None,
+    )
+
+
+def _statistics(known: Mapping[str, Any]) -> TracedStatistics | None:
+    if not known.get("digest"):
+        return None
+    parent = known.get("parent") or {}
+    return TracedStatistics(
+        digest=str(known["digest"]),
+        num_clips=int(known.get("num_clips") or 0),
+        parent_run_id=str(parent.get("run_id") or ""),
+        parent_digest=str(parent.get("digest") or ""),
+        parent_data_digest=str(parent.get("data") or ""),
+        added=tuple(known.get("added") or ()),
+        removed=tuple(known.get("removed") or ()),
+        updates=int(known.get("updates") or 0),
+        why=str(known.get("why") or ""),
     )
 
 

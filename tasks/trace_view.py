@@ -19,8 +19,10 @@ from tasks.traced import (
     Trace,
     TracedData,
     TracedFlow,
+    TracedPretext,
     TracedRun,
     TracedSource,
+    TracedStatistics,
 )
 
 SHORT = 12
@@ -44,13 +46,9 @@ def render(trace: Trace) -> Tree:
     if trace.source:
         _add_source(tree, trace.source)
     if trace.pretext:
-        adapted = trace.pretext.backbone == "adapted"
-        pretext = _add_run(tree, "adaptation run" if adapted else "pretext run", trace.pretext.run)
-        _add(pretext, "backbone", trace.pretext.backbone)
-        if trace.pretext.data == trace.data:
-            _add(pretext, "data", "the same data version")
-        elif trace.pretext.data:
-            _add_data(pretext, trace.pretext.data)
+        _add_pretext(tree, trace.pretext, trace.data)
+    if trace.statistics:
+        _add_statistics(tree, trace.statistics)
     _add_metrics(tree, trace.metrics)
     _add_decisions(tree, trace.decisions)
     _add_flow(tree, trace.flow)
@@ -133,6 +131,16 @@ def _add_data(tree: Tree, data: TracedData) -> None:
     _add(branch, "bytes", state, f"remote {version.remote}" if version.remote else "no remote")
 
 
+def _add_pretext(tree: Tree, pretext: TracedPretext, data: TracedData) -> None:
+    adapted = pretext.backbone == "adapted"
+    branch = _add_run(tree, "adaptation run" if adapted else "pretext run", pretext.run)
+    _add(branch, "backbone", pretext.backbone)
+    if pretext.data == data:
+        _add(branch, "data", "the same data version")
+    elif pretext.data:
+        _add_data(branch, pretext.data)
+
+
 def _add_source(tree: Tree, source: TracedSource) -> None:
     """The model version that it was adapted from, which has a trace of its own."""
     branch = _add(tree, "adapted from", f"{source.name} version {source.version}")
@@ -153,6 +161,24 @@ def _add_validation(tree: Tree, validation: Validation) -> None:
     )
     for failed in validation.failed:
         branch.add(Text(f"warning: {failed}", style="yellow"))
+
+
+def _add_statistics(tree: Tree, statistics: TracedStatistics) -> None:
+    counts = f"{statistics.num_clips} clips"
+    branch = _add(tree, "statistics", statistics.digest[:SHORT], counts)
+    if not statistics.parent_run_id:
+        branch.add(Text(f"of all clips. {statistics.why}".strip()))
+        return
+    _add(
+        branch,
+        "updated from",
+        f"statistics {statistics.parent_digest[:SHORT]}",
+        f"run {statistics.parent_run_id[:SHORT]}",
+        f"{statistics.updates} updates since all clips were read",
+    )
+    _add(branch, "of data", statistics.parent_data_digest)
+    for title, names in (("added", statistics.added), ("removed", statistics.removed)):
+        _add(branch, title, str(len(names)), ", ".join(names[:8]), "..." if names[8:] else "")
 
 
 def _add_metrics(tree: Tree, metrics: Mapping[str, float]) -> None:

@@ -72,6 +72,26 @@ class TracedSource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TracedStatistics:
+    """The moments that a detector was made from, and what was added to and taken from another's."""
+
+    digest: str
+    """SHA-256 of count, mean and scatter."""
+    num_clips: int
+    parent_run_id: str
+    """Run whose moments were updated; empty if all clips were read."""
+    parent_digest: str
+    parent_data_digest: str
+    added: tuple[str, ...]
+    """Clips that were not in the parent, or not as they are now."""
+    removed: tuple[str, ...]
+    updates: int
+    """Refits from a parent since all clips were read."""
+    why: str
+    """Why there was no parent."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TracedFlow:
     """The Prefect flow run that trained the model."""
 
@@ -98,6 +118,8 @@ class Trace:
     pretext: TracedPretext | None
     source: TracedSource | None
     """None unless it was adapted from another model version."""
+    statistics: TracedStatistics | None = None
+    """None if the detector's statistics do not add up."""
     metrics: dict[str, float]
     decisions: tuple[Decision, ...]
     """What was decided about this version, and about the one that serves now, oldest first."""

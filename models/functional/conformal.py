@@ -1,25 +1,33 @@
 """Conformal p-values: how rare a score is among normal ones, with a guarantee.
 
-Shapes: B = batch, N = calibration scores.
+Shapes: B = batch, N = calibration scores, T = frames of a clip, K = calibration clips.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.errors import InvalidInputError
+from models.functional.thresholds import above, exceeded_by
 
 
-def p_values(scores: Float[Tensor, "B"], calibration: Float[Tensor, "N"]) -> Float[Tensor, "B"]:
+def p_values(
+    scores: Float[Tensor, "B"],
+    calibration: Float[Tensor, "N"],
+    clips: Int[Tensor, "N"] | None = None,
+) -> Float[Tensor, "B"]:
     """Split-conformal p-value of each score, in (0, 1].
 
-    ``(1 + #{calibration >= score}) / (N + 1)``. If the score and the calibration scores are
-    exchangeable (all normal, drawn alike), then ``P(p <= a) <= a`` for every a. Frames of one clip
-    resemble each other, so that across clips the guarantee holds only on average.
+    ``(1 + sum over calibration clips of the share of their scores that are >= score) / (K + 1)``,
+    where without ``clips`` each calibration score is a clip of its own. If the clip that a score
+    comes from and the calibration clips are exchangeable (all normal, drawn alike), then
+    ``P(p <= a) <= a`` for every a, for a frame taken at random from that clip. However alike the
+    frames of one clip are, K clips count as K: no p-value is below ``1 / (K + 1)``.
 
     Args:
         scores: Scores to judge; higher is more anomalous.
         calibration: Scores of held-out normal images, in any order.
+        clips: Which clip each of them is from.
 
     Raises:
         InvalidInputError: If there are no calibration scores, or any score is NaN.
@@ -30,11 +38,144 @@ def p_values(scores: Float[Tensor, "B"], calibration: Float[Tensor, "N"]) -> Flo
 
     References:
         Vovk, Gammerman and Shafer, 2005, "Algorithmic Learning in a Random World", section 2.2.
+        Lee, Barber and Willett, 2023, "Distribution-free inference with hierarchical data",
+        section 3. https://arxiv.org/abs/2306.06342
     """
+    _check(scores, calibration)
+    weights = _weights(calibration, clips)
+    ordered, order = calibration.double().sort()
+    above_or_equal = torch.cat([weights[order].flip(0).cumsum(0).flip(0), weights.new_zeros(1)])
+    place = torch.searchsorted(ordered, scores.double().contiguous(), side="left")
+    num_clips = weights.sum().round()
+    return (1 + above_or_equal[place]).clamp(max=num_clips + 1) / (1 + num_clips)
+
+
+def smallest_p_value(num_clips: int) -> float:
+    """The least p-value that this many calibration clips can give: ``1 / (K + 1)``."""
+    return 1 / (num_clips + 1)
+
+
+def threshold_at(
+    rate: float, calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"] | None = None
+) -> float:
+    """Smallest score whose p-value is at most ``rate``.
+
+    Args:
+        rate: Wanted false-alarm rate, in (0, 1).
+        calibration: As in ``p_values``.
+        clips: As in ``p_values``.
+
+    Raises:
+        InvalidInputError: If the rate is out of range, or too few clips can vouch for it.
+    """
+    if not 0 < rate < 1:
+        raise InvalidInputError(f"A false-alarm rate must be in (0, 1), got {rate}.")
+    num_clips = int(_weights(calibration, clips).sum().round())
+    if smallest_p_value(num_clips) > rate:
+        needed = next(k for k in range(num_clips, 10**9) if smallest_p_value(k) <= rate)
+        raise InvalidInputError(
+            f"A false-alarm rate of {rate} needs {needed} calibration clips, and there are "
+            f"{num_clips}, which can vouch for {smallest_p_value(num_clips):.3g} at best. Choose "
+            "a higher rate, or fit with more normal clips or a larger calibration_share."
+        )
+    ordered = torch.unique(calibration.double())
+    too_common = ordered[p_values(ordered, calibration, clips) > rate]
+    return float(above(too_common[-1])) if len(too_common) else -torch.inf
+
+
+def clip_p_value(
+    scores: Float[Tensor, "T"], calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"]
+) -> float:
+    """P-value of a whole clip, from its largest score; in (0, 1].
+
+    The largest of many scores is large by itself, so it is compared with the largest of equally
+    many consecutive frames of each calibration clip. A clip that is longer than the shortest of
+    them is cut into blocks of that length, and the least p-value is multiplied by their number
+    (Bonferroni), which holds however the blocks depend on each other.
+
+    Args:
+        scores: Of the frames of one clip, in order.
+        calibration: Of calibration clips, each in order.
+        clips: Which clip each of them is from.
+
+    Raises:
+        InvalidInputError: If there are no scores, or any is NaN.
+    """
+    _check(scores, calibration)
+    if not len(scores):
+        raise InvalidInputError("A clip must have at least one scored frame, got none.")
+    members = [calibration[clips == clip].double() for clip in torch.unique(clips)]
+    blocks = torch.split(scores.double(), min(map(len, members)))
+    least = min(_block_p_value(block, members) for block in blocks)
+    return min(1.0, least * len(blocks))
+
+
+def discovery_q_values(p_values: Float[Tensor, "B"], *, dependent: bool) -> Float[Tensor, "B"]:
+    """Least false-discovery rate at which each p-value would be called a discovery, in (0, 1].
+
+    Calling all with ``q <= a`` keeps the expected share of false alarms among the alarms at most a.
+
+    Args:
+        p_values: Of the frames, regions or clips that are judged together.
+        dependent: They may depend on each other in any way, as frames of one clip do
+            (Benjamini-Yekutieli); else independent given the calibration scores, as separate clips
+            are (Benjamini-Hochberg; Bates et al., 2023, show that shared calibration is no harm).
+
+    References:
+        Benjamini and Hochberg, 1995. https://doi.org/10.1111/j.2517-6161.1995.tb02031.x
+        Benjamini and Yekutieli, 2001. https://doi.org/10.1214/aos/1013699998
+        Bates, Candes, Lei, Romano and Sesia, 2023, "Testing for outliers with conformal p-values".
+        https://doi.org/10.1214/22-AOS2244
+    """
+    num = len(p_values)
+    ranks = torch.arange(1, num + 1, dtype=torch.float64)
+    ordered, order = p_values.double().sort()
+    factor = float((1 / ranks).sum()) if dependent else 1.0
+    adjusted = (ordered * num * factor / ranks).flip(0).cummin(0).values.flip(0).clamp(max=1)
+    return torch.empty_like(adjusted).scatter(0, order, adjusted)
+
+
+def rates_on_left_out_clips(
+    calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"], share: float
+) -> Float[Tensor, "K"]:
+    """Share of each calibration clip above a threshold that the other clips set.
+
+    It tells what a threshold that a ``share`` of the calibration frames exceeds means for the
+    frames of a clip that it has not seen; with few clips that is more, because frames of one clip
+    resemble each other. Empty for a single clip.
+
+    Args:
+        calibration: Scores of calibration clips.
+        clips: Which clip each of them is from.
+        share: Of frames that may reach the threshold, in [0, 1).
+    """
+    found = [
+        (calibration[clips == clip] >= exceeded_by(calibration[clips != clip], share)).double()
+        for clip in torch.unique(clips)
+        if (clips != clip).any()
+    ]
+    return torch.stack([each.mean() for each in found]) if found else torch.zeros(0).double()
+
+
+def _block_p_value(block: Tensor, members: list[Tensor]) -> float:
+    peak = block.max()
+    shares = [
+        (clip.unfold(0, len(block), 1).amax(dim=1) >= peak).double().mean() for clip in members
+    ]
+    return float((1 + torch.stack(shares).sum()) / (len(members) + 1))
+
+
+def _weights(calibration: Tensor, clips: Tensor | None) -> Float[Tensor, "N"]:
+    """Weight of each score: all of one clip weigh 1 together."""
+    if clips is None:
+        return torch.ones_like(calibration, dtype=torch.float64)
+    _, inverse, counts = torch.unique(clips, return_inverse=True, return_counts=True)
+    weights: Tensor = 1 / counts.double()[inverse]
+    return weights
+
+
+def _check(scores: Tensor, calibration: Tensor) -> None:
     if not len(calibration):
         raise InvalidInputError("A p-value needs calibration scores, got none. Fit again.")
     if scores.isnan().any() or calibration.isnan().any():
         raise InvalidInputError("Scores must be numbers, got NaN. Check the images for NaN.")
-    ordered = calibration.double().sort().values
-    below = torch.searchsorted(ordered, scores.double().contiguous(), side="left")
-    return (1 + len(ordered) - below).double() / (1 + len(ordered))

@@ -1,20 +1,27 @@
-"""Multivariate Gaussians: mergeable moments, shrunk covariance, Mahalanobis distance.
+"""Multivariate Gaussians: exact moments, shrunk covariance, Mahalanobis distance.
 
-Shapes: N = samples, D = features.
+Shapes: N = samples, D = features, P = D (D + 1) / 2.
 """
+
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from models.errors import TrainingError
+from models.errors import InvalidInputError, PrecisionLossError, TrainingError
+
+ROUNDING = 16 * torch.finfo(torch.float64).eps
+"""Relative error that moments may carry after many merges: the unit roundoff, and some room."""
 
 
 class Moments:
     """Count, mean and scatter of samples that arrive in parts, in float64.
 
     Parts combine by the pairwise formula of Chan, Golub and LeVeque (1979), which subtracts means
-    before it squares: exact to rounding even where the mean is large against the spread.
+    before it squares: exact to rounding even where the mean is large against the spread. So parts
+    computed apart (shards, devices, machines, clips) merge to what one pass would have found, and
+    a part that was merged can be taken away again.
 
     Args:
         dim: Number D of features.
@@ -72,6 +79,71 @@ class Moments:
         self.mean += gap * (other.count / count)
         self.count = count
 
+    def subtract(self, other: "Moments", *, tolerance: float = 1e-9) -> None:
+        """Forget samples that were taken in, as if they had never been seen.
+
+        The formula of ``merge``, solved for one of the parts. What remains is a difference of
+        larger numbers, so that digits are lost as the removed part outweighs the rest; this is
+        bounded before anything changes.
+
+        Args:
+            other: Moments of the samples to forget.
+            tolerance: Largest relative error that the variance of any feature may get.
+
+        Raises:
+            InvalidInputError: If these samples were not all taken in before.
+            PrecisionLossError: If the error may exceed ``tolerance``; nothing was changed.
+        """
+        if not other.count:
+            return
+        left = self.count - other.count
+        if left < 0:
+            raise InvalidInputError(
+                f"Samples to forget must have been seen: {self.count} were, {other.count} are to "
+                "go. Fit again."
+            )
+        mean, scatter = other.mean.to(self.mean), other.scatter.to(self.scatter)
+        gap = self.mean - mean
+        weight = self.count * other.count / max(left, 1)
+        remaining = self.scatter - scatter - torch.outer(gap, gap) * weight
+        blur = ROUNDING * torch.maximum(self.mean.abs(), mean.abs())
+        error = ROUNDING * (self.scatter + scatter).diagonal().abs()
+        error = error + weight * ((2 * gap.abs() + blur) * blur + ROUNDING * gap**2)
+        if left:
+            _check_remaining(remaining, error, tolerance)
+        elif error.max() < (self.scatter - scatter).abs().max():
+            raise InvalidInputError("Samples to forget must be those that were seen. Fit again.")
+        self.mean = (self.mean + gap * (other.count / left)) if left else torch.zeros_like(mean)
+        self.scatter = remaining if left else torch.zeros_like(scatter)
+        self.count = left
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Count, mean and the lower triangle of the scatter (P,), row by row; plain float64."""
+        rows, columns = torch.tril_indices(*self.scatter.shape).to(self.scatter.device)
+        count = torch.tensor(float(self.count), dtype=torch.float64)
+        return {"count": count, "mean": self.mean.clone(), "scatter": self.scatter[rows, columns]}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], device: torch.device | str = "cpu"
+    ) -> "Moments":
+        """The moments that ``tensors`` described, to the last bit."""
+        moments = cls(len(tensors["mean"]), device)
+        moments.count = int(tensors["count"])
+        moments.mean += tensors["mean"].to(moments.mean)
+        rows, columns = torch.tril_indices(*moments.scatter.shape).to(moments.scatter.device)
+        moments.scatter[rows, columns] = tensors["scatter"].to(moments.scatter)
+        moments.scatter[columns, rows] = moments.scatter[rows, columns]
+        return moments
+
+    @classmethod
+    def combined(cls, parts: Iterable["Moments"], dim: int) -> "Moments":
+        """Moments of the samples of all parts together; ``dim`` features."""
+        total = cls(dim)
+        for part in parts:
+            total.merge(part)
+        return total
+
     def scaled(self, factors: Float[Tensor, "D"]) -> "Moments":
         """Moments of the same samples with each feature multiplied by a factor."""
         scaled = Moments(len(self.mean), self.mean.device)
@@ -106,6 +178,37 @@ class Moments:
         covariance = self.scatter * ((1 - shrinkage) / self.count)
         covariance.diagonal().add_(shrinkage * total / (self.count * len(self.mean)))
         return covariance
+
+
+def _check_remaining(
+    scatter: Float[Tensor, "D D"], error: Float[Tensor, "D"], tolerance: float
+) -> None:
+    """Refuse what is left of a scatter if it is inexact, or none: no sum of squares.
+
+    Args:
+        scatter: Difference of two scatters.
+        error: Bound of the error of its diagonal.
+        tolerance: Largest share of the diagonal that it may be.
+    """
+    variance = scatter.diagonal()
+    deviation = variance.clamp(min=0).sqrt()
+    known = variance > error / tolerance
+    unit = torch.where(known, 1 / deviation.clamp(min=torch.finfo(scatter.dtype).tiny), 0)
+    correlation = scatter * torch.outer(unit, unit)
+    correlation.diagonal().add_(tolerance * len(scatter) + (~known).to(correlation))
+    _, failed = torch.linalg.cholesky_ex(correlation)
+    if failed or (variance < -error).any():
+        raise InvalidInputError(
+            "Samples to forget must be among those that were seen: without them the scatter is "
+            "not that of any samples. Fit again."
+        )
+    lost = ~known & (error > 0)
+    if lost.any():
+        raise PrecisionLossError(
+            f"Taking samples away must leave every variance exact to {tolerance:.0e}, and "
+            f"{int(lost.sum())} of {len(lost)} features would lose more: almost all of their "
+            "spread was in what is taken away. Fit again on what remains."
+        )
 
 
 def cholesky(covariance: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:

@@ -4,14 +4,14 @@ Shapes: B = batch, C = channels, N = scores.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping
 
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from models.contracts import Encoder, Progress, Scores, silent
+from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.thresholds import exceeded_by
 
@@ -145,9 +145,3 @@ def check_rate(false_alarm_rate: float) -> None:
     """
     if not 0 < false_alarm_rate < 1:
         raise InvalidInputError(f"false_alarm_rate must be in (0, 1), got {false_alarm_rate}.")
-
-
-def shown(batches: Iterable[Tensor], progress: Progress, description: str) -> Iterable[Tensor]:
-    """Iterate over batches under the eyes of ``progress``."""
-    total = len(batches) if isinstance(batches, Sized) else 0
-    return progress(batches, total=total, description=description)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest as Grower
 from torch import Tensor
 
-from models.contracts import Encoder, Progress, Scores
+from models.contracts import Encoder, Progress, Scores, shown
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._detector import OneClassDetector, check_rate, shown
+from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._embeddings import embed, embedding_dim, padded, sampled
 
 

@@ -13,10 +13,10 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
-from models.contracts import Encoder, Progress, Scores
+from models.contracts import Encoder, Progress, Scores, shown
 from models.errors import InvalidInputError, TrainingError
 from models.functional.receptive_field import roll_back
-from models.one_class._detector import OneClassDetector, check_rate, shown
+from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._embeddings import embed, embedding_dim, padded, sampled
 from models.one_class._features import place_features, widened
 

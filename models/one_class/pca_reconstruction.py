@@ -11,10 +11,10 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from models.contracts import Encoder, Progress, Scores
+from models.contracts import Encoder, Progress, Scores, shown
 from models.errors import InvalidInputError, TrainingError
 from models.functional.gaussian import Moments
-from models.one_class._detector import OneClassDetector, check_rate, shown
+from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._embeddings import embed, embedding_dim
 
 

@@ -1,10 +1,13 @@
 """A recipe and a data set so small that the whole lifecycle takes seconds."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 
 from flows.recipes import Recipe
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.context_encoder import ContextEncoder
 from tasks.promote import PromotionPolicy
 from tasks.records import Training
@@ -24,6 +27,12 @@ def tiny() -> Recipe:
         expectations=Expectations(),
         promotion=PromotionPolicy(metric="image_auroc"),
     )
+
+
+def pooled() -> Recipe:
+    """One Gaussian on the same, on a trunk that nobody trains."""
+    detector = PooledGaussian.Config(neighbourhood=1)
+    return dataclasses.replace(tiny(), name="pooled", pretext=None, detector=detector)
 
 
 def write(folder, seed=0, num_train=24, num_test=6):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from tasks.answers import MAX_REGIONS, Region, draw, find_regions, scored
+from tasks.calibration import Calibration
 from tasks.packaged import Prediction
 
 
@@ -15,7 +16,12 @@ from tasks.packaged import Prediction
 def deployed():
     """What an answer takes from a deployed detector."""
     lineage = {"run_id": "7", "data": {"name": "squares", "digest": "0.dir"}}
-    packaged = SimpleNamespace(threshold=2.0, pixel_threshold=5.0, lineage=lineage)
+    calibration = Calibration(
+        image_score=np.array([0.0, 1.0]), clip=np.arange(2), region_score=np.array([4.0, 12.0])
+    )
+    packaged = SimpleNamespace(
+        threshold=9.0, pixel_threshold=5.0, lineage=lineage, calibration=calibration
+    )
     return SimpleNamespace(name="squares", version=3, packaged=packaged)
 
 
@@ -25,6 +31,9 @@ def prediction(anomaly_map=None):
         image_score=np.array([1.0, 3.0]),
         p_value=np.array([0.5, 0.125]),
         anomalous=np.array([False, True]),
+        threshold=2.0,
+        q_value=np.array([0.5, 0.25]),
+        clip_p_value=0.75,
         anomaly_map=anomaly_map,
     )
 
@@ -42,6 +51,8 @@ def test_each_scored_frame_gets_its_own_numbers(deployed):
         (6, 3.0, 0.125),
     ]
     assert [each.anomalous for each in found.frames] == [False, True]
+    assert [each.q_value for each in found.frames] == [0.5, 0.25]
+    assert (found.clip_p_value, found.calibration_clips) == (0.75, 2)
     assert [each.threshold for each in found.frames] == [2.0, 2.0]
     assert [(each.anomaly_map, each.regions) for each in found.frames] == [(None, None)] * 2
 
@@ -51,7 +62,7 @@ def test_maps_belong_to_their_frames(deployed):
     maps[1, 2, 3] = 10.0
     first, second = scored(deployed, prediction(maps), "id").frames
     assert first.regions == ()
-    assert second.regions == (Region(left=3, top=2, width=1, height=1, score=10.0),)
+    assert second.regions == (Region(left=3, top=2, width=1, height=1, score=10.0, p_value=2 / 3),)
     assert values_of(second.anomaly_map)[2, 3] == 255
 
 

@@ -6,7 +6,7 @@ import torch
 
 from models.errors import DataError
 from tasks import datasets, versions
-from tasks.batches import Batches, split_calibration
+from tasks.batches import Batches, identity, split_calibration
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
 from tests.tasks.test_decoding import write_video
 
@@ -155,6 +155,40 @@ def test_calibration_holds_out_whole_clips_drawn_by_the_seed(stills):
     assert split_calibration(clips, 0.3, seed=1, window=1) == (train, held_out)
     draws = {split_calibration(clips, 0.3, seed=seed, window=1)[1] for seed in range(9)}
     assert len(draws) > 1
+
+
+def test_a_clip_more_or_less_leaves_almost_all_others_where_they_were(repository):
+    write_stills(repository / "data" / "many", train=40)
+    clips = datasets.open_version(versions.add("many")).clips("train")
+    _, before = split_calibration(clips, 0.25, seed=0, window=1)
+    for gone in clips:
+        others = [clip for clip in clips if clip != gone]
+        _, after = split_calibration(others, 0.25, seed=0, window=1)
+        assert len(set(before) - set(after)) <= 1
+        assert len(set(after) - set(before)) <= 1
+
+
+def test_what_an_encoder_was_trained_on_is_not_held_out(stills):
+    clips = stills.clips("train")
+    train, held_out = split_calibration(clips, 0.3, seed=1, window=1)
+    seen = {identity(clip) for clip in held_out}
+    _, others = split_calibration(clips, 0.3, seed=1, window=1, seen=seen)
+    assert len(others) == len(held_out)
+    assert not set(others) & set(held_out)
+    everything = {identity(clip) for clip in clips}
+    assert split_calibration(clips, 0.3, seed=1, window=1, seen=everything) == (train, held_out)
+
+
+def test_an_identity_changes_with_name_bytes_and_extent(clips):
+    clip = clips.clips("train")[0]
+    frame = replace(clip.frames[0], entry=replace(clip.frames[0].entry, md5="0" * 32))
+    others = [
+        replace(clip, name="good/else"),
+        replace(clip, frames=(frame, *clip.frames[1:])),
+        replace(clip, frames=clip.frames[:-1]),
+    ]
+    assert identity(clip) == identity(replace(clip))
+    assert len({identity(clip), *map(identity, others)}) == 4
 
 
 @pytest.mark.parametrize("share", [0.01, 0.99])

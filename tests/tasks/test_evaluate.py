@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from models.errors import DataError
+from models.metrics.intervals import clustered_interval
 from tasks import datasets, lineage, package, registry, tracking, versions
 from tasks.evaluate import evaluate, score_version, summarize
 from tasks.preprocessing import Preprocessing
@@ -182,7 +183,9 @@ def test_a_test_split_of_one_class_has_no_auc_but_a_note(train):
     assert set(report.metrics) == {
         "threshold",
         "num_frames",
-        "false_alarm_rate",
+        *ALARMS,
+        "false_alarm_rate_p05",
+        "false_alarm_rate_p01",
         "frames_per_s",
         "end_to_end_frames_per_s",
     }
@@ -209,6 +212,7 @@ def test_an_older_model_is_scored_on_other_data_without_logging(evaluated):
     assert read_text(detector.run_id, "scores.csv") == before
 
 
+ALARMS = ("false_alarm_rate", "false_alarm_rate_low", "false_alarm_rate_high")
 SCORES = pd.DataFrame(
     [
         ("good/1", "good", 0, 0, 1.0, 1.0),
@@ -230,6 +234,8 @@ def test_metrics_are_those_computed_by_hand():
             "threshold": 3.0,
             "num_frames": 6,
             "false_alarm_rate": 2 / 4,
+            "false_alarm_rate_low": 0.0,  # a single clip tells nothing
+            "false_alarm_rate_high": 1.0,
             "detection_rate": 1 / 2,
             "frame_auc": 6 / 8,
             "frame_eer": 1 / 2,
@@ -240,16 +246,30 @@ def test_metrics_are_those_computed_by_hand():
     )
 
 
+def test_false_alarms_come_with_an_interval_in_which_clips_count():
+    rows = [
+        (f"good/{clip}", "good", t, 0, float(clip == 0)) for clip in range(10) for t in range(9)
+    ]
+    scores = pd.DataFrame(rows, columns=["clip", "kind", "frame", "label", "image_score"])
+    scores["p_value"] = np.where(scores["image_score"] > 0, 0.04, 0.5)
+    found = summarize(scores, 0.5, is_video=True).values
+    low, high = clustered_interval(scores["image_score"].to_numpy() > 0, scores["clip"].to_numpy())
+    assert found["false_alarm_rate"] == found["false_alarm_rate_p05"] == 0.1
+    assert found["false_alarm_rate_p01"] == 0
+    assert (found["false_alarm_rate_low"], found["false_alarm_rate_high"]) == (low, high)
+    assert high - low > 0.3  # one clip of ten, not nine frames of ninety
+
+
 def test_metrics_of_images_have_the_names_of_images():
     found = summarize(SCORES, 3.0, is_video=False).values
     assert {"image_auroc", "image_eer", "image_auroc.cart"} <= set(found)
     assert "pixel_eer" not in found
 
 
-@pytest.mark.parametrize(("label", "kept"), [(0, "false_alarm_rate"), (1, "detection_rate")])
+@pytest.mark.parametrize(("label", "kept"), [(0, ALARMS), (1, ("detection_rate",))])
 def test_what_one_class_cannot_tell_is_left_out_with_a_note(label, kept):
     found = summarize(SCORES[SCORES["label"] == label], 3.0, is_video=True)
-    assert set(found.values) == {"threshold", "num_frames", kept}
+    assert set(found.values) == {"threshold", "num_frames", *kept}
     assert len(found.notes) == 1
     assert np.isfinite(list(found.values.values())).all()
 

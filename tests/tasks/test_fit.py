@@ -73,6 +73,10 @@ def test_p_values_and_threshold_come_from_clips_that_were_held_out(version, fitt
     packaged = package.load(registry.folder(fitted.model_uri))
     scores = [packaged.predict(snapshot.read_clip(clip, None, 1)).image_score for clip in held_out]
     assert np.allclose(packaged.calibration_scores, np.sort(np.concatenate(scores)))
+    calibration = packaged.calibration
+    assert np.allclose(calibration.image_score, np.concatenate(scores))
+    assert calibration.clip.tolist() == [0] * len(scores[0])
+    assert np.array_equal(calibration.region_score, calibration.image_score)
     assert packaged.threshold == pytest.approx(np.quantile(np.concatenate(scores), 0.99), rel=1e-5)
 
 
@@ -85,6 +89,9 @@ def test_the_run_tells_data_parameters_cost_and_statistics(version, fitted):
     assert run.data.metrics.keys() >= {"images_per_second", "peak_memory_gb", "seconds"}
     assert run.data.tags["unseen.device"] == "cpu"
     assert 0.05 < run.data.metrics["peak_memory_gb"] < 100
+    assert run.data.metrics["calibration.num_clips"] == 1
+    assert run.data.metrics["calibration.smallest_p_value"] == 0.5
+    assert "calibration.false_alarm_rate" not in run.data.metrics  # no other clip to judge it by
     uri = f"runs:/{fitted.run_id}/statistics"
     folder = Path(mlflow.artifacts.download_artifacts(uri))
     statistics = load_file(folder / "statistics.safetensors")

@@ -85,3 +85,14 @@ def test_the_tags_tell_the_intensity_of_the_training_images(repository):
     tags = lineage.version_tags(known, "8" * 64, report)
     assert float(tags["unseen.train_mean_min"]) == 0.25
     assert "unseen.num_files" not in tags
+
+
+def test_a_long_difference_is_told_without_its_names(repository):
+    report = Report(run_id="5" * 32, data_digest=VERSION.digest, metrics={})
+    for number, named in ((3, True), (900, False)):
+        names = [f"good/{clip:03}" for clip in range(number)]
+        statistics = {"digest": "a" * 64, "added": names, "updates": 1}
+        tags = lineage.version_tags(described(statistics=statistics), "d" * 64, report)
+        told = json.loads(tags["unseen.statistics"])
+        assert (told["digest"], told["updates"]) == ("a" * 64, 1)
+        assert ("added" in told) is named

@@ -4,6 +4,7 @@ import torch
 
 from models.contracts import Scores
 from models.errors import InvalidInputError
+from tasks.calibration import Calibration
 from tasks.packaged import Packaged
 from tasks.preprocessing import Preprocessing
 
@@ -22,7 +23,7 @@ def packaged(detector=None, **preprocessing):
         preprocessing=Preprocessing(**preprocessing),
         threshold=0.5,
         pixel_threshold=0.5,
-        calibration_scores=np.array([0.1, 0.2, 0.3, 0.4]),
+        calibration=Calibration(image_score=np.array([0.4, 0.1, 0.2, 0.3]), clip=np.arange(4)),
         lineage={},
         digest="0" * 64,
         device=torch.device("cpu"),
@@ -101,3 +102,25 @@ def test_each_image_has_its_soft_assignment_if_the_detector_knows_clusters():
     found = packaged(ByBrightness()).predict(frames, batch_size=2)
     np.testing.assert_allclose(found.soft_assignment, [[0, 1], [1, 0], [0.2, 0.8]], atol=1e-6)
     assert packaged().predict(frames).soft_assignment is None
+
+
+def test_a_false_alarm_rate_sets_the_threshold():
+    frames = np.array([0, 50, 77, 255], np.uint8)[:, None, None] * np.ones((4, 3, 3), np.uint8)
+    found = packaged().predict(frames, false_alarm_rate=0.4)
+    assert 0.3 < found.threshold < 0.301
+    assert found.p_value.tolist() == [1, 0.8, 0.4, 0.2]
+    assert found.anomalous.tolist() == [False, False, True, True]
+    assert (found.anomalous == (found.p_value <= 0.4)).all()
+    assert packaged().predict(frames).anomalous.tolist() == [False, False, False, True]
+    with pytest.raises(InvalidInputError, match="needs 99 calibration clips, and there are 4"):
+        packaged().predict(frames, false_alarm_rate=0.01)
+
+
+def test_stills_are_judged_together_as_independent_and_frames_of_a_clip_as_dependent():
+    frames = np.full((6, 3, 3), 255, np.uint8)
+    stills, clip = packaged().predict(frames), packaged(window=2).predict(frames)
+    assert stills.q_value.tolist() == pytest.approx([0.2] * 6)
+    assert stills.clip_p_value is None
+    factor = sum(1 / k for k in range(1, 6))
+    assert clip.q_value.tolist() == pytest.approx([0.2 * factor] * 5)
+    assert clip.clip_p_value == pytest.approx(1.0)  # five blocks of one frame, 0.2 each

@@ -5,6 +5,7 @@ import torch
 from models.contracts import Scores, silent
 from models.errors import DataError
 from tasks import datasets, scoring, versions
+from tasks.calibration import Calibration
 from tasks.packaged import Packaged
 from tasks.preprocessing import Preprocessing
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
@@ -28,7 +29,7 @@ def packaged(window=6, *, localises=True):
         preprocessing=Preprocessing(window=window),
         threshold=0.5,
         pixel_threshold=0.5,
-        calibration_scores=np.linspace(0, 1, 9),
+        calibration=Calibration(image_score=np.linspace(0, 1, 9), clip=np.arange(9)),
         lineage={},
         digest="0",
         device=torch.device("cpu"),

@@ -74,8 +74,10 @@ def test_a_clip_gets_the_scores_of_the_model_itself(client, packaged):
     assert response.status_code == 200
     found, expected = response.json(), packaged.predict(FRAMES)
     assert [each["frame"] for each in found["frames"]] == [5, 6, 7]
-    for key in ("image_score", "p_value", "anomalous"):
+    for key in ("image_score", "p_value", "q_value", "anomalous"):
         assert [each[key] for each in found["frames"]] == getattr(expected, key).tolist()
+    assert found["clip_p_value"] == expected.clip_p_value
+    assert found["calibration_clips"] == packaged.calibration.num_clips
     assert {each["threshold"] for each in found["frames"]} == {packaged.threshold}
     assert {each["anomaly_map"] for each in found["frames"]} == {None}
     assert (found["model"], found["version"]) == ("squares", 1)
@@ -98,6 +100,26 @@ def test_anomaly_maps_come_on_request_with_their_scale(client, packaged, ask):
         step = (drawn["high"] - drawn["low"]) / 255
         assert np.allclose(drawn["low"] + values * step, scores, atol=0.51 * step)
         assert drawn["threshold"] == packaged.pixel_threshold
+
+
+def test_the_user_sets_the_false_alarm_rate(settled, packaged):
+    app = build_app("squares", poll_seconds=0.05, false_alarm_rate=0.5)
+    with TestClient(app) as session:
+        wait_for(lambda: session.get("/health").status_code == 200 or None)
+        found = session.post("/predict", files=clip()).json()["frames"]
+        calm = session.post("/predict", files=clip(FRAMES // 5)).json()["frames"]
+    for each in (*found, *calm):
+        assert each["anomalous"] == (each["p_value"] <= 0.5)
+        assert each["threshold"] == packaged.calibration.threshold(0.5)
+    assert all(each["anomalous"] for each in found)
+
+
+def test_a_rate_that_the_calibration_cannot_vouch_for_is_not_served(settled, packaged):
+    app = build_app("squares", poll_seconds=0.05, false_alarm_rate=0.001)
+    with TestClient(app) as session:
+        wait_for(lambda: "needs 999 calibration clips" in session.get("/health").text or None)
+        assert session.get("/health").status_code == 503
+        assert session.post("/predict", files=clip()).status_code == 503
 
 
 def test_regions_hold_exactly_the_anomalous_pixels(client, packaged):

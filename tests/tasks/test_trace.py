@@ -15,7 +15,7 @@ from models.errors import InvalidInputError, NotFoundError
 from tasks import objects, project, tracking
 from tasks.rollback import rollback
 from tasks.trace import FlowQuery, trace
-from tests.tasks.deployed import VALIDATION, damaged, package_of
+from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 
 
 @pytest.fixture(autouse=True)
@@ -193,3 +193,21 @@ def test_nothing_heavy_is_imported_on_the_way():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_statistics_tell_the_run_that_they_were_updated_from(settled):
+    assert trace("squares").statistics is None
+    told = {
+        "digest": "a" * 64,
+        "num_clips": 3,
+        "parent": {"run_id": "b" * 32, "digest": "c" * 64, "data": "d" * 32},
+        "added": ["good/04"],
+        "removed": [],
+        "updates": 1,
+        "why": "",
+    }
+    with tagged(statistics=json.dumps(told)):
+        found = trace("squares").statistics
+    assert (found.digest, found.num_clips, found.updates) == ("a" * 64, 3, 1)
+    assert (found.parent_run_id, found.parent_digest) == ("b" * 32, "c" * 64)
+    assert (found.parent_data_digest, found.added, found.removed) == ("d" * 32, ("good/04",), ())

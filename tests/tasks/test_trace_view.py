@@ -8,7 +8,7 @@ from tasks.restore import restore
 from tasks.sightings import trace_file
 from tasks.trace import trace
 from tasks.trace_view import render, render_restored, render_sightings
-from tasks.traced import TracedFlow
+from tasks.traced import TracedFlow, TracedStatistics
 from tests.tasks.deployed import VALIDATION
 
 
@@ -55,6 +55,30 @@ def test_a_trace_is_told_in_full(found):
         "the same data version",
     ):
         assert part in text, text
+
+
+def test_statistics_are_told_with_their_parent_and_the_difference(found):
+    statistics = TracedStatistics(
+        digest="a" * 64,
+        num_clips=12,
+        parent_run_id="b" * 32,
+        parent_digest="c" * 64,
+        parent_data_digest="d" * 32 + ".dir",
+        added=("good/13",),
+        removed=tuple(f"good/{number:02}" for number in range(10)),
+        updates=2,
+        why="",
+    )
+    text = show(render(replace(found, statistics=statistics)))
+    assert f"statistics  {'a' * 12}  12 clips" in text
+    assert f"updated from  statistics {'c' * 12}  run {'b' * 12}  2 updates" in text
+    assert f"of data  {'d' * 32}.dir" in text
+    assert "added  1  good/13" in text
+    assert "removed  10  good/00, good/01" in text
+    assert "good/09" not in text
+    alone = replace(statistics, parent_run_id="", why="There was no run.")
+    assert "of all clips. There was no run." in show(render(replace(found, statistics=alone)))
+    assert "updated from" not in show(render(found))
 
 
 def test_a_recipe_is_told_part_by_part(found):

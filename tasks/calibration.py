@@ -1,0 +1,89 @@
+"""What normal looked like: scores of held-out clips, and the guarantees that follow from them.
+
+Shapes: N = calibration frames, B = scores to judge.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.errors import InvalidInputError
+from models.functional.conformal import (
+    clip_p_value,
+    p_values,
+    rates_on_left_out_clips,
+    smallest_p_value,
+    threshold_at,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Scores of held-out normal frames, clip by clip and in order.
+
+    All p-values are valid if the clip that is judged and the calibration clips are exchangeable:
+    drawn alike. Still images are clips of one frame.
+    """
+
+    image_score: NDArray[np.float64]
+    """Shape (N,)."""
+    clip: NDArray[np.int64]
+    """Number of the clip that each is from. Shape (N,)."""
+    region_score: NDArray[np.float64] | None = None
+    """Largest value of each frame's anomaly map, shape (N,); None without maps."""
+
+    @property
+    def num_clips(self) -> int:
+        """Clips that vouch for p-values."""
+        return len(np.unique(self.clip))
+
+    @property
+    def smallest_p_value(self) -> float:
+        """No p-value is below this."""
+        return smallest_p_value(self.num_clips)
+
+    def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """P-value of frames (B,), each taken at random from a clip."""
+        return self._p_values(scores, self.image_score)
+
+    def region_p_values(self, peaks: NDArray[np.float64]) -> NDArray[np.float64]:
+        """P-value of regions (B,) from the largest map value in each.
+
+        Each is compared with the largest region of normal frames, so that the guarantee is for
+        the whole frame, however many regions it has.
+
+        Raises:
+            InvalidInputError: If the detector does not localise.
+        """
+        if self.region_score is None:
+            raise InvalidInputError("This detector makes no anomaly map, so it knows no regions.")
+        return self._p_values(peaks, self.region_score)
+
+    def clip_p_value(self, scores: NDArray[np.float64]) -> float:
+        """P-value of a clip from the scores (B,) of its frames, in order."""
+        given, known = torch.from_numpy(scores), torch.from_numpy(self.image_score)
+        return clip_p_value(given, known, torch.from_numpy(self.clip))
+
+    def threshold(self, rate: float) -> float:
+        """Image score from which a p-value is at most ``rate``.
+
+        Raises:
+            InvalidInputError: If the rate is out of range, or the clips are too few for it.
+        """
+        scores, clips = torch.from_numpy(self.image_score), torch.from_numpy(self.clip)
+        return threshold_at(rate, scores, clips)
+
+    def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:
+        """False-alarm rate of each clip at a threshold set, like this one, by the other clips."""
+        scores, clips = torch.from_numpy(self.image_score), torch.from_numpy(self.clip)
+        share = float((scores >= threshold).double().mean())
+        return rates_on_left_out_clips(scores, clips, share).numpy()
+
+    def _p_values(
+        self, scores: NDArray[np.float64], known: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        given = torch.from_numpy(np.asarray(scores, dtype=np.float64))
+        clips = torch.from_numpy(self.clip)
+        return p_values(given, torch.from_numpy(known), clips).numpy()
