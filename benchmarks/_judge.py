@@ -45,7 +45,7 @@ class Judge(nn.Module):
     def of(self, images: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Features and probabilities of images on the CPU, in parts."""
         device = self.classes.weight.device
-        found = [self(part.to(device)) for part in images.split(500)]
+        found = [self(part.to(device)) for part in torch.split(images, 500)]
         features = torch.cat([part[0] for part in found]).double()
         logits = torch.cat([part[1] for part in found]).double()
         return features.cpu().numpy(), functional.softmax(logits, dim=1).cpu().numpy()
@@ -60,11 +60,11 @@ def trained(images: Tensor, labels: NDArray[np.int64], *, seed: int, device: tor
         judge = Judge(int(labels.max()) + 1).to(device)
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-3)
     for _ in range(EPOCHS):
-        for ids in torch.randperm(len(images), generator=draw).split(BATCH):
+        for ids in torch.split(torch.randperm(len(images), generator=draw), BATCH):
             _, logits = judge(images[ids].to(device))
             loss = functional.cross_entropy(logits, targets[ids].to(device))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return judge.eval()
 
@@ -94,7 +94,7 @@ def verdict(judge: Judge, samples: Tensor, train: Tensor, test: Tensor) -> dict[
             f"recall{name}": overlap.recall,
         }
     flat, others, seen = (part.flatten(1).numpy() for part in (samples, real, train))
-    for name, images in (("samples", flat[:500]), ("test", others[:500])):
-        distance = generation.nearest(images, seen[:10_000]).distance
+    for name, each in (("samples", flat[:500]), ("test", others[:500])):
+        distance = generation.nearest(each, seen[:10_000]).distance
         found[f"nearest_training_{name}"] = float(np.median(distance))
     return found

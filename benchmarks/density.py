@@ -115,10 +115,10 @@ class Benchmark:
             PIXELS[self._full], digits.train[: self._num_images], digits.train[-HELD_OUT:], seed
         )
         state = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
-        np.savez(self._file(seed), **state)  # type: ignore[arg-type]
+        np.savez(self._file(seed), **state)
         print(f"trained in {seconds:.0f} s", flush=True)
         test = _binary(digits.test, seed)
-        likelihood = [model.log_likelihood(part).cpu() for part in test.split(200)]
+        likelihood = [model.log_likelihood(part).cpu() for part in torch.split(test, 200)]
         return {"nats": -float(torch.cat(likelihood).mean()), "pixel_cnn_minutes": seconds / 60}
 
     def samples(self, seed: int) -> dict[str, float]:
@@ -199,7 +199,7 @@ def _binary(images: Tensor, seed: int) -> Tensor:
     draw = torch.Generator().manual_seed(1000 + seed)
     parts = [
         dithered(part.float() / 255, 2, torch.rand(part.shape, generator=draw)).float()
-        for part in images.split(1000)
+        for part in torch.split(images, 1000)
     ]
     return torch.cat(parts)
 

@@ -58,7 +58,7 @@ def sample(version: DataVersion, detector: TrainedModel) -> Samples:
         metrics["test_distance"] = float(np.median(others.distance))
     shown = {
         "drawn": drawn[:SHOWN],
-        "training image most like it": training[torch.from_numpy(nearest.index[:SHOWN])],
+        "training image most like it": training[torch.from_numpy(nearest.place[:SHOWN])],
     }
     client = tracking.client()
     client.log_image(detector.run_id, examples.sheet(shown), artifact_file=PICTURE)

@@ -146,7 +146,7 @@ class MaskedLinear(nn.Module):
         """Combine what each element sees."""
         weight = (self.weight * self.mask).flatten(2).flatten(0, 1)
         combined = functional.linear(codes.flatten(1), weight, self.bias.flatten())
-        return combined.unflatten(1, self.bias.shape)
+        return combined.reshape(-1, *self.bias.shape)
 
 
 class Estimator(nn.Module):

@@ -184,7 +184,8 @@ class Lsa(nn.Module):
 
         def loss_of(networks: nn.Module, batch: Tensor) -> Tensor:
             nats, errors, _ = networks(self.encoder(batch))
-            return (errors.sum(dim=(1, 2, 3)) + config.weight * nats).mean()
+            loss: Tensor = (errors.sum(dim=(1, 2, 3)) + config.weight * nats).mean()
+            return loss
 
         self.history_ = train(
             self.networks,

@@ -202,7 +202,8 @@ class PixelCnn(nn.Module):
             NotFittedError: If called before ``fit``.
             InvalidInputError: If the images differ in size from the training images.
         """
-        return -self(images).image_score
+        self._check_fitted()
+        return -self._scores(images).image_score
 
     def bits_per_dim(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
         """Minus log-likelihood in bits for each value of an image; at most log2(K) is of use."""

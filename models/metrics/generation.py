@@ -116,11 +116,11 @@ class Nearest(NamedTuple):
     """The most similar of some images, for each of others.
 
     Attributes:
-        index: Its place. Shape (N,).
+        place: Its index among them. Shape (N,).
         distance: Euclidean. Shape (N,).
     """
 
-    index: Int[ndarray, "N"]
+    place: Int[ndarray, "N"]
     distance: Float[ndarray, "N"]
 
 

@@ -95,11 +95,11 @@ def test_nearest_agrees_with_scikit_learn_over_many_parts():
     distance, index = NearestNeighbors(n_neighbors=1).fit(training).kneighbors(images)
     found = nearest(images, training)
     np.testing.assert_allclose(found.distance, distance[:, 0], rtol=1e-6)
-    np.testing.assert_array_equal(found.index, index[:, 0])
+    np.testing.assert_array_equal(found.place, index[:, 0])
 
 
 def test_a_memorised_image_has_no_distance():
     training = np.random.default_rng(0).random((10, 4))
     found = nearest(training[[3, 7]], training)
-    assert found.index.tolist() == [3, 7]
+    assert found.place.tolist() == [3, 7]
     np.testing.assert_allclose(found.distance, 0, atol=1e-12)
