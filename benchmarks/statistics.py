@@ -51,9 +51,9 @@ class Clips:
     def __call__(self, clip: int) -> Tensor:
         """Float32 vectors of one clip, which has a mean of its own."""
         draw = torch.Generator().manual_seed(1000 * self._seed + clip + 1)
-        vectors = torch.randn(self._num, DIM, generator=draw) @ self._mixing * self._spread
-        shift: Tensor = self._mean + self._spread * torch.randn(DIM, generator=draw)
-        return vectors + shift
+        vectors: Tensor = torch.randn(self._num, DIM, generator=draw) @ self._mixing
+        shift = self._mean + self._spread * torch.randn(DIM, generator=draw)
+        return vectors * self._spread + shift
 
 
 def moments_of(samples: Tensor) -> Moments:

@@ -68,7 +68,7 @@ def test_another_seed_is_another_challenger_with_a_decision(first, workplace):
     assert int(challenger.version) == 2
 
 
-def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(first, workplace):
+def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(workplace):
     pooled = RECIPE.replace(":tiny", ":pooled")
     retrain(pooled, workplace / "incoming")
     changed = shutil.copytree(workplace / "incoming", workplace / "changed")
