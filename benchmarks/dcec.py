@@ -98,7 +98,7 @@ def measure(labelled: Labelled, schedule: Schedule, seed: int, fabric: Fabric) -
     images, classes = labelled
     side = images.shape[-1]
     config = DCEC.Config(side=side, schedule=schedule, seed=seed)
-    batches = [part.float() / 255 for part in images.split(1024)]
+    batches = [part.float() / 255 for part in torch.split(images, 1024)]
     began = time.perf_counter()
     model = config.build(Pixels.Config().build()).fit(batches, batches[:1], fabric=fabric)
     seconds = time.perf_counter() - began
@@ -127,7 +127,7 @@ def speed_ratio(fabric: Fabric) -> dict[str, float]:
     trainer = Trainer(ours, dealt, Schedule(epochs=1), fabric=fabric, progress=silent, seed=0)
     plain.to(fabric.device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
-    batches = [part.to(fabric.device) for part in images.split(256)]
+    batches = [part.to(fabric.device) for part in torch.split(images, 256)]
     spent: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()

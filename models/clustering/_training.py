@@ -203,7 +203,7 @@ class Trainer:
         return target_distribution(assignment), labels
 
     def _set_up(self, parameters: list[Tensor]) -> tuple[nn.Module, torch.optim.Optimizer]:
-        self._network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.train().to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(parameters, lr=self._schedule.learning_rate)
         network, prepared = self._fabric.setup(self._network, optimizer)
         return network, prepared

@@ -100,6 +100,10 @@ class DCEC(nn.Module):
 
     encoder: Encoder
     threshold_: Tensor
+    pretraining_: list[float]
+    history_: list[Refresh]
+    start_labels_: Tensor
+    labels_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
         super().__init__()
@@ -166,7 +170,7 @@ class DCEC(nn.Module):
         self.pretraining_ = trainer.pretrain()
         self._start(trainer.embed())
         self.history_, self.labels_ = trainer.refine(self.centroids, self.start_labels_)
-        self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.contiguous_format)
         self.gaussians.set(trainer.embed(), self.labels_, config.shrinkage)
         self._calibrate(calibration, progress)
         self.eval()
@@ -181,12 +185,12 @@ class DCEC(nn.Module):
         self._check_fitted()
         with torch.no_grad():
             embedding = self._embed(images)
-            score = self.gaussians(embedding).amin(dim=1)
-            return Scores(score.float(), soft_assignment=soft_assignment(embedding, self.centroids))
+            score = self.gaussians(embedding).amin(dim=1).float()
+            return Scores(score, soft_assignment=soft_assignment(embedding, self.centroids))
 
     def assign(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
         """Probability of each cluster for each image; rows sum to 1."""
-        assignment = self(images).soft_assignment
+        assignment: Tensor | None = self(images).soft_assignment
         assert assignment is not None
         return assignment
 
@@ -207,8 +211,7 @@ class DCEC(nn.Module):
         with torch.no_grad():
             self.centroids.fill_(torch.nan)
         self.threshold_.fill_(torch.nan)
-        self.pretraining_: list[float] = []
-        self.history_: list[Refresh] = []
+        self.pretraining_, self.history_ = [], []
         self.start_labels_ = torch.empty(0, dtype=torch.int64)
         self.labels_ = torch.empty(0, dtype=torch.int64)
 

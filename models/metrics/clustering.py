@@ -70,7 +70,8 @@ def correct(
     """Which images lie in the cluster that the best map gives to their class."""
     found = confusion(classes, clusters, num_clusters)
     own = dict(zip(found.classes.tolist(), found.clusters.tolist(), strict=False))
-    return np.array([own[name] for name in classes.tolist()]) == clusters
+    hits: NDArray[np.bool_] = np.array([own[name] for name in classes.tolist()]) == clusters
+    return hits
 
 
 def accuracy(
