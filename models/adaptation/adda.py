@@ -52,9 +52,11 @@ class ADDA:
         """Hyper-parameters of the adaptation."""
 
         adversary: AdversaryConfig = field(
-            default_factory=lambda: AdversaryConfig(steps=300, batch_size=16, encoder_rate=1e-5)
+            default_factory=lambda: AdversaryConfig(
+                steps=300, batch_size=16, discriminator_rate=1e-3, encoder_rate=1e-5
+            )
         )
-        """The game."""
+        """The game. A discriminator that learns far faster than the encoder keeps it stable."""
         places: int = 32
         """Places of each image that the discriminator sees in a step, >= 1."""
         known: int = 20_000

@@ -46,7 +46,7 @@ def config(**settings):
         "num_classes": 2,
         "source_steps": 100,
         "adversary": AdversaryConfig(
-            steps=250, batch_size=64, encoder_rate=5e-4, discriminator_rate=2e-3, width=32
+            steps=200, batch_size=64, encoder_rate=5e-4, discriminator_rate=2e-3, width=32
         ),
         **settings,
     }
@@ -54,7 +54,7 @@ def config(**settings):
 
 
 SHORT = AdversaryConfig(steps=3, batch_size=32, width=8)
-SHIFT = 0.13
+SHIFT = 0.24
 
 
 def accuracy(probabilities, labels):
