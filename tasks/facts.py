@@ -79,7 +79,7 @@ def read_json(version: RegisteredVersion, name: str) -> Json:
 
 
 def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:
-    number = tags.get("data_num_files")
+    number, source = tags.get("data_num_files"), tags.get("source_version")
     return {
         "data": {
             "name": tags.get("data_name"),
@@ -98,7 +98,8 @@ def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:
             "data": {"digest": tags.get("pretext_data_digest")},
         },
         "source": {
-            **{key: tags.get(f"source_{key}") for key in ("name", "version", "digest", "run_id")},
+            **{key: tags.get(f"source_{key}") for key in ("name", "digest", "run_id")},
+            "version": int(source) if source else None,
             "data": {"digest": tags.get("source_data_digest")},
         },
         "statistics": json.loads(tags.get("statistics") or "{}"),

@@ -48,6 +48,7 @@ REQUIREMENTS = (
     "numpy",
     "pandas",
     "safetensors",
+    "scikit-learn",
     "torch",
 )
 """Distributions that a packaged detector needs; it is stored with their installed versions."""

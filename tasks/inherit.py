@@ -49,7 +49,11 @@ def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's idea of a value, and without the device, which does not decide what is learned."""
+    """JSON's idea of a value, and without the device, which does not decide what is learned.
+
+    What is None is left out too: the facts of a version do not keep it.
+    """
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items() if key != "device"}
+        kept = {key: inner for key, inner in value.items() if key != "device" and inner is not None}
+        return {key: _plain(inner) for key, inner in kept.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

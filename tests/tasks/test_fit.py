@@ -140,7 +140,7 @@ def test_the_requirements_name_every_package_that_a_detector_imports():
     roots = [root / "tasks" / name for name in package.READER]
     roots += [
         path
-        for family in ("encoders", "one_class")
+        for family in ("encoders", "one_class", "clustering", "density")
         for path in (root / "models" / family).iterdir()
     ]
     waiting, seen, third_party = [*roots, fit.SCRIPT], set(), set()
