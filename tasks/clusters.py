@@ -126,7 +126,7 @@ def gallery(titles: list[str], members: Members) -> Figure:
 def confusion_matrix(found: clustering.Confusion) -> Figure:
     """Images of each class in each cluster, mapped clusters on the diagonal."""
     rows, columns = found.counts.shape
-    figure = new_figure(1.6 + 0.55 * columns, 1.4 + 0.5 * rows)
+    figure = new_figure(max(1.6 + 0.55 * columns, 4.0), 1.4 + 0.5 * rows)
     ax = figure.subplots()
     shares = found.counts / found.counts.sum(axis=1, keepdims=True)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -162,6 +162,7 @@ class Trainer:
         most = schedule.max_iterations
         for step in self._progress(range(most + 1), total=most + 1, description="Clustering"):
             if step % schedule.update_interval == 0 or step == most:
+                _check_finite(sums[0])
                 target, found = self._targets(centroids)
                 since = step - history[-1].iteration if history else 0
                 changed = float((found != labels).double().mean())
@@ -183,7 +184,6 @@ class Trainer:
                 loss = loss + schedule.reconstruction * error
             self._step(optimizer, loss)
             sums += torch.stack([far, error]).detach()
-            _check_finite(sums[0])
         return history, labels
 
     @torch.no_grad()

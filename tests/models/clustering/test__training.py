@@ -81,3 +81,7 @@ def test_an_empty_cluster_is_never_silent():
 def test_a_loss_that_is_not_finite_stops_the_training(images):
     with pytest.raises(TrainingError, match="Lower learning_rate"):
         trainer(images, learning_rate=1e20).pretrain()
+    work = trainer(images, learning_rate=1e20, max_iterations=4)
+    start = torch.nn.Parameter(work.embed()[[0, 5]].clone())
+    with pytest.raises(TrainingError, match=r"Lower learning_rate"):
+        work.refine(start, torch.zeros(10, dtype=torch.int64))
