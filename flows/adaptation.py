@@ -54,7 +54,8 @@ def adaptation(
     Raises:
         InvalidInputError: If one of them is out of range.
     """
-    given = {key: value for key, value in (("device", device), ("seed", seed)) if value is not None}
+    overrides: dict[str, Any] = {"device": device, "seed": seed}
+    given = {key: value for key, value in overrides.items() if value is not None}
     training = dataclasses.replace(source.training, **given)
     adapter = ADDA.Config(seed=training.seed)
     if steps is not None:

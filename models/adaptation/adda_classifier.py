@@ -151,7 +151,8 @@ class ADDAClassifier(nn.Module):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        return self.target(images.to(self.accuracy_.device)).float().softmax(dim=1)
+        logits: Tensor = self.target(images.to(self.accuracy_.device))
+        return logits.float().softmax(dim=1)
 
     @torch.no_grad()
     def source_only(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K"]:
@@ -161,7 +162,8 @@ class ADDAClassifier(nn.Module):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        return self.source(images.to(self.accuracy_.device)).float().softmax(dim=1)
+        logits: Tensor = self.source(images.to(self.accuracy_.device))
+        return logits.float().softmax(dim=1)
 
     def _check_fitted(self) -> None:
         if self.accuracy_.isnan():

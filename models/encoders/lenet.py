@@ -86,7 +86,7 @@ class LeNet(Encoder):
             )
         hidden = self.features(images.to(memory_format=torch.channels_last))
         if hidden.shape[-2:] == self.fc.kernel_size:  # a matrix product, eight times as fast
-            product = functional.linear(
+            product: Tensor = functional.linear(
                 hidden.flatten(start_dim=1), self.fc.weight.flatten(start_dim=1), self.fc.bias
             )
             return product.relu()[:, :, None, None]
