@@ -16,8 +16,11 @@ from typing import Any
 
 from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pixels import Pixels
 from models.errors import NotFoundError
+from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.knn import NearestNeighbours
 from models.pretext.context_encoder import ContextEncoder
 from tasks.promote import PromotionPolicy
 from tasks.records import Training
@@ -66,6 +69,30 @@ def digits() -> Recipe:
         pretext=ContextEncoder.Config(),
         detector=DeepAnomaly.Config(),
         promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def digits_alocc() -> Recipe:
+    """ALOCC on the handwritten digits, one digit as normal; a minute or two."""
+    return dataclasses.replace(
+        digits(),
+        name="digits_alocc",
+        training=Training(image_size=(16, 16)),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=ALOCC.Config(patch=16, stride=8, depth=2),
+    )
+
+
+def digits_knn() -> Recipe:
+    """Nearest neighbours on the pixels of the handwritten digits, a baseline; seconds."""
+    return dataclasses.replace(
+        digits(),
+        name="digits_knn",
+        training=Training(image_size=(8, 8)),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=NearestNeighbours.Config(grid=8),
     )
 
 

@@ -65,3 +65,12 @@ def test_another_seed_is_another_challenger_with_a_decision(first, workplace):
     assert decision.why
     challenger = tracking.client().get_model_version_by_alias("tiny", "challenger")
     assert int(challenger.version) == 2
+
+
+@pytest.mark.parametrize(("name", "localises"), [("tiny_alocc", True), ("tiny_knn", False)])
+def test_a_detector_that_learns_from_pixels_goes_all_the_way(workplace, name, localises):
+    decision = retrain(RECIPE.replace(":tiny", f":{name}"), workplace / "incoming")
+    assert (decision.action, decision.champion) == ("promote", 1)
+    tags = tracking.client().get_model_version(name, "1").tags
+    assert ("unseen.metric.pixel_auroc" in tags) == localises
+    assert 0 <= float(tags["unseen.metric.image_auroc"]) <= 1

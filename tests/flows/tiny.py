@@ -1,10 +1,15 @@
 """A recipe and a data set so small that the whole lifecycle takes seconds."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from flows.recipes import Recipe
+from models.encoders.pixels import Pixels
+from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.knn import NearestNeighbours
 from models.pretext.context_encoder import ContextEncoder
 from tasks.promote import PromotionPolicy
 from tasks.records import Training
@@ -23,6 +28,22 @@ def tiny() -> Recipe:
         detector=DeepAnomaly.Config(),
         expectations=Expectations(),
         promotion=PromotionPolicy(metric="image_auroc"),
+    )
+
+
+def tiny_alocc() -> Recipe:
+    """ALOCC on patches of them, for a few steps: it localises."""
+    detector = ALOCC.Config(patch=32, stride=16, width=4, num_steps=6, num_snapshots=2)
+    return replace(
+        tiny(), name="tiny_alocc", encoder=Pixels.Config(), pretext=None, detector=detector
+    )
+
+
+def tiny_knn() -> Recipe:
+    """Nearest neighbours of whole squares: it makes no anomaly map."""
+    detector = NearestNeighbours.Config(grid=16)
+    return replace(
+        tiny(), name="tiny_knn", encoder=Pixels.Config(), pretext=None, detector=detector
     )
 
 
