@@ -51,6 +51,10 @@ class Rows:
             file.write(json.dumps(record) + "\n")
         self._keep(record)
 
+    def figures(self) -> dict[tuple[str, str, int], dict[str, float]]:
+        """All that was kept, by row, set and seed."""
+        return dict(self._figures)
+
     def metrics(self) -> dict[str, float]:
         """Mean and spread over seeds, as ``<figure>_<row>_<set>`` and the same with ``_std``."""
         metrics = {}

@@ -22,7 +22,9 @@ from models.density.pixel_cnn import PixelCnn
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pixels import Pixels
 from models.errors import NotFoundError
+from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.knn import NearestNeighbours
 from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.autoregressive import Autoregressive
 from models.pretext.context_encoder import ContextEncoder
@@ -152,6 +154,30 @@ def digit_clusters() -> Recipe:
         detector=DCEC.Config(side=16, schedule=schedule),
         expectations=Expectations(anomalies=False),
         promotion=PromotionPolicy(metric="cluster_acc"),
+    )
+
+
+def digits_alocc() -> Recipe:
+    """ALOCC on the handwritten digits, one digit as normal; a minute or two."""
+    return dataclasses.replace(
+        digits(),
+        name="digits_alocc",
+        training=Training(image_size=(16, 16)),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=ALOCC.Config(patch=16, stride=8, depth=2),
+    )
+
+
+def digits_knn() -> Recipe:
+    """Nearest neighbours on the pixels of the handwritten digits, a baseline; seconds."""
+    return dataclasses.replace(
+        digits(),
+        name="digits_knn",
+        training=Training(image_size=(8, 8)),
+        encoder=Pixels.Config(),
+        pretext=None,
+        detector=NearestNeighbours.Config(grid=8),
     )
 
 

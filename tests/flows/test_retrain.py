@@ -87,3 +87,12 @@ def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(workplace):
     changed_clips = {*told["added"], *told["removed"]}
     assert changed_clips & {"good/005", "good/100"}
     assert len(changed_clips) <= 4
+
+
+@pytest.mark.parametrize(("name", "localises"), [("tiny_alocc", True), ("tiny_knn", False)])
+def test_a_detector_that_learns_from_pixels_goes_all_the_way(workplace, name, localises):
+    decision = retrain(RECIPE.replace(":tiny", f":{name}"), workplace / "incoming")
+    assert (decision.action, decision.champion) == ("promote", 1)
+    tags = tracking.client().get_model_version(name, "1").tags
+    assert ("unseen.metric.pixel_auroc" in tags) == localises
+    assert 0 <= float(tags["unseen.metric.image_auroc"]) <= 1

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 
 from flows.recipes import Recipe
+from models.encoders.pixels import Pixels
+from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.knn import NearestNeighbours
 from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.context_encoder import ContextEncoder
 from tasks.promote import PromotionPolicy
@@ -33,6 +36,22 @@ def pooled() -> Recipe:
     """One Gaussian on the same, on a trunk that nobody trains."""
     detector = PooledGaussian.Config(neighbourhood=1)
     return dataclasses.replace(tiny(), name="pooled", pretext=None, detector=detector)
+
+
+def tiny_alocc() -> Recipe:
+    """ALOCC on patches of them, for a few steps: it localises."""
+    detector = ALOCC.Config(patch=32, stride=16, width=4, num_steps=6, num_snapshots=2)
+    return dataclasses.replace(
+        tiny(), name="tiny_alocc", encoder=Pixels.Config(), pretext=None, detector=detector
+    )
+
+
+def tiny_knn() -> Recipe:
+    """Nearest neighbours of whole squares: it makes no anomaly map."""
+    detector = NearestNeighbours.Config(grid=16)
+    return dataclasses.replace(
+        tiny(), name="tiny_knn", encoder=Pixels.Config(), pretext=None, detector=detector
+    )
 
 
 def write(folder, seed=0, num_train=24, num_test=6):
