@@ -72,7 +72,8 @@ def measure(
 
 def summary(rows: Rows, pairs: list[str], suffix: str) -> dict[str, float]:
     """Mean, spread and worst seed of each pair."""
-    found, metrics = rows.values(), {}
+    found = rows.values()
+    metrics: dict[str, float] = {}
     for pair in pairs:
         values = {figure: found[f"{figure}_{pair}_test"] for figure in FIGURES}
         accuracy = values["accuracy"]
@@ -94,7 +95,7 @@ def _draw(total: int, num: int, seed: int) -> Tensor:
 @torch.no_grad()
 def _accuracy(classify: object, digits: Digits) -> float:
     assert callable(classify)
-    answers = [classify(part).argmax(dim=1).cpu() for part in digits.test.split(500)]
+    answers = [classify(part).argmax(dim=1).cpu() for part in torch.split(digits.test, 500)]
     return float((torch.cat(answers) == digits.test_labels).double().mean())
 
 
@@ -127,8 +128,8 @@ def main() -> None:
     for seed in range(given.seeds):
         for pair in given.pairs:
             if (pair, "test", seed) not in rows:
-                sets = (digits(name) for name in PAIRS[pair])
-                figures = measure(*sets, pair, replace(config, seed=seed))
+                source, target = (digits(name) for name in PAIRS[pair])
+                figures = measure(source, target, pair, replace(config, seed=seed))
                 rows.add(pair, "test", seed, figures)
                 print(pair, seed, {k: round(v, 4) for k, v in figures.items()}, flush=True)
     suffix = "" if given.steps >= PUBLISHED_STEPS else "_cpu"

@@ -116,12 +116,14 @@ class Benchmark:
         return found[:kept], found[kept:]
 
     def _fit(self, detector: Detector, normal: Tensor, held_out: Tensor) -> None:
-        parts = ([part.float() / 255 for part in t.split(500)] for t in (normal, held_out))
+        parts = ([part.float() / 255 for part in torch.split(t, 500)] for t in (normal, held_out))
         detector.fit(*parts, fabric=self._fabric)
 
 
 def _scores(detector: Detector, images: Tensor) -> NDArray[np.float64]:
-    parts = [detector(part.float() / 255).image_score.double().cpu() for part in images.split(500)]
+    parts = [
+        detector(part.float() / 255).image_score.double().cpu() for part in torch.split(images, 500)
+    ]
     return torch.cat(parts).numpy()
 
 

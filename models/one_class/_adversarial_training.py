@@ -106,8 +106,10 @@ class Duel:
     @torch.no_grad()
     def snapshot(self, step: int, held_out: Float[Tensor, "N C P P"]) -> Snapshot:
         """Copies of both networks, in evaluation mode, and how well R does on held-out patches."""
-        refiner, discriminator = (copy.deepcopy(network).eval() for network in self._raw)
+        refiner, discriminator = copy.deepcopy(self._raw)
         variance = held_out.var(dim=0, correction=0).mean().clamp(min=1e-8)
+        refiner.eval()
+        discriminator.eval()
         error = (refiner(held_out) - held_out).square().mean() / variance
         return Snapshot(refiner=refiner, discriminator=discriminator, step=step, error=float(error))
 

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 
-from models.contracts import Encoder, Progress, Scores
+from models.contracts import Encoder, Progress, Scores, shown
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
 from models.functional.shuffled import Shuffled
 from models.one_class._adversarial import Discriminator, Refiner
 from models.one_class._adversarial_training import Schedule, train
-from models.one_class._detector import OneClassDetector, check_rate, shown
+from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._patches import crops, cut, voted
 
 SMALLEST = 8
@@ -202,13 +202,16 @@ class ALOCC(OneClassDetector):
 
     def _patch_scores(self, patches: Float[Tensor, "N C P P"]) -> Float[Tensor, "N"]:
         refined = self.config.refined
-        parts = [self._logits(part, refined=refined).mean(dim=0) for part in patches.split(AT_ONCE)]
+        parts = [
+            self._logits(part, refined=refined).mean(dim=0)
+            for part in torch.split(patches, AT_ONCE)
+        ]
         return self.centres_[int(refined)].mean().float() - torch.cat(parts)
 
     def _score(self, images: Float[Tensor, "B C H W"]) -> Scores:
         config, (height, width) = self.config, images.shape[-2:]
         patches = cut(self.encoder(images.clamp(0, 1)), config.patch, config.stride)
-        scores = self._patch_scores(patches.flatten(end_dim=2)).unflatten(0, patches.shape[:3])
+        scores = self._patch_scores(patches.flatten(end_dim=2)).reshape(patches.shape[:3])
         if height == width == config.patch:
             return Scores(scores[:, 0, 0])
         anomaly_map = voted(scores, height, width, config.patch, config.stride)

@@ -14,11 +14,11 @@ from torch.nn import functional
 from torch.optim import Adam
 from torch.optim.lr_scheduler import MultiStepLR
 
-from models.contracts import Encoder, Progress, Scores
+from models.contracts import Encoder, Progress, Scores, shown
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
 from models.functional.shuffled import Shuffled
-from models.one_class._detector import OneClassDetector, check_rate, shown
+from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._svdd_networks import Autoencoder, SVDDEncoder
 
 NEAREST = 0.1
@@ -144,7 +144,7 @@ class DeepSVDD(OneClassDetector):
         self, whole: Autoencoder, images: Shuffled, fabric: Fabric, progress: Progress
     ) -> None:
         def loss(module: nn.Module, batch: Tensor) -> Tensor:
-            return (module(batch).float() - batch).square().mean()
+            return functional.mse_loss(module(batch).float(), batch)
 
         self._train(whole, loss, images, self.config.pretrain_epochs, 5e-4, fabric, progress)
 
@@ -158,11 +158,11 @@ class DeepSVDD(OneClassDetector):
         self.radius_.zero_()
 
         def loss(module: nn.Module, batch: Tensor) -> Tensor:
-            apart = (module(batch).float() - centre).square().sum(dim=1)
+            apart: Tensor = (module(batch).float() - centre).square().sum(dim=1)
             if not self.config.soft_boundary:
                 return apart.mean()
             self.radius_.copy_(apart.detach().quantile(1 - self.config.nu).sqrt())
-            squared = self.radius_.float().square()
+            squared: Tensor = self.radius_.float().square()
             return squared + (apart - squared).clamp(min=0).mean() / self.config.nu
 
         epochs = self.config.epochs
@@ -217,7 +217,7 @@ class DeepSVDD(OneClassDetector):
         pixels = self.encoder(images)
         if pixels.shape[-2:] != size:
             pixels = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
-        centred = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+        centred: Tensor = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
         return centred / centred.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=1e-6)
 
     def _ranged(self, images: Tensor) -> Tensor:

@@ -133,8 +133,8 @@ class NearestNeighbours(OneClassDetector):
         flat = vectors.flatten(end_dim=-2).double()
         memory = self.memory_[: int(self.count_)]
         step = max(AT_ONCE // len(memory), 1)
-        found = torch.cat([self._distances(part, memory) for part in flat.split(step)])
-        distances = found.float().unflatten(0, vectors.shape[:-1])
+        found = torch.cat([self._distances(part, memory) for part in torch.split(flat, step)])
+        distances = found.float().reshape(vectors.shape[:-1])
         if not self.config.per_place:
             return Scores(distances)
         field = widened(self.encoder.receptive_field, self.config.neighbourhood)
