@@ -1,25 +1,17 @@
 """Find the adapters: every public file of ``models/adaptation`` defines one class with a Config."""
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 
 from models import adaptation
 from models.contracts import AdapterConfig
+from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 
 
 def adapters():
     """Those that adapt an encoder; a classifier with labels keeps other promises."""
-    for name in (m.name for m in pkgutil.iter_modules(adaptation.__path__) if m.name[0] != "_"):
-        module = importlib.import_module(f"models.adaptation.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
-        )
+    for found in models_of(adaptation):
         if not issubclass(found, torch.nn.Module):
             assert isinstance(found.Config(), AdapterConfig)
             yield found

@@ -1,14 +1,13 @@
 """Find the clusterers: every public file of ``models/clustering`` defines exactly one."""
 
 import functools
-import importlib
-import pkgutil
 
 import pytest
 import torch
 
 from models import clustering
 from models.clustering._training import Schedule
+from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 
 SMALL = {
@@ -20,26 +19,16 @@ SMALL = {
 """Defaults under test: the real ones train for minutes."""
 
 
-def clusterers():
-    names = [m.name for m in pkgutil.iter_modules(clustering.__path__) if m.name[0] != "_"]
-    for name in names:
-        module = importlib.import_module(f"models.clustering.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
-        )
-        yield found
-
-
 def pytest_generate_tests(metafunc):
     if "detector_class" in metafunc.fixturenames:
-        metafunc.parametrize("detector_class", list(clusterers()), ids=lambda cls: cls.__name__)
+        metafunc.parametrize(
+            "detector_class", list(models_of(clustering)), ids=lambda cls: cls.__name__
+        )
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    for found in clusterers():
+    for found in models_of(clustering):
         monkeypatch.setattr(found, "Config", functools.partial(found.Config, **SMALL))
 
 

@@ -1,14 +1,13 @@
 """Find the density models: every public file of ``models/density`` defines exactly one."""
 
 import dataclasses
-import importlib
-import pkgutil
 
 import pytest
 import torch
 
 from models import density
 from models.encoders.pixels import Pixels
+from tests.models.on_disk import models_of
 
 SMALL = {
     "image_size": (12, 12),
@@ -24,21 +23,11 @@ SMALL = {
 """Sizes at which a fit takes no second; a model takes those that its Config has."""
 
 
-def density_models():
-    names = [m.name for m in pkgutil.iter_modules(density.__path__) if m.name[0] != "_"]
-    for name in names:
-        module = importlib.import_module(f"models.density.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
-        )
-        yield found
-
-
 def pytest_generate_tests(metafunc):
     if "detector_class" in metafunc.fixturenames:
-        metafunc.parametrize("detector_class", list(density_models()), ids=lambda cls: cls.__name__)
+        metafunc.parametrize(
+            "detector_class", list(models_of(density)), ids=lambda cls: cls.__name__
+        )
 
 
 def small(detector_class):

@@ -1,28 +1,13 @@
 """Find the detectors: every public file of ``models/one_class`` defines exactly one."""
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 
 from models import one_class
 from models.encoders.pixels import Pixels
 from tests.models.conftest import noise
+from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
-
-
-def detectors():
-    names = [m.name for m in pkgutil.iter_modules(one_class.__path__) if m.name[0] != "_"]
-    for name in names:
-        module = importlib.import_module(f"models.one_class.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
-        )
-        yield found
-
 
 SMALL_ALOCC = {"patch": 12, "stride": 6, "width": 8, "depth": 1, "num_steps": 12}
 SMALL_ALOCC |= {"num_snapshots": 2, "refiner_rate": 1e-3, "discriminator_rate": 1e-2}
@@ -44,7 +29,7 @@ def pytest_generate_tests(metafunc):
         return
     cases = [
         (found, settings)
-        for found in detectors()
+        for found in models_of(one_class)
         for settings in SETTINGS.get(found.__name__, [{}])
     ]
     made = [

@@ -1,30 +1,16 @@
 """Find the pretext tasks: every public file of ``models/pretext`` defines exactly one."""
 
-import importlib
-import pkgutil
-
 import pytest
 import torch
 
 from models import pretext
+from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
-
-
-def tasks():
-    names = [m.name for m in pkgutil.iter_modules(pretext.__path__) if m.name[0] != "_"]
-    for name in names:
-        module = importlib.import_module(f"models.pretext.{name}")
-        (found,) = (
-            thing
-            for thing in vars(module).values()
-            if getattr(thing, "__module__", None) == module.__name__ and hasattr(thing, "Config")
-        )
-        yield found
 
 
 def pytest_generate_tests(metafunc):
     if "task_class" in metafunc.fixturenames:
-        metafunc.parametrize("task_class", list(tasks()), ids=lambda cls: cls.__name__)
+        metafunc.parametrize("task_class", list(models_of(pretext)), ids=lambda cls: cls.__name__)
 
 
 @pytest.fixture
