@@ -82,7 +82,8 @@ def test_nothing_works_before_fit():
 
 
 def test_probabilities_sum_to_1_and_the_source_is_learned():
-    model = config(adversary=SHORT).build().fit([clouds(200, 0)], [clouds(50, 1, SHIFT)[0]])
+    model = config(adversary=SHORT, source_steps=400).build()
+    model.fit([clouds(200, 0)], [clouds(50, 1, SHIFT)[0]])
     torch.testing.assert_close(model(clouds(9, 2)[0]).sum(dim=1), torch.ones(9))
     assert model.accuracy_ > 0.95
     assert accuracy(model.source_only(clouds(99, 3)[0]), clouds(99, 3)[1]) > 0.95

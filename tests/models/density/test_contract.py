@@ -130,9 +130,9 @@ def test_images_of_another_size_are_refused(fitted):
         fitted(torch.zeros(1, 1, 12, 16))
 
 
-def test_an_encoder_that_changes_images_is_refused(detector_class):
+def test_an_encoder_that_changes_images_is_refused(config):
     with pytest.raises(InvalidInputError, match=r"Pixels\.Config"):
-        small(detector_class).build(Tiny())
+        config.build(Tiny())
 
 
 def test_without_images_there_is_nothing_to_fit(detector, normal):
