@@ -158,9 +158,7 @@ def summarize(values: Mapping[str, list[float]], suffix: str) -> dict[str, float
     return metrics
 
 
-def main() -> None:
-    """Measure, write the result, print it last."""
-    gpu = torch.cuda.is_available()
+def _arguments(*, gpu: bool) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
     parser.add_argument("--seeds", type=int, default=5, help="how many: 0, 1, ...")
@@ -175,6 +173,13 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.seeds, given.epochs, given.strong_epochs, given.iterations = 1, 20, 20, 20
+    return given
+
+
+def main() -> None:
+    """Measure, write the result, print it last."""
+    gpu = torch.cuda.is_available()
+    given = _arguments(gpu=gpu)
     common = {"max_iterations": given.iterations}
     schedules = {
         "dcec": Schedule(epochs=given.epochs, **common),

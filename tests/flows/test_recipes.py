@@ -17,9 +17,10 @@ def test_every_recipe_is_complete_and_described(name):
 @pytest.mark.parametrize("name", recipes.names())
 def test_the_parts_of_every_recipe_fit_each_other(name):
     recipe = recipes.load(name)
+    encoder = recipe.encoder.build()
+    assert recipe.detector.build(encoder).encoder is encoder
     if recipe.pretext is not None:
-        recipe.pretext.build(recipe.encoder.build())
-    recipe.detector.build(recipe.encoder.build())
+        assert recipe.pretext.build(encoder).encoder is encoder
 
 
 def test_an_unknown_name_lists_the_known_ones():
