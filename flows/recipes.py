@@ -184,7 +184,10 @@ def digits_knn() -> Recipe:
 def ped2() -> Recipe:
     """Deep-Anomaly on UCSD Ped2 (bring it in with ``--data`` or ``unseen ingest ped2``)."""
     return dataclasses.replace(
-        walkway(), name="ped2", dataset="ped2", detector=DeepAnomaly.Config()
+        walkway(),
+        name="ped2",
+        dataset="ped2",
+        detector=DeepAnomaly.Config(flow="blocks", movement=1.0, shrinkage=0.3),
     )
 
 

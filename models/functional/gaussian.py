@@ -151,6 +151,13 @@ class Moments:
         scaled.scatter = self.scatter * torch.outer(factors, factors)
         return scaled
 
+    def marginal(self, features: slice) -> "Moments":
+        """Moments of some of the features of the same samples."""
+        part = Moments(len(self.mean[features]), self.mean.device)
+        part.count, part.mean = self.count, self.mean[features].clone()
+        part.scatter = self.scatter[features, features].clone()
+        return part
+
     def covariance(self, shrinkage: float) -> Float[Tensor, "D D"]:
         """Maximum-likelihood covariance S, pulled towards a multiple of the identity.
 

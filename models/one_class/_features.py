@@ -10,12 +10,23 @@ from torch.nn import functional
 
 from models.contracts import Encoder
 from models.functional.gaussian import Moments
-from models.functional.movement import CHANGES, movement
+from models.functional.movement import CHANGES, NUM_MOVEMENTS, movement
 from models.functional.receptive_field import ReceptiveField
+from models.functional.speeds import NUM_SPEEDS, speeds
+from models.one_class._gaussian import Gaussian, Part
+
+NUM_OF_FLOW = {"gradients": NUM_MOVEMENTS, "blocks": NUM_SPEEDS}
+"""Statistics of movement by how flow is found: ``models.functional.movement`` follows gradients,
+``models.functional.speeds`` matches blocks."""
 
 
 def place_features(
-    encoder: Encoder, images: Float[Tensor, "B C H W"], *, side: int, with_movement: bool
+    encoder: Encoder,
+    images: Float[Tensor, "B C H W"],
+    *,
+    side: int,
+    with_movement: bool,
+    flow: str = "gradients",
 ) -> Float[Tensor, "B h w D"]:
     """Features of each place, the encoder's first.
 
@@ -23,7 +34,8 @@ def place_features(
         encoder: Trunk.
         images: Clips or still images.
         side: Side of the square of places over which the trunk's features are averaged, odd.
-        with_movement: Append the statistics of ``models.functional.movement``.
+        with_movement: Append statistics of movement.
+        flow: How it is found, a key of ``NUM_OF_FLOW``.
     """
     feature_map: Tensor = encoder(images)
     rows, columns = feature_map.shape[-2:]
@@ -32,7 +44,8 @@ def place_features(
             feature_map, side, stride=1, padding=side // 2, count_include_pad=False
         )
     if with_movement:
-        moved = movement(images, encoder.receptive_field, rows, columns)
+        found = movement if flow == "gradients" else speeds
+        moved = found(images, encoder.receptive_field, rows, columns)
         feature_map = torch.cat([feature_map, moved], dim=1)
     return feature_map.permute(0, 2, 3, 1)
 
@@ -61,3 +74,37 @@ def balance(
     wanted[num_trunk:] = movement_spread
     wanted[num_trunk:][CHANGES] = change_spread
     return torch.where(deviation > 0, wanted / deviation, 0)
+
+
+def describe_normal(
+    gaussian: Gaussian,
+    moments: Moments,
+    num_trunk: int,
+    *,
+    shrinkage: float,
+    movement: float,
+    change: float,
+    flow: str,
+) -> None:
+    """Fit a Gaussian to the moments of normal places, as a detector's configuration says.
+
+    Args:
+        gaussian: Of all features of a place, fitted in place.
+        moments: Of normal places.
+        num_trunk: Features of the trunk, which come first.
+        shrinkage: Weight of the identity.
+        movement: Spread of movement, or its weight if blocks are matched; see ``DeepAnomaly``.
+        change: Spread of the statistics of change.
+        flow: How movement is found.
+    """
+    if flow == "gradients":
+        gaussian.set(moments, shrinkage, balance(moments, num_trunk, movement, change))
+        return
+    trunk = moments.marginal(slice(num_trunk)).covariance(0.0)
+    main = torch.linalg.eigvalsh(trunk)[-1].clamp(min=0)
+    scale = torch.ones_like(moments.mean)
+    scale[:num_trunk] = torch.where(main > 0, main.rsqrt(), 0)
+    parts = [Part(num_trunk, 1.0)]
+    if movement:
+        parts.append(Part(NUM_SPEEDS, movement))
+    gaussian.set(moments, shrinkage, scale, parts)

@@ -15,12 +15,11 @@ from torch.nn import functional
 from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.gaussian import Moments
-from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import ReceptiveField, roll_back
 from models.functional.reservoir import Reservoir
 from models.functional.thresholds import above, agreeing, exceeded_by
 from models.one_class._calibration import settling
-from models.one_class._features import balance, place_features, widened
+from models.one_class._features import NUM_OF_FLOW, describe_normal, place_features, widened
 from models.one_class._gaussian import Gaussian
 from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
 
@@ -72,6 +71,12 @@ class DeepAnomaly(nn.Module):
         change: float = 3.0
         """Spread of those of them that tell how much gray levels change, >= 0. They see what flow
         is too coarse for, and mistake strong contrast for speed; 0 leaves them out."""
+        flow: str = "gradients"
+        """How movement is found: ``gradients`` is fine where figures are large and distinct;
+        ``blocks`` matches blocks of 28 pixels, which rarely errs on small ones, up to 6 pixels in
+        one frame. Speeds of blocks keep their unit, and are a part of their own: ``movement`` is
+        then the mean squared distance of normal places by them, against that by the trunk's
+        features, and ``change`` has no say."""
         shrinkage: float = 0.1
         """Weight of the identity in both covariances, in (0, 1]. More makes the distances depend on
         the main directions of the features only."""
@@ -88,6 +93,10 @@ class DeepAnomaly(nn.Module):
                 raise InvalidInputError(
                     "shrinkage must be in (0, 1], movement and change >= 0, got "
                     f"{self.shrinkage}, {self.movement} and {self.change}."
+                )
+            if self.flow not in NUM_OF_FLOW:
+                raise InvalidInputError(
+                    f"flow must be one of {', '.join(NUM_OF_FLOW)}, got {self.flow!r}."
                 )
             if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
                 raise InvalidInputError(
@@ -111,7 +120,7 @@ class DeepAnomaly(nn.Module):
         self.encoder = encoder.eval().requires_grad_(False)
         self.config = config
         kernels = config.layer.kernels
-        dim = encoder.embedding_dim + (NUM_MOVEMENTS if config.movement else 0)
+        dim = encoder.embedding_dim + (NUM_OF_FLOW[config.flow] if config.movement else 0)
         self.first = Gaussian(dim)
         self.second = Gaussian(kernels)
         shapes = {"kernels_": (kernels, dim), "biases_": (kernels,)}
@@ -223,6 +232,7 @@ class DeepAnomaly(nn.Module):
             images.to(self.beta_.device),
             side=self.config.neighbourhood,
             with_movement=self.config.movement > 0,
+            flow=self.config.flow,
         )
 
     def _hidden(self, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
@@ -258,9 +268,16 @@ class DeepAnomaly(nn.Module):
             vectors = self._features(images).flatten(end_dim=2)
             moments.update(vectors)
             sample.update(vectors)
-        spreads = self.config.movement, self.config.change
-        scale = balance(moments, self.encoder.embedding_dim, *spreads)
-        self.first.set(moments, self.config.shrinkage, scale)
+        config = self.config
+        describe_normal(
+            self.first,
+            moments,
+            self.encoder.embedding_dim,
+            shrinkage=config.shrinkage,
+            movement=config.movement,
+            change=config.change,
+            flow=config.flow,
+        )
         return sample.samples()
 
     def _fit_layer(self, sample: Tensor) -> None:

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.gaussian import Moments
-from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import ReceptiveField, roll_back
 from models.functional.thresholds import exceeded_by
-from models.one_class._features import balance, place_features, widened
+from models.one_class._features import NUM_OF_FLOW, describe_normal, place_features, widened
 from models.one_class._gaussian import Gaussian
 
 
@@ -62,6 +61,12 @@ class PooledGaussian(nn.Module):
         >= 0; 0 leaves all of them out. Stills have none."""
         change: float = 3.0
         """Spread of those of them that tell how much gray levels change, >= 0."""
+        flow: str = "gradients"
+        """How movement is found: ``gradients`` is fine where figures are large and distinct;
+        ``blocks`` matches blocks of 28 pixels, which rarely errs on small ones, up to 6 pixels in
+        one frame. Speeds of blocks keep their unit, and are a part of their own: ``movement`` is
+        then the mean squared distance of normal places by them, against that by the trunk's
+        features, and ``change`` has no say."""
         shrinkage: float = 0.1
         """Weight of the identity in the covariance, in (0, 1]."""
 
@@ -74,6 +79,10 @@ class PooledGaussian(nn.Module):
             if min(self.movement, self.change) < 0:
                 raise InvalidInputError(
                     f"movement and change must be >= 0, got {self.movement} and {self.change}."
+                )
+            if self.flow not in NUM_OF_FLOW:
+                raise InvalidInputError(
+                    f"flow must be one of {', '.join(NUM_OF_FLOW)}, got {self.flow!r}."
                 )
             if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
                 raise InvalidInputError(
@@ -92,7 +101,9 @@ class PooledGaussian(nn.Module):
         super().__init__()
         self.encoder = encoder.eval().requires_grad_(False)
         self.config = config
-        self.gaussian = Gaussian(encoder.embedding_dim + (NUM_MOVEMENTS if config.movement else 0))
+        self.gaussian = Gaussian(
+            encoder.embedding_dim + (NUM_OF_FLOW[config.flow] if config.movement else 0)
+        )
         self.register_buffer("limit_", torch.tensor(torch.nan, dtype=torch.float64))
 
     def train(self, mode: bool = True) -> "PooledGaussian":  # noqa: ARG002, FBT001, FBT002
@@ -178,9 +189,16 @@ class PooledGaussian(nn.Module):
         self._move(fabric)
         self.limit_.fill_(torch.nan)
         moments = Moments.from_tensors(moments.tensors(), self.limit_.device)
-        spreads = self.config.movement, self.config.change
-        scale = balance(moments, self.encoder.embedding_dim, *spreads)
-        self.gaussian.set(moments, self.config.shrinkage, scale)
+        config = self.config
+        describe_normal(
+            self.gaussian,
+            moments,
+            self.encoder.embedding_dim,
+            shrinkage=config.shrinkage,
+            movement=config.movement,
+            change=config.change,
+            flow=config.flow,
+        )
         batches = shown(calibration, progress, "Calibration")
         scores = [self._to_map(images).amax(dim=(1, 2)) for images in batches]
         if not scores:
@@ -227,6 +245,7 @@ class PooledGaussian(nn.Module):
             images.to(self.limit_.device),
             side=self.config.neighbourhood,
             with_movement=self.config.movement > 0,
+            flow=self.config.flow,
         )
 
     def _to_map(self, images: Tensor) -> Float[Tensor, "B H W"]:

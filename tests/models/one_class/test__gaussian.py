@@ -1,7 +1,8 @@
+import pytest
 import torch
 
 from models.functional.gaussian import Moments
-from models.one_class._gaussian import Gaussian
+from models.one_class._gaussian import Gaussian, Part
 
 
 def moments_of(samples):
@@ -42,3 +43,25 @@ def test_a_feature_scaled_to_nothing_has_no_say():
 
 def test_everything_is_nan_at_first():
     assert all(value.isnan().all() for value in Gaussian(3).state_dict().values())
+
+
+def test_parts_are_shrunk_apart_and_weighed():
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3, dtype=torch.float64, generator=draw) * torch.tensor([1.0, 2.0, 100.0])
+    gaussian = Gaussian(3)
+    gaussian.set(moments_of(x), 0.2, parts=[Part(2, 1.0), Part(1, 3.0)])
+    first, second = Gaussian(2), Gaussian(1)
+    first.set(moments_of(x[:, :2]), 0.2)
+    second.set(moments_of(x[:, 2:]), 0.2)
+    ours, other = first(x[:, :2]).square(), second(x[:, 2:]).square()
+    expected = ours / ours.mean() + 3 * other / other.mean()
+    torch.testing.assert_close(gaussian(x).square(), expected)
+
+
+def test_a_part_that_never_varies_has_no_say():
+    x = torch.randn(20, 3, dtype=torch.float64)
+    x[:, 2] = 4.0
+    gaussian = Gaussian(3)
+    gaussian.set(moments_of(x), 0.1, parts=[Part(2, 1.0), Part(1, 1.0)])
+    torch.testing.assert_close(gaussian(x), gaussian(x + torch.tensor([0.0, 0.0, 5.0])))
+    assert gaussian(x).square().mean().item() == pytest.approx(1)

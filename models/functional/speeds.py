@@ -1,0 +1,69 @@
+"""Speeds: how fast what moves around each cell of a feature map moves, and which way.
+
+Shapes: B = batch, C = channels, H W = image, h w = feature map.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from models.contracts import WINDOW
+from models.functional.block_matching import block_flow
+from models.functional.receptive_field import ReceptiveField, centre
+from models.functional.windows import window_mean
+
+NUM_SPEEDS = 5
+CELL = 4
+"""Side in pixels of the squares whose means flow is computed of."""
+CHANGED = 0.06
+"""Mean difference of gray levels from the first frame to the last from which a cell, with its
+neighbours, counts as moving."""
+AROUND = 7
+"""Side in cells of the square around a place over which moving cells are averaged."""
+FEW = 0.05
+"""Share of moving cells below which their mean is pulled to zero."""
+
+
+def speeds(
+    images: Float[Tensor, "B C H W"], field: ReceptiveField, rows: int, columns: int
+) -> Float[Tensor, "B 5 h w"]:
+    """Mean movement of what moves around the centre of each cell's field, in pixels in one frame.
+
+    Speed, speed across, speed up or down, movement down, and root mean square speed; each of the
+    squares that changed from the first frame to the last. Flow leads from the middle mean frame to
+    the last one, two frames later. Still images do not move: all are 0.
+
+    Args:
+        images: Clips of six frames, or still images.
+        field: Receptive field of the cells.
+        rows: Rows h of the feature map.
+        columns: Columns w of the feature map.
+    """
+    if images.shape[1] != WINDOW:
+        return images.new_zeros(len(images), NUM_SPEEDS, rows, columns)
+    frames = functional.avg_pool2d(images, CELL, ceil_mode=True)
+    middle, last = ((frames[:, t] + frames[:, t + 1]) / 2 for t in (2, 4))
+    flow = block_flow(middle, last) * (CELL / 2)
+    change = functional.avg_pool2d((images[:, 5:] - images[:, :1]).abs(), CELL, ceil_mode=True)
+    moving = (window_mean(change, 3) > CHANGED).to(flow)
+    across, down = flow[:, 0], flow[:, 1]
+    squared = across.square() + down.square()
+    parts = [squared.sqrt(), across.abs(), down.abs(), down, squared]
+    means = window_mean(torch.cat([torch.stack(parts, dim=1) * moving, moving], dim=1), AROUND)
+    means = means[:, :-1] / (means[:, -1:] + FEW)
+    found = torch.cat([means[:, :4], means[:, 4:].clamp(min=0).sqrt()], dim=1)
+    return _at_centres(found, field, rows, columns)
+
+
+def _at_centres(
+    values: Float[Tensor, "B C y x"], field: ReceptiveField, rows: int, columns: int
+) -> Float[Tensor, "B C h w"]:
+    """Values of cells, looked up between them where the centres of the fields are."""
+    grid = []
+    for number, size in ((rows, values.shape[-2]), (columns, values.shape[-1])):
+        pixels = torch.arange(number, device=values.device) * field.stride + centre(field)
+        grid.append((pixels.to(values) + 0.5) * (2 / (CELL * size)) - 1)
+    down, across = torch.meshgrid(*grid, indexing="ij")
+    places = torch.stack([across, down], dim=-1).expand(len(values), -1, -1, -1)
+    return functional.grid_sample(values, places, padding_mode="border", align_corners=False)

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from models.functional.block_matching import REACH, RELUCTANCE, SIDE, block_flow
+
+
+def texture(height=24, width=30, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 1, height // 2, width // 2, generator=draw)
+    return functional.interpolate(coarse, size=(height, width), mode="bicubic")[:, 0].clamp(0, 1)
+
+
+def moved(image, across, down):
+    return torch.roll(image, (down, across), dims=(1, 2))
+
+
+@pytest.mark.parametrize(("across", "down"), [(0, 0), (2, 0), (-3, 0), (0, 2), (1, -2), (-2, 1)])
+def test_a_shift_is_found_in_pixels_and_in_its_direction(across, down):
+    image = texture()
+    flow = block_flow(image, moved(image, across, down))[:, :, 7:-7, 7:-7]
+    expected = torch.tensor([across, down]).float()[None, :, None, None].expand_as(flow)
+    torch.testing.assert_close(flow, expected, atol=0.15, rtol=0)
+
+
+def test_half_a_pixel_is_found_between_the_pixels():
+    image = texture()
+    half = (image + moved(image, 1, 0)) / 2
+    found = block_flow(image, half)[:, 0, 7:-7, 7:-7].mean().item()
+    assert found == pytest.approx(0.5, abs=0.15)
+
+
+def test_nothing_moves_where_nothing_is_to_be_seen():
+    flat = torch.full((2, 20, 21), 0.5)
+    assert not block_flow(flat, flat + 0.01).any()
+
+
+def test_each_pair_of_images_is_for_itself():
+    images = torch.cat([texture(), texture(seed=1)])
+    both = block_flow(images, moved(images, 1, 1))
+    torch.testing.assert_close(block_flow(images[1:], moved(images[1:], 1, 1)), both[1:])
+
+
+def test_whole_pixels_are_those_of_a_search_by_hand():
+    image, other = texture(), texture(seed=1)
+    row, column, reach = 12, 15, SIDE // 2
+    block = image[0, row - reach : row + reach + 1, column - reach : column + reach + 1].numpy()
+    costs = {}
+    for down in range(-REACH[0], REACH[0] + 1):
+        for across in range(-REACH[1], REACH[1] + 1):
+            top, left = row + down - reach, column + across - reach
+            there = other[0, top : top + SIDE, left : left + SIDE].numpy()
+            away = RELUCTANCE * np.hypot(down, across)
+            costs[across, down] = np.abs(there - block).mean() + away
+    found = block_flow(image, other)[0, :, row, column]
+    best = torch.tensor(min(costs, key=costs.get)).float()
+    assert (found - best).abs().max() <= 0.5
+
+
+def test_images_smaller_than_the_blocks_are_taken():
+    assert block_flow(torch.rand(1, 3, 2), torch.rand(1, 3, 2)).isfinite().all()

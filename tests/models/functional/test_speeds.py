@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from models.functional.receptive_field import ReceptiveField
+from models.functional.speeds import NUM_SPEEDS, speeds
+
+FIELD = ReceptiveField(size=51, stride=8, offset=18)
+"""Of AlexNet's second convolution."""
+
+
+def clip(across, down=0, size=96):
+    """A textured square that moves over a still background."""
+    random = torch.Generator().manual_seed(0)
+    frames = torch.full((1, 6, size, size), 0.5)
+    square = torch.rand(1, 1, 4, 4, generator=random)
+    square = square.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    for t in range(6):
+        top, left = 32 + down * t, 32 + across * t
+        frames[0, t, top : top + 32, left : left + 32] = square[0, 0]
+    return frames
+
+
+def at_the_square(images):
+    return speeds(images, FIELD, 11, 11)[0, :, 5, 5]
+
+
+def test_speed_is_in_pixels_in_one_frame():
+    for across in (2, 4):
+        found = at_the_square(clip(across))
+        assert found[0].item() == pytest.approx(across, rel=0.25)
+        assert found[4] >= found[0]
+
+
+def test_direction_tells_down_from_across():
+    across, down = at_the_square(clip(2)), at_the_square(clip(0, down=2))
+    assert across[1] > 4 * across[2]
+    assert down[2] > 4 * down[1]
+    assert down[3] > 1
+    assert at_the_square(clip(0, down=-2))[3] < -1
+
+
+def test_nothing_that_does_not_change_moves():
+    assert not speeds(clip(0), FIELD, 11, 11).any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_still_images_do_not_move(channels):
+    assert not speeds(torch.rand(2, channels, 40, 40), FIELD, 4, 4).any()
+
+
+@pytest.mark.parametrize("offset", [-3, 0, 30])
+def test_fields_beyond_the_edge_take_what_is_at_the_edge(offset):
+    found = speeds(clip(1, size=75), ReceptiveField(9, 4, offset), 15, 13)
+    assert found.shape == (1, NUM_SPEEDS, 15, 13)
+    assert found.isfinite().all()
