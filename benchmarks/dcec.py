@@ -31,8 +31,9 @@ from torch import Tensor
 from benchmarks import _plain, _sets
 from benchmarks._result import report
 from benchmarks._rows import Rows
+from models.clustering import AUGMENTED, Schedule
 from models.clustering._autoencoder import Autoencoder
-from models.clustering._training import AUGMENTED, Schedule, Trainer
+from models.clustering._training import Trainer
 from models.clustering.dcec import DCEC
 from models.contracts import silent
 from models.encoders.pixels import Pixels

@@ -5,7 +5,6 @@ Shapes: N = images, B = batch, C = channels, S = side, D = embedding width, K = 
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,68 +14,15 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.clustering._autoencoder import Autoencoder
+from models.clustering._schedule import Schedule
 from models.contracts import Progress
-from models.errors import InvalidInputError, TrainingError
+from models.errors import TrainingError
 from models.functional.augmentations import resample
 from models.functional.shuffled import Shuffled
 from models.functional.soft_assignment import divergence, soft_assignment, target_distribution
 
 EMBEDDED_AT_ONCE = 1024
 """Images that are embedded together without gradients."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """Hyper-parameters of both stages; the defaults are DCEC's."""
-
-    epochs: int = 200
-    """Passes of the first stage, which only reconstructs, >= 1."""
-    max_iterations: int = 20_000
-    """Steps of the second stage, at most, >= 1."""
-    update_interval: int = 140
-    """Steps from one refresh of the target to the next, >= 1."""
-    tolerance: float = 1e-3
-    """Share of images that changed their cluster between refreshes below which it stops, >= 0."""
-    batch_size: int = 256
-    """Images of one step, >= 1."""
-    learning_rate: float = 1e-3
-    """Of Adam, > 0."""
-    gamma: float = 0.1
-    """Weight of the divergence from the target in the second stage, > 0; the squared error there
-    is a mean over pixels."""
-    reconstruction: float = 1.0
-    """Weight of the squared error in the second stage, >= 0; 0 leaves the decoder out."""
-    shift: float = 0.0
-    """Largest shift of an image in training, in sides, each way, in [0, 0.5)."""
-    rotation: float = 0.0
-    """Largest rotation of an image in training, in degrees, each way, in [0, 180]."""
-
-    def __post_init__(self) -> None:
-        counts = (self.epochs, self.max_iterations, self.update_interval, self.batch_size)
-        if min(counts) < 1:
-            raise InvalidInputError(
-                "epochs, max_iterations, update_interval and batch_size must be >= 1, got "
-                f"{', '.join(map(str, counts))}."
-            )
-        if min(self.learning_rate, self.gamma) <= 0 or self.reconstruction < 0:
-            raise InvalidInputError(
-                "learning_rate and gamma must be > 0 and reconstruction >= 0, got "
-                f"{self.learning_rate}, {self.gamma} and {self.reconstruction}."
-            )
-        if not (0 <= self.shift < 0.5 and 0 <= self.rotation <= 180 and self.tolerance >= 0):
-            raise InvalidInputError(
-                "shift must be in [0, 0.5), rotation in [0, 180] and tolerance >= 0, got "
-                f"{self.shift}, {self.rotation} and {self.tolerance}."
-            )
-
-
-AUGMENTED = Schedule(
-    epochs=500, update_interval=30, gamma=1.0, reconstruction=0.0, shift=0.1, rotation=10.0
-)
-"""ConvDEC-DA's: shifted and turned images in both stages, the divergence alone in the second. The
-interval is that for some ten thousand images; theirs for seventy thousand is 140.
-
-Guo, Zhu, Liu and Yin, 2018, "Deep Embedded Clustering with Data Augmentation"."""
 
 
 class Refresh(NamedTuple):

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from models.clustering._autoencoder import Autoencoder
 from models.clustering._gaussians import ClusterGaussians
-from models.clustering._training import Refresh, Schedule, Trainer
+from models.clustering._schedule import Schedule
+from models.clustering._training import Refresh, Trainer
 from models.contracts import Encoder, Progress, Scores, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.shuffled import Shuffled

@@ -2,8 +2,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from models.clustering import Schedule
 from models.clustering._autoencoder import Autoencoder
-from models.clustering._training import Schedule, Trainer, check_no_cluster_is_empty
+from models.clustering._training import Trainer, check_no_cluster_is_empty
 from models.contracts import silent
 from models.errors import InvalidInputError, TrainingError
 from models.functional.shuffled import Shuffled

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from models.clustering._training import AUGMENTED, Schedule
+from models.clustering import AUGMENTED, Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
