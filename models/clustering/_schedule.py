@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from models.errors import InvalidInputError
 
+STARTS = ("k-means", "spectral")
+"""How the clusters are found that the second stage sharpens: balls about centroids, or what a graph
+of nearest neighbours falls into."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
@@ -11,6 +15,8 @@ class Schedule:
 
     epochs: int = 200
     """Passes of the first stage, which only reconstructs, >= 1."""
+    start: str = "k-means"
+    """How the clusters are found that the second stage starts from, one of ``STARTS``."""
     max_iterations: int = 20_000
     """Steps of the second stage, at most, >= 1."""
     update_interval: int = 140
@@ -37,6 +43,10 @@ class Schedule:
             raise InvalidInputError(
                 "epochs, max_iterations, update_interval and batch_size must be >= 1, got "
                 f"{', '.join(map(str, counts))}."
+            )
+        if self.start not in STARTS:
+            raise InvalidInputError(
+                f"start must be one of {', '.join(STARTS)}, got {self.start!r}."
             )
         if min(self.learning_rate, self.gamma) <= 0 or self.reconstruction < 0:
             raise InvalidInputError(

@@ -10,22 +10,19 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.clustering._autoencoder import Autoencoder
 from models.clustering._gaussians import ClusterGaussians
 from models.clustering._schedule import Schedule
+from models.clustering._start import first_clusters
 from models.clustering._training import Refresh, Trainer
 from models.contracts import Encoder, Progress, Scores, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.shuffled import Shuffled
 from models.functional.soft_assignment import soft_assignment
 from models.functional.thresholds import exceeded_by
-
-STARTS = 20
-"""Runs of k-means, of which the best one starts the clusters."""
 
 
 class DCEC(nn.Module):
@@ -51,7 +48,8 @@ class DCEC(nn.Module):
         gaussians: The Gaussian of each cluster.
         pretraining_: Mean squared error per pixel of each epoch of the first stage.
         history_: Losses and label changes at each refresh of the target.
-        start_labels_: Cluster of each training image by k-means, in the order they came. (N,)
+        start_labels_: Cluster of each training image at the start of the second stage, in the
+            order they came. Shape (N,).
         labels_: The same after training; both are empty before ``fit`` and are not stored.
 
     References:
@@ -229,19 +227,12 @@ class DCEC(nn.Module):
         return embedding.float()
 
     def _start(self, embedding: Float[Tensor, "N D"]) -> None:
-        """Let k-means say where the clusters are."""
         config = self.config
-        distinct = len(torch.unique(embedding, dim=0))
-        if distinct < config.num_clusters:
-            raise TrainingError(
-                f"{config.num_clusters} clusters need as many different images, got {distinct}. "
-                "Lower num_clusters, or add images to train/good."
-            )
-        found = KMeans(config.num_clusters, n_init=STARTS, random_state=config.seed)
-        labels = found.fit_predict(embedding.double().numpy())
-        self.start_labels_ = torch.from_numpy(labels).long()
+        self.start_labels_, centroids = first_clusters(
+            embedding, config.num_clusters, config.schedule.start, seed=config.seed
+        )
         with torch.no_grad():
-            self.centroids.copy_(torch.from_numpy(found.cluster_centers_))
+            self.centroids.copy_(centroids)
 
     @torch.no_grad()
     def _calibrate(self, calibration: Iterable[Tensor], progress: Progress) -> None:
