@@ -4,7 +4,8 @@ Shapes: N = images, B = batch, C = channels, S = side, D = embedding width, K = 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,10 @@ from models.functional.soft_assignment import divergence, soft_assignment, targe
 
 EMBEDDED_AT_ONCE = 1024
 """Images that are embedded together without gradients."""
+RISE = 0.3
+"""Share of a cycle in which the learning rate rises."""
+VIEWS = 10
+"""Views of each image that link it to others at a spectral start."""
 
 
 class Refresh(NamedTuple):
@@ -82,6 +87,8 @@ class Trainer:
             range(schedule.epochs * steps), total=schedule.epochs * steps, description="Autoencoder"
         )
         for step in numbered:
+            if schedule.peak_rate:
+                _set_rate(optimizer, one_cycle(step / len(losses) / steps, schedule.peak_rate))
             images = self._varied(next(batches)[1])
             _, painted = network(images)
             loss = functional.mse_loss(painted.float(), images)
@@ -132,11 +139,22 @@ class Trainer:
             sums += torch.stack([far, error]).detach()
         return history, labels
 
-    @torch.no_grad()
     def embed(self) -> Float[Tensor, "N D"]:
         """Embedding of all images as they are, in the order they came, on the CPU."""
+        return self._embedded(self._placed)
+
+    def embed_views(self) -> list[Float[Tensor, "N D"]]:
+        """The same of ``VIEWS`` views, shifted and turned as for a spectral start."""
+        schedule = self._schedule
+        if not (schedule.shift or schedule.start_rotation):
+            return []
+        vary = partial(self._varied, rotation=schedule.start_rotation)
+        return [self._embedded(vary) for _ in range(VIEWS)]
+
+    @torch.no_grad()
+    def _embedded(self, change: Callable[[Tensor], Tensor]) -> Float[Tensor, "N D"]:
         parts = [
-            self._network(self._placed(images), reconstruct=False)[0].float().cpu()
+            self._network(change(images), reconstruct=False)[0].float().cpu()
             for _, images in self._dealt.in_order(EMBEDDED_AT_ONCE)
         ]
         return torch.cat(parts)
@@ -162,22 +180,47 @@ class Trainer:
         placed: Tensor = self._fabric.to_device(images)
         return placed.contiguous(memory_format=torch.channels_last)
 
-    def _varied(self, images: Tensor) -> Tensor:
+    def _varied(self, images: Tensor, rotation: float | None = None) -> Tensor:
         """Images on the device, shifted and turned, each by its own random amounts."""
-        schedule = self._schedule
+        shift = self._schedule.shift
+        most = self._schedule.rotation if rotation is None else rotation
         placed = self._placed(images)
-        if not (schedule.shift or schedule.rotation):
+        if not (shift or most):
             return placed
         draws = 2 * torch.rand(len(images), 3, generator=self._draw) - 1
         draws = self._fabric.to_device(draws)
-        angle = draws[:, 2] * math.radians(schedule.rotation)
-        shift, zoom = schedule.shift * draws[:, :2], torch.ones_like(angle)
-        return self._placed(resample(placed, shift, zoom, angle, images.shape[-1], "border"))
+        angle = draws[:, 2] * math.radians(most)
+        offset, zoom = shift * draws[:, :2], torch.ones_like(angle)
+        return self._placed(resample(placed, offset, zoom, angle, images.shape[-1], "border"))
 
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
         self._fabric.backward(loss)
         optimizer.step()
+
+
+def one_cycle(done: float, peak: float) -> float:
+    """Learning rate of a training of which a share is done: half cosines, up and then down.
+
+    Args:
+        done: In [0, 1).
+        peak: The highest rate, reached at 0.3; it begins at 1/25 of it and ends near 0.
+
+    References:
+        Smith and Topin, 2018, "Super-Convergence". https://arxiv.org/abs/1708.07120
+
+    Example:
+        >>> one_cycle(0.0, 1.0), one_cycle(0.3, 1.0), round(one_cycle(0.65, 1.0), 6)
+        (0.04, 1.0, 0.5)
+    """
+    if done < RISE:
+        return peak * (1 - (1 - 1 / 25) * (1 + math.cos(math.pi * done / RISE)) / 2)
+    return peak * (1 + math.cos(math.pi * (done - RISE) / (1 - RISE))) / 2
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def check_no_cluster_is_empty(labels: Int[Tensor, "N"], num_clusters: int) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from models.clustering._autoencoder import Autoencoder
 from models.clustering._gaussians import ClusterGaussians
 from models.clustering._schedule import Schedule
-from models.clustering._start import first_clusters
+from models.clustering._start import k_means, spectral
 from models.clustering._training import Refresh, Trainer
 from models.contracts import Encoder, Progress, Scores, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
@@ -32,7 +32,8 @@ class DCEC(nn.Module):
     Then network and centroids are trained together: the soft assignment q of each image is drawn
     towards a sharper target p, made of the whole set, while the reconstruction keeps the embedding
     true to the images. ``Config(schedule=AUGMENTED)`` trains on shifted and turned images towards
-    targets of the unchanged ones, and drops the reconstruction in the second stage (ConvDEC-DA).
+    targets of the unchanged ones, and drops the reconstruction in the second stage (ConvDEC-DA). It
+    starts from spectral clusters of the graph that links images to the neighbours of their views.
 
     An image's score is its Mahalanobis distance to the nearest cluster, each with a Gaussian of its
     own: clusters differ in width and shape, and a distance in units of their own spread compares
@@ -75,7 +76,7 @@ class DCEC(nn.Module):
         shrinkage: float = 0.1
         """Weight of the covariance that all clusters share, and of the identity, in (0, 1]."""
         seed: int = 0
-        """Of first weights, k-means, batches and augmentation."""
+        """Of first weights, first clusters, batches and augmentation."""
 
         def __post_init__(self) -> None:
             if self.num_clusters < 2 or self.embedding_dim < 1:
@@ -167,7 +168,7 @@ class DCEC(nn.Module):
             seed=config.seed,
         )
         self.pretraining_ = trainer.pretrain()
-        self._start(trainer.embed())
+        self._start(trainer)
         self.history_, self.labels_ = trainer.refine(self.centroids, self.start_labels_)
         self.network.to(memory_format=torch.contiguous_format)
         self.gaussians.set(trainer.embed(), self.labels_, config.shrinkage)
@@ -226,11 +227,15 @@ class DCEC(nn.Module):
         embedding: Tensor = self.network(self._prepared(images), reconstruct=False)[0]
         return embedding.float()
 
-    def _start(self, embedding: Float[Tensor, "N D"]) -> None:
-        config = self.config
-        self.start_labels_, centroids = first_clusters(
-            embedding, config.num_clusters, config.schedule.start, seed=config.seed
-        )
+    def _start(self, trainer: Trainer) -> None:
+        """Find the clusters that the second stage sharpens."""
+        num, seed = self.config.num_clusters, self.config.seed
+        embedding = trainer.embed()
+        if self.config.schedule.start == "spectral":
+            found = spectral(embedding, trainer.embed_views(), num, seed=seed)
+        else:
+            found = k_means(embedding, num, seed=seed)
+        self.start_labels_, centroids = found
         with torch.no_grad():
             self.centroids.copy_(centroids)
 

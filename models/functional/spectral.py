@@ -3,13 +3,15 @@
 Shapes: N = samples, M = different ones, D = width, K = clusters.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
-from sklearn.neighbors import NearestNeighbors, kneighbors_graph
+from sklearn.neighbors import NearestNeighbors
 
 Samples = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -22,28 +24,34 @@ WEAK = 0.01
 
 
 def spectral_clusters(
-    samples: Samples, num_clusters: int, *, num_neighbours: int = 10, seed: int
+    samples: Samples,
+    num_clusters: int,
+    *,
+    views: Sequence[Samples] = (),
+    num_neighbours: int = 10,
+    seed: int,
 ) -> Labels:
     """Cluster of each sample: a number in [0, K).
 
     Samples are linked to their nearest neighbours, and parted where that cuts few links: a cluster
-    may have any shape and width, where those of k-means are balls. Equal samples count once. A few
-    samples without a link to the rest, which it would cost nothing to part from it, are left out
-    and join the cluster of the nearest other sample.
+    may have any shape and width, where those of k-means are balls. Where views of the samples are
+    given, a sample is linked to the neighbours of its views instead, which bridges what differs by
+    no more than views do. Equal samples count once. A few samples without a link to the rest, which
+    it would cost nothing to part from it, are left out and join the cluster of the nearest sample.
 
     Args:
         samples: At least ``num_clusters`` different ones. Shape (N, D).
         num_clusters: Clusters K, >= 2.
-        num_neighbours: To how many others each sample is linked, >= 1.
+        views: Where changed copies of the samples lie, in the same order. Each of shape (N, D).
+        num_neighbours: To how many others a sample is linked, once or for each view, >= 1.
         seed: Of k-means and of what the eigenvectors are first guessed to be.
 
     References:
         Ng, Jordan and Weiss, 2001, "On Spectral Clustering: Analysis and an Algorithm".
     """
-    different, places = np.unique(samples, axis=0, return_inverse=True)
+    different, first, places = np.unique(samples, axis=0, return_index=True, return_inverse=True)
     assert len(different) >= num_clusters, "fewer different samples than clusters"
-    graph = kneighbors_graph(different, min(num_neighbours, len(different) - 1))
-    links = (graph + graph.T) / 2
+    links = _links(different, [view[first] for view in views] or [different], num_neighbours)
     kept = _linked(links, num_clusters)
     vectors = _eigenvectors(links[kept][:, kept], num_clusters, seed)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -52,6 +60,16 @@ def spectral_clusters(
     labels = found[nearest.kneighbors(different, return_distance=False)[:, 0]]
     result: Labels = labels[places.reshape(-1)].astype(np.int64)
     return result
+
+
+def _links(samples: Samples, views: Sequence[Samples], num: int) -> sparse.csr_matrix:
+    """How often one of two samples is among the others nearest to a view of the other, halved."""
+    nearest = NearestNeighbors(n_neighbors=min(num + 1, len(samples))).fit(samples)
+    graph = sum(nearest.kneighbors_graph(view) for view in views)
+    both = (graph + graph.T) / 2
+    both.setdiag(0)
+    both.eliminate_zeros()
+    return both
 
 
 def _linked(links: sparse.csr_matrix, num_clusters: int) -> NDArray[np.bool_]:

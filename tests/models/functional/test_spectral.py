@@ -63,6 +63,19 @@ def test_hardly_more_samples_than_clusters_are_enough(num):
     assert set(spectral_clusters(samples, 3, seed=0)) == {0, 1, 2}
 
 
+def test_views_bridge_what_differs_by_no_more_than_they_do():
+    # Four balls; views move samples from each left one to the right one at its height.
+    centers = [[0, 0], [9, 0], [0, 6], [9, 6]]
+    samples, balls = make_blobs([40] * 4, centers=centers, cluster_std=0.5, random_state=0)
+    views = [samples, samples + [9, 0] * (balls % 2 == 0)[:, None]]
+    alone = spectral_clusters(samples, 4, seed=0)
+    assert adjusted_rand_score(balls, alone) == 1
+    assert adjusted_rand_score(balls // 2, spectral_clusters(samples, 2, views=views, seed=0)) == 1
+    swapped = [samples, samples + [0, 6] * (balls < 2)[:, None]]
+    found = spectral_clusters(samples, 2, views=swapped, seed=0)
+    assert adjusted_rand_score(balls % 2, found) == 1
+
+
 def test_fewer_different_samples_than_clusters_are_refused():
     with pytest.raises(AssertionError, match="fewer different samples"):
         spectral_clusters(np.ones((5, 2)), 2, seed=0)
