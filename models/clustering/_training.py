@@ -210,8 +210,8 @@ def one_cycle(done: float, peak: float) -> float:
         Smith and Topin, 2018, "Super-Convergence". https://arxiv.org/abs/1708.07120
 
     Example:
-        >>> one_cycle(0.0, 1.0), one_cycle(0.3, 1.0), round(one_cycle(0.65, 1.0), 6)
-        (0.04, 1.0, 0.5)
+        >>> [round(one_cycle(done, 1.0), 6) for done in (0.0, 0.3, 0.65)]
+        [0.04, 1.0, 0.5]
     """
     if done < RISE:
         return peak * (1 - (1 - 1 / 25) * (1 + math.cos(math.pi * done / RISE)) / 2)

@@ -66,7 +66,7 @@ def _links(samples: Samples, views: Sequence[Samples], num: int) -> sparse.csr_m
     """How often one of two samples is among the others nearest to a view of the other, halved."""
     nearest = NearestNeighbors(n_neighbors=min(num + 1, len(samples))).fit(samples)
     graph = sum(nearest.kneighbors_graph(view) for view in views)
-    both = (graph + graph.T) / 2
+    both: sparse.csr_matrix = (graph + graph.T) / 2
     both.setdiag(0)
     both.eliminate_zeros()
     return both
