@@ -19,7 +19,7 @@ class Schedule:
     """How the clusters are found that the second stage starts from, one of ``STARTS``."""
     start_rotation: float = 0.0
     """Largest rotation, in degrees, each way, of the views that link images at a spectral start;
-    they are shifted as in training. In [0, 180]."""
+    they are shifted as in training. In [0, 180]; 0 links images by their own neighbours alone."""
     max_iterations: int = 20_000
     """Steps of the second stage, at most, >= 1."""
     update_interval: int = 140

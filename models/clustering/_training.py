@@ -144,9 +144,9 @@ class Trainer:
         return self._embedded(self._placed)
 
     def embed_views(self) -> list[Float[Tensor, "N D"]]:
-        """The same of ``VIEWS`` views, shifted and turned as for a spectral start."""
+        """The same of ``VIEWS`` views, shifted and turned as for a spectral start; none without turns."""
         schedule = self._schedule
-        if not (schedule.shift or schedule.start_rotation):
+        if not schedule.start_rotation:
             return []
         vary = partial(self._varied, rotation=schedule.start_rotation)
         return [self._embedded(vary) for _ in range(VIEWS)]
