@@ -144,7 +144,7 @@ class Trainer:
         return self._embedded(self._placed)
 
     def embed_views(self) -> list[Float[Tensor, "N D"]]:
-        """The same of ``VIEWS`` views, shifted and turned as for a spectral start; none without turns."""
+        """The same of ``VIEWS`` views for a spectral start; none if it says not to turn them."""
         schedule = self._schedule
         if not schedule.start_rotation:
             return []
