@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from models.clustering._training import AUGMENTED
+from models.clustering import AUGMENTED
 from models.clustering.dcec import DCEC
 from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
 from models.density.lsa import Lsa

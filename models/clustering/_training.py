@@ -4,8 +4,8 @@ Shapes: N = images, B = batch, C = channels, S = side, D = embedding width, K = 
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,68 +15,19 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.clustering._autoencoder import Autoencoder
+from models.clustering._schedule import Schedule
 from models.contracts import Progress
-from models.errors import InvalidInputError, TrainingError
+from models.errors import TrainingError
 from models.functional.augmentations import resample
 from models.functional.shuffled import Shuffled
 from models.functional.soft_assignment import divergence, soft_assignment, target_distribution
 
 EMBEDDED_AT_ONCE = 1024
 """Images that are embedded together without gradients."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """Hyper-parameters of both stages; the defaults are DCEC's."""
-
-    epochs: int = 200
-    """Passes of the first stage, which only reconstructs, >= 1."""
-    max_iterations: int = 20_000
-    """Steps of the second stage, at most, >= 1."""
-    update_interval: int = 140
-    """Steps from one refresh of the target to the next, >= 1."""
-    tolerance: float = 1e-3
-    """Share of images that changed their cluster between refreshes below which it stops, >= 0."""
-    batch_size: int = 256
-    """Images of one step, >= 1."""
-    learning_rate: float = 1e-3
-    """Of Adam, > 0."""
-    gamma: float = 0.1
-    """Weight of the divergence from the target in the second stage, > 0; the squared error there
-    is a mean over pixels."""
-    reconstruction: float = 1.0
-    """Weight of the squared error in the second stage, >= 0; 0 leaves the decoder out."""
-    shift: float = 0.0
-    """Largest shift of an image in training, in sides, each way, in [0, 0.5)."""
-    rotation: float = 0.0
-    """Largest rotation of an image in training, in degrees, each way, in [0, 180]."""
-
-    def __post_init__(self) -> None:
-        counts = (self.epochs, self.max_iterations, self.update_interval, self.batch_size)
-        if min(counts) < 1:
-            raise InvalidInputError(
-                "epochs, max_iterations, update_interval and batch_size must be >= 1, got "
-                f"{', '.join(map(str, counts))}."
-            )
-        if min(self.learning_rate, self.gamma) <= 0 or self.reconstruction < 0:
-            raise InvalidInputError(
-                "learning_rate and gamma must be > 0 and reconstruction >= 0, got "
-                f"{self.learning_rate}, {self.gamma} and {self.reconstruction}."
-            )
-        if not (0 <= self.shift < 0.5 and 0 <= self.rotation <= 180 and self.tolerance >= 0):
-            raise InvalidInputError(
-                "shift must be in [0, 0.5), rotation in [0, 180] and tolerance >= 0, got "
-                f"{self.shift}, {self.rotation} and {self.tolerance}."
-            )
-
-
-AUGMENTED = Schedule(
-    epochs=500, update_interval=30, gamma=1.0, reconstruction=0.0, shift=0.1, rotation=10.0
-)
-"""ConvDEC-DA's: shifted and turned images in both stages, the divergence alone in the second. The
-interval is that for some ten thousand images; theirs for seventy thousand is 140.
-
-Guo, Zhu, Liu and Yin, 2018, "Deep Embedded Clustering with Data Augmentation"."""
+RISE = 0.3
+"""Share of a cycle in which the learning rate rises."""
+VIEWS = 10
+"""Views of each image that link it to others at a spectral start."""
 
 
 class Refresh(NamedTuple):
@@ -136,6 +87,8 @@ class Trainer:
             range(schedule.epochs * steps), total=schedule.epochs * steps, description="Autoencoder"
         )
         for step in numbered:
+            if schedule.peak_rate:
+                _set_rate(optimizer, one_cycle(step / len(losses) / steps, schedule.peak_rate))
             images = self._varied(next(batches)[1])
             _, painted = network(images)
             loss = functional.mse_loss(painted.float(), images)
@@ -186,11 +139,22 @@ class Trainer:
             sums += torch.stack([far, error]).detach()
         return history, labels
 
-    @torch.no_grad()
     def embed(self) -> Float[Tensor, "N D"]:
         """Embedding of all images as they are, in the order they came, on the CPU."""
+        return self._embedded(self._placed)
+
+    def embed_views(self) -> list[Float[Tensor, "N D"]]:
+        """The same of ``VIEWS`` views for a spectral start; none if it says not to turn them."""
+        schedule = self._schedule
+        if not schedule.start_rotation:
+            return []
+        vary = partial(self._varied, rotation=schedule.start_rotation)
+        return [self._embedded(vary) for _ in range(VIEWS)]
+
+    @torch.no_grad()
+    def _embedded(self, change: Callable[[Tensor], Tensor]) -> Float[Tensor, "N D"]:
         parts = [
-            self._network(self._placed(images), reconstruct=False)[0].float().cpu()
+            self._network(change(images), reconstruct=False)[0].float().cpu()
             for _, images in self._dealt.in_order(EMBEDDED_AT_ONCE)
         ]
         return torch.cat(parts)
@@ -216,22 +180,47 @@ class Trainer:
         placed: Tensor = self._fabric.to_device(images)
         return placed.contiguous(memory_format=torch.channels_last)
 
-    def _varied(self, images: Tensor) -> Tensor:
+    def _varied(self, images: Tensor, rotation: float | None = None) -> Tensor:
         """Images on the device, shifted and turned, each by its own random amounts."""
-        schedule = self._schedule
+        shift = self._schedule.shift
+        most = self._schedule.rotation if rotation is None else rotation
         placed = self._placed(images)
-        if not (schedule.shift or schedule.rotation):
+        if not (shift or most):
             return placed
         draws = 2 * torch.rand(len(images), 3, generator=self._draw) - 1
         draws = self._fabric.to_device(draws)
-        angle = draws[:, 2] * math.radians(schedule.rotation)
-        shift, zoom = schedule.shift * draws[:, :2], torch.ones_like(angle)
-        return self._placed(resample(placed, shift, zoom, angle, images.shape[-1], "border"))
+        angle = draws[:, 2] * math.radians(most)
+        offset, zoom = shift * draws[:, :2], torch.ones_like(angle)
+        return self._placed(resample(placed, offset, zoom, angle, images.shape[-1], "border"))
 
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()
         self._fabric.backward(loss)
         optimizer.step()
+
+
+def one_cycle(done: float, peak: float) -> float:
+    """Learning rate of a training of which a share is done: half cosines, up and then down.
+
+    Args:
+        done: In [0, 1).
+        peak: The highest rate, reached at 0.3; it begins at 1/25 of it and ends near 0.
+
+    References:
+        Smith and Topin, 2018, "Super-Convergence". https://arxiv.org/abs/1708.07120
+
+    Example:
+        >>> [round(one_cycle(done, 1.0), 6) for done in (0.0, 0.3, 0.65)]
+        [0.04, 1.0, 0.5]
+    """
+    if done < RISE:
+        return peak * (1 - (1 - 1 / 25) * (1 + math.cos(math.pi * done / RISE)) / 2)
+    return peak * (1 + math.cos(math.pi * (done - RISE) / (1 - RISE))) / 2
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def check_no_cluster_is_empty(labels: Int[Tensor, "N"], num_clusters: int) -> None:

@@ -10,21 +10,19 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn import functional
 
 from models.clustering._autoencoder import Autoencoder
 from models.clustering._gaussians import ClusterGaussians
-from models.clustering._training import Refresh, Schedule, Trainer
+from models.clustering._schedule import Schedule
+from models.clustering._start import k_means, spectral
+from models.clustering._training import Refresh, Trainer
 from models.contracts import Encoder, Progress, Scores, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.shuffled import Shuffled
 from models.functional.soft_assignment import soft_assignment
 from models.functional.thresholds import exceeded_by
-
-STARTS = 20
-"""Runs of k-means, of which the best one starts the clusters."""
 
 
 class DCEC(nn.Module):
@@ -34,7 +32,8 @@ class DCEC(nn.Module):
     Then network and centroids are trained together: the soft assignment q of each image is drawn
     towards a sharper target p, made of the whole set, while the reconstruction keeps the embedding
     true to the images. ``Config(schedule=AUGMENTED)`` trains on shifted and turned images towards
-    targets of the unchanged ones, and drops the reconstruction in the second stage (ConvDEC-DA).
+    targets of the unchanged ones, and drops the reconstruction in the second stage (ConvDEC-DA). It
+    starts from spectral clusters of the graph that links images to the neighbours of their views.
 
     An image's score is its Mahalanobis distance to the nearest cluster, each with a Gaussian of its
     own: clusters differ in width and shape, and a distance in units of their own spread compares
@@ -50,7 +49,8 @@ class DCEC(nn.Module):
         gaussians: The Gaussian of each cluster.
         pretraining_: Mean squared error per pixel of each epoch of the first stage.
         history_: Losses and label changes at each refresh of the target.
-        start_labels_: Cluster of each training image by k-means, in the order they came. (N,)
+        start_labels_: Cluster of each training image at the start of the second stage, in the
+            order they came. Shape (N,).
         labels_: The same after training; both are empty before ``fit`` and are not stored.
 
     References:
@@ -76,7 +76,7 @@ class DCEC(nn.Module):
         shrinkage: float = 0.1
         """Weight of the covariance that all clusters share, and of the identity, in (0, 1]."""
         seed: int = 0
-        """Of first weights, k-means, batches and augmentation."""
+        """Of first weights, first clusters, batches and augmentation."""
 
         def __post_init__(self) -> None:
             if self.num_clusters < 2 or self.embedding_dim < 1:
@@ -168,7 +168,7 @@ class DCEC(nn.Module):
             seed=config.seed,
         )
         self.pretraining_ = trainer.pretrain()
-        self._start(trainer.embed())
+        self._start(trainer)
         self.history_, self.labels_ = trainer.refine(self.centroids, self.start_labels_)
         self.network.to(memory_format=torch.contiguous_format)
         self.gaussians.set(trainer.embed(), self.labels_, config.shrinkage)
@@ -227,20 +227,17 @@ class DCEC(nn.Module):
         embedding: Tensor = self.network(self._prepared(images), reconstruct=False)[0]
         return embedding.float()
 
-    def _start(self, embedding: Float[Tensor, "N D"]) -> None:
-        """Let k-means say where the clusters are."""
-        config = self.config
-        distinct = len(torch.unique(embedding, dim=0))
-        if distinct < config.num_clusters:
-            raise TrainingError(
-                f"{config.num_clusters} clusters need as many different images, got {distinct}. "
-                "Lower num_clusters, or add images to train/good."
-            )
-        found = KMeans(config.num_clusters, n_init=STARTS, random_state=config.seed)
-        labels = found.fit_predict(embedding.double().numpy())
-        self.start_labels_ = torch.from_numpy(labels).long()
+    def _start(self, trainer: Trainer) -> None:
+        """Find the clusters that the second stage sharpens."""
+        num, seed = self.config.num_clusters, self.config.seed
+        embedding = trainer.embed()
+        if self.config.schedule.start == "spectral":
+            found = spectral(embedding, trainer.embed_views(), num, seed=seed)
+        else:
+            found = k_means(embedding, num, seed=seed)
+        self.start_labels_, centroids = found
         with torch.no_grad():
-            self.centroids.copy_(torch.from_numpy(found.cluster_centers_))
+            self.centroids.copy_(centroids)
 
     @torch.no_grad()
     def _calibrate(self, calibration: Iterable[Tensor], progress: Progress) -> None:

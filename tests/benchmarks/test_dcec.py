@@ -7,8 +7,8 @@ import torch
 from lightning_fabric import Fabric
 
 from benchmarks import _plain, dcec
+from models.clustering import AUGMENTED, Schedule
 from models.clustering._autoencoder import Autoencoder
-from models.clustering._training import AUGMENTED, Schedule
 from models.errors import TrainingError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from flows.recipes import Recipe
-from models.clustering._training import Schedule
+from models.clustering import Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
 from tasks.promote import PromotionPolicy

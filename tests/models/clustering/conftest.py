@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import clustering
-from models.clustering._training import Schedule
+from models.clustering import Schedule
 from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 

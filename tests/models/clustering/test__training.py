@@ -2,10 +2,11 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from models.clustering import Schedule
 from models.clustering._autoencoder import Autoencoder
-from models.clustering._training import Schedule, Trainer, check_no_cluster_is_empty
+from models.clustering._training import Trainer, check_no_cluster_is_empty, one_cycle
 from models.contracts import silent
-from models.errors import InvalidInputError, TrainingError
+from models.errors import TrainingError
 from models.functional.shuffled import Shuffled
 
 
@@ -23,23 +24,28 @@ def images():
     return torch.rand(10, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"epochs": 0}, "must be >= 1, got 0"),
-        ({"gamma": 0.0}, "gamma must be > 0"),
-        ({"shift": 0.5}, r"shift must be in \[0, 0.5\)"),
-    ],
-)
-def test_impossible_settings_are_refused(changes, message):
-    with pytest.raises(InvalidInputError, match=message):
-        Schedule(**changes)
-
-
 def test_pretraining_gives_the_mean_loss_of_each_epoch(images):
     losses = trainer(images, epochs=40).pretrain()
     assert len(losses) == 40
     assert losses[-1] < losses[0] / 2
+
+
+def test_one_cycle_is_that_of_pytorch():
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    reference = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 3e-3, total_steps=1001, cycle_momentum=False
+    )
+    for step in range(1000):
+        assert one_cycle(step / 1000, 3e-3) == pytest.approx(reference.get_last_lr()[0], abs=2e-5)
+        optimizer.step()
+        reference.step()
+
+
+def test_a_cycle_of_the_rate_changes_the_training_and_learns(images):
+    kept, cycled = trainer(images, epochs=40), trainer(images, epochs=40, peak_rate=3e-3)
+    losses = cycled.pretrain()
+    assert losses[-1] < losses[0] / 2
+    assert losses != kept.pretrain()
 
 
 def test_targets_belong_to_images_however_they_are_dealt(images):
@@ -70,6 +76,19 @@ def test_shifts_and_rotations_stay_within_their_limits():
     assert moved.max() > 1.5
     turned = trainer(dot, rotation=10.0)._varied(dot)
     torch.testing.assert_close(turned.sum(dim=(1, 2, 3)), torch.full((200,), 4.0), rtol=0.1, atol=0)
+
+
+def test_views_for_the_start_are_turned_as_far_as_it_says(images):
+    assert trainer(images, shift=0.1).embed_views() == []
+    work = trainer(images, start_rotation=90.0)
+    views = work.embed_views()
+    assert len(views) == 10
+    assert all(view.shape == (10, 3) for view in views)
+    assert not torch.equal(views[0], views[1])
+    assert torch.equal(work.embed(), trainer(images).embed())
+    torch.testing.assert_close(
+        trainer(images, start_rotation=1e-4).embed_views()[0], work.embed(), rtol=0.01, atol=1e-4
+    )
 
 
 def test_an_empty_cluster_is_never_silent():

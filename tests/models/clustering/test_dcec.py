@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 
-from models.clustering._training import AUGMENTED, Schedule
+from models.clustering import AUGMENTED, Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
@@ -41,6 +42,16 @@ def test_the_start_is_that_of_k_means_on_the_embedding(normal, held_out, monkeyp
     assert embedding.shape == (32, 3)
     expected = KMeans(2, n_init=20, random_state=0).fit(embedding).labels_
     assert np.array_equal(model.start_labels_.numpy(), expected)
+
+
+def test_the_spectral_start_is_kept_and_sharpened(normal, held_out):
+    schedule = dataclasses.replace(SMALL["schedule"], start="spectral")
+    model = built(schedule=schedule).fit([normal], [held_out])
+    for labels in (model.start_labels_, model.labels_):
+        assert torch.equal(labels[::2], labels[:1].expand(16))
+        assert torch.equal(labels[1::2], 1 - labels[::2])
+    again = built(schedule=schedule).fit([normal], [held_out])
+    assert torch.equal(again.start_labels_, model.start_labels_)
 
 
 def test_the_history_tells_losses_and_label_changes(normal, held_out):
