@@ -172,11 +172,34 @@ def serve(
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
-    POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /docs.
+    POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
+    GET /docs.
     """
     from tasks.serve import serve as start
 
     start(name, host=host, port=port, false_alarm_rate=false_alarm_rate)
+
+
+@app.command()
+def monitor(
+    name: Name,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Server to ask; else what 'unseen serve' wrote down here is read."),
+    ] = None,
+) -> None:
+    """Tell whether what the served champion is shown is still like what it learned.
+
+    The verdict, its figures and a plot become an MLflow run; drift becomes the Prefect event
+    unseen.drift.detected, which an automation can answer with a retrain. Exit code 0: no drift, or
+    not enough frames to tell. Exit code 4: drift.
+    """
+    from flows.session import run_monitor
+
+    summary, drifted = run_monitor(name, url)
+    console.print(summary)
+    if drifted:
+        raise typer.Exit(4)
 
 
 @app.command()

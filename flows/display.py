@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from tasks import project, tracking
-from tasks.records import DataVersion, Decision
+from tasks.records import DataVersion, Decision, Monitored
 from tasks.tracking import TAG
 
 HEADLINES = (
@@ -72,6 +72,18 @@ def _where_to_look(decision: Decision, flow_run_id: str, api_url: str) -> Render
     table.add_row("the flow run", f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}")
     table.add_row("its lineage", f"unseen trace {decision.name}@champion")
     table.add_row("predictions", f"unseen serve {decision.name}")
+    return table
+
+
+def monitor_summary(found: Monitored) -> RenderableType:
+    """The verdict on what a served version is shown, and where the report is."""
+    table = _table("", "", title=f"{found.name} version {found.version}: {found.verdict}")
+    table.add_row("why", found.why)
+    table.add_row("recent frames", str(found.frames))
+    if found.run_id:
+        table.add_row("report, plot", f"MLflow run {found.run_id}")
+    if found.event_id:
+        table.add_row("event", f"unseen.drift.detected of unseen.model.{found.name}")
     return table
 
 

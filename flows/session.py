@@ -3,6 +3,7 @@
 import logging
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.console import RenderableType
 
@@ -24,7 +25,7 @@ def run_retrain(
     Raises:
         UnseenError: As the tasks raise it.
     """
-    return _run("retrain", recipe, data, device, backbone, seed, keep_encoder=keep_encoder)
+    return _decided("retrain", recipe, data, device, backbone, seed, keep_encoder=keep_encoder)
 
 
 def run_adapt(
@@ -40,22 +41,41 @@ def run_adapt(
     Raises:
         UnseenError: As the tasks raise it.
     """
-    return _run("adapt", source, name, data, device, seed, steps)
+    return _decided("adapt", source, name, data, device, seed, steps)
 
 
-def _run(flow: str, *arguments: object, **options: object) -> RenderableType:
-    """Run the flow that a file of this folder is named after."""
+def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
+    """Run the flow ``monitor`` against a Prefect server: a summary, and whether there is drift.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    found, _, _ = _run("monitor", name, url)
+
+    from flows.display import monitor_summary
+    from models.functional.drift import DRIFT
+
+    return monitor_summary(found), found.verdict == DRIFT
+
+
+def _decided(flow: str, *arguments: object, **options: object) -> RenderableType:
+    """Run a flow that ends with a decision about a challenger; a summary of it."""
+    decision, flow_run_id, url = _run(flow, *arguments, **options)
+
+    from flows.display import retrain_summary
+
+    return retrain_summary(decision, flow_run_id, url)
+
+
+def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, str]:
+    """Run the flow that a file of this folder is named after: result, id of the run, API."""
     url = orchestrator.connect()
     body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
     orchestrator.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
     state = body(*arguments, **options, return_state=True)
-    decision = state.result()
-
-    from flows.display import retrain_summary
-
-    return retrain_summary(decision, str(state.state_details.flow_run_id), url)
+    return state.result(), str(state.state_details.flow_run_id), url
 
 
 def _without_expected_failures(record: logging.LogRecord) -> bool:

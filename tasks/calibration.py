@@ -1,6 +1,6 @@
 """What normal looked like: scores of held-out clips, and the guarantees that follow from them.
 
-Shapes: N = calibration frames, B = scores to judge.
+Shapes: N = calibration frames, B = scores to judge, W = windows of normal frames.
 """
 
 from dataclasses import dataclass
@@ -33,6 +33,17 @@ class Calibration:
     """Number of the clip that each is from. Shape (N,)."""
     region_score: NDArray[np.float64] | None = None
     """Largest value of each frame's anomaly map, shape (N,); None without maps."""
+    window_distance: NDArray[np.float64] | None = None
+    """How far windows of normal frames are from what the detector learned; see
+    ``tasks.normal_windows``. Shape (W,); None if it has no Gaussian."""
+    window_frames: NDArray[np.float64] | None = None
+    """Frames that each of them spans. Shape (W,)."""
+
+    def windows(self) -> dict[str, NDArray[np.float64]]:
+        """What is known of windows of normal frames, by name; empty if nothing is."""
+        if self.window_distance is None or self.window_frames is None:
+            return {}
+        return {"window_distance": self.window_distance, "window_frames": self.window_frames}
 
     @property
     def num_clips(self) -> int:

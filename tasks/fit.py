@@ -28,6 +28,7 @@ from tasks import (
     inputs,
     lineage,
     moments,
+    normal_windows,
     package,
     progress,
     registry,
@@ -115,7 +116,9 @@ def fit(
             device=devices.name_of(fabric.device),
             statistics=statistics,
         )
-        model_uri = log_fitted(model, held_out, calibrating, snapshot, training, described)
+        model_uri = log_fitted(
+            model, held_out, calibrating, snapshot, training, described, learned=clips
+        )
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
@@ -126,6 +129,8 @@ def log_fitted(
     snapshot: Snapshot,
     training: Training,
     described: Mapping[str, Any],
+    *,
+    learned: Sequence[Clip] = (),
 ) -> str:
     """Package a fitted detector, log it to the active run, and read it back; its URI.
 
@@ -136,6 +141,7 @@ def log_fitted(
         snapshot: The data version it belongs to.
         training: How its images are read.
         described: Its lineage.
+        learned: Clips whose images its statistics are made of.
 
     Raises:
         RegistryError: If the packaged model does not score as the fitted one.
@@ -143,6 +149,8 @@ def log_fitted(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / registry.PACKAGE
         calibration = _calibrate(model, held_out, clips, training.window)
+        windows = normal_windows.measure(model, snapshot, learned, clips, training)
+        calibration = Calibration(**{**vars(calibration), **windows})
         mlflow.log_metrics(_reliability(calibration, model.threshold))
         _package(folder, model, training, calibration, described, snapshot)
         _log_statistics(folder)
@@ -199,6 +207,7 @@ def _package(
         calibration_scores=calibration.image_score,
         calibration_clips=calibration.clip,
         region_scores=calibration.region_score,
+        windows=calibration.windows(),
         lineage=described,
         files=[asdict(entry) for entry in snapshot.entries],
     )

@@ -54,7 +54,7 @@ READER = (
 """Files of this layer that travel with the model, so that it loads without this repository."""
 
 
-def save(
+def save(  # noqa: PLR0913 - all that a package holds
     folder: Path,
     detector: Detector,
     *,
@@ -62,6 +62,7 @@ def save(
     calibration_scores: NDArray[np.float64],
     calibration_clips: NDArray[np.int64] | None = None,
     region_scores: NDArray[np.float64] | None = None,
+    windows: Mapping[str, NDArray[np.float64]] | None = None,
     lineage: Mapping[str, Json],
     files: list[dict[str, str]],
 ) -> str:
@@ -77,6 +78,7 @@ def save(
         calibration_scores: Its scores of held-out normal images; of clips, in order.
         calibration_clips: Number of the clip that each is from; each its own if None.
         region_scores: Largest value of their anomaly maps, if it makes any.
+        windows: ``window_distance`` and ``window_frames`` of ``Calibration``, if it has them.
         lineage: What it was made from, JSON-able.
         files: ``relpath`` and ``md5`` of each file of the data version.
 
@@ -93,7 +95,8 @@ def save(
         "pixel_threshold": float(detector.pixel_threshold),
     }
     _copy_sources(folder / "sources", detector, encoder)
-    known = {"image_score": calibration_scores, "region_score": region_scores}
+    scores = {"image_score": calibration_scores, "region_score": region_scores}
+    known = {**scores, **(windows or {})}
     calibration = {
         name: torch.from_numpy(np.array(values, dtype=np.float64))
         for name, values in known.items()

@@ -3,6 +3,7 @@
 Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.capabilities import Observable
 from models.contracts import Detector
 from models.errors import InvalidInputError
 from models.functional.conformal import discovery_q_values
@@ -90,6 +92,7 @@ class Packaged:
         anomaly_map: bool = False,
         batch_size: int = 32,
         false_alarm_rate: float | None = None,
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Prediction:
         """Score the frames of one clip, or one or more still images.
 
@@ -99,6 +102,8 @@ class Packaged:
             batch_size: Inputs scored at once.
             false_alarm_rate: Call a frame anomalous if its p-value is at most this; by the
                 detector's own threshold if None.
+            observe: Is given the feature vectors (B, P, D) of each batch, on the detector's device,
+                if it is ``models.capabilities.Observable``; else it is never called.
 
         Raises:
             InvalidInputError: If the frames have another shape, or are fewer than the window, or
@@ -109,6 +114,7 @@ class Packaged:
             map_size=frames.shape[-2:] if anomaly_map else None,
             batch_size=batch_size,
             false_alarm_rate=false_alarm_rate,
+            observe=observe,
         )
 
     @torch.no_grad()
@@ -119,6 +125,7 @@ class Packaged:
         map_size: tuple[int, ...] | None = None,
         batch_size: int = 32,
         false_alarm_rate: float | None = None,
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Prediction:
         """Score inputs (N, C, H, W) that are preprocessed already.
 
@@ -127,6 +134,7 @@ class Packaged:
             map_size: Height and width of the anomaly maps to return; None for no maps.
             batch_size: Inputs scored at once.
             false_alarm_rate: As in ``predict``.
+            observe: As in ``predict``.
 
         Raises:
             InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
@@ -138,7 +146,7 @@ class Packaged:
         scores, maps, assignments = [], [], []
         for start in range(0, len(inputs), batch_size):
             batch = torch.tensor(inputs[start : start + batch_size], device=self.device)
-            found = self._call(batch.float() / 255)
+            found = self._call(batch.float() / 255, observe)
             scores.append(found.image_score.double().cpu())
             if found.soft_assignment is not None:
                 assignments.append(found.soft_assignment.double().cpu().numpy())
@@ -159,9 +167,13 @@ class Packaged:
             soft_assignment=np.concatenate(assignments) if assignments else None,
         )
 
-    def _call(self, images: Tensor) -> Any:
+    def _call(self, images: Tensor, observe: Callable[[Tensor], None] | None) -> Any:
         try:
-            return self.detector(images)
+            if observe is None or not isinstance(self.detector, Observable):
+                return self.detector(images)
+            seen = self.detector.observe(images)
+            observe(seen.features)
+            return seen.scores  # noqa: TRY300
         except ValueError as error:
             if type(error).__name__ != InvalidInputError.__name__:
                 raise

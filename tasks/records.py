@@ -122,6 +122,23 @@ class Decision:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Monitored:
+    """What one look at a served version found."""
+
+    name: str
+    version: int
+    verdict: str
+    """``drift``, ``no drift`` or ``not enough yet``."""
+    why: str
+    frames: int
+    """Recent frames that this is about."""
+    run_id: str = ""
+    """MLflow run with the report and its picture; empty if there was too little to report."""
+    event_id: str = ""
+    """Prefect event that told of drift; empty if there was none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """How images are read and where a model is trained; the same for pretext and detector."""
 

@@ -1,14 +1,15 @@
 """Serve: answer requests with the champion of a registered model, whichever that is.
 
 ``POST /predict`` scores images or a clip, ``GET /lineage`` says what the detector that answers was
-made from, ``GET /health`` whether there is one, ``/docs`` describes them all.
+made from, ``GET /health`` whether there is one, ``GET /drift`` whether what it is shown is still
+like what it learned, ``/docs`` describes them all.
 """
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
@@ -19,39 +20,23 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
-from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
+from torch import Tensor
 
 from models.errors import InvalidInputError
 from tasks import answers, registry, tracking, uploads
 from tasks.answers import Scored
 from tasks.champion import Champion, Deployed
+from tasks.forms import FORM, files_of, flag
 from tasks.guard import BusyError, Guard, answer
 from tasks.packaged import Packaged, Prediction
 from tasks.trace import trace
 from tasks.traced import Trace
 from tasks.uploads import Limits, UnsupportedError
+from tasks.watch import Watch
 
 log = logging.getLogger(__name__)
 
-FORM = {
-    "type": "object",
-    "required": ["files"],
-    "properties": {
-        "files": {
-            "type": "array",
-            "items": {"type": "string", "format": "binary"},
-            "description": "PNG or JPEG images: the consecutive frames of one clip, in the order "
-            "sent. Or one MP4 or AVI video.",
-        },
-        "anomaly_map": {
-            "type": "boolean",
-            "default": False,
-            "description": "Also return a score for every pixel, and the anomalous regions.",
-        },
-    },
-}
-YES, NO = frozenset({"1", "on", "true", "yes"}), frozenset({"", "0", "false", "no", "off"})
 BATCH_PIXELS, MAX_BATCH = 4_000_000, 32
 """Pixels, and inputs, that are scored at once."""
 SMALLEST_SIDE = 64
@@ -68,6 +53,7 @@ class Service:
     ) -> None:
         self.limits = limits
         self.champion = Champion(name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate)
+        self.watch = Watch(name, false_alarm_rate)
         self._slots = anyio.CapacityLimiter(limits.concurrent)
         self._under_way = 0
         self._lineage: Trace | None = None
@@ -111,17 +97,22 @@ class Service:
                     "-F files=@frame.png"
                 )
             async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
-                files = _files(form)
-                wanted = anomaly_map or _flag(form.get("anomaly_map", ""))
+                files = files_of(form)
+                wanted = anomaly_map or flag(form.get("anomaly_map", ""))
 
                 def score() -> Scored:
                     contents = [file.file.read() for file in files]
                     channels = deployed.packaged.preprocessing.channels
                     frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
-                    rate = self.champion.false_alarm_rate
+                    note = self.watch.note(deployed)
                     found = predict(
-                        deployed.packaged, frames, anomaly_map=wanted, false_alarm_rate=rate
+                        deployed.packaged,
+                        frames,
+                        anomaly_map=wanted,
+                        false_alarm_rate=self.champion.false_alarm_rate,
+                        observe=note.observe,
                     )
+                    note.leave(found)
                     return answers.scored(deployed, found, request.state.request_id)
 
                 return await anyio.to_thread.run_sync(score, limiter=self._slots)
@@ -139,6 +130,11 @@ class Service:
             "since": deployed.since,
             "problem": self.champion.problem,
         }
+
+    async def drift(self) -> dict[str, Any]:
+        """What the served version was shown, beside what is normal for it."""
+        deployed = self.deployed()
+        return asdict(await anyio.to_thread.run_sync(self.watch.report, deployed))
 
     async def lineage(self) -> dict[str, Any]:
         """What the served version was made from; while the registry is away, as known last."""
@@ -161,8 +157,16 @@ def predict(
     *,
     anomaly_map: bool,
     false_alarm_rate: float | None = None,
+    observe: Callable[[Tensor], None] | None = None,
 ) -> Prediction:
     """Score frames in batches that fit into memory, however large they are.
+
+    Args:
+        packaged: The detector.
+        frames: As ``Packaged.predict`` takes them, and the options as well.
+        anomaly_map: Also return a score for every pixel.
+        false_alarm_rate: That decides what is anomalous.
+        observe: Is given what the detector looked at.
 
     Raises:
         InvalidInputError: If the detector cannot use the frames, or they are too small for it.
@@ -175,6 +179,7 @@ def predict(
             anomaly_map=anomaly_map,
             batch_size=batch_size,
             false_alarm_rate=false_alarm_rate,
+            observe=observe,
         )
     except RuntimeError as error:  # of torch; the warm-up has shown that larger frames work
         if min(height, width) >= SMALLEST_SIDE:
@@ -183,24 +188,6 @@ def predict(
             f"Frames of {width} x {height} pixels are too small for this detector. Send them at "
             "the size it was trained on."
         ) from error
-
-
-def _files(form: FormData) -> list[UploadFile]:
-    found = [value for value in form.getlist("files") if isinstance(value, UploadFile)]
-    if not found or len(found) < len(form.getlist("files")):
-        names = ", ".join(sorted(set(form))) or "none"
-        raise InvalidInputError(
-            "A request must hold one or more files in the field 'files', each with a file name; "
-            f"got the fields: {names}. With curl: -F files=@frame.png"
-        )
-    return found
-
-
-def _flag(value: str | UploadFile) -> bool:
-    word = value.lower() if isinstance(value, str) else "a file"
-    if word not in YES | NO:
-        raise InvalidInputError(f"anomaly_map must be true or false, got {word!r}.")
-    return word in YES
 
 
 def build_app(
@@ -225,8 +212,10 @@ def build_app(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.champion.start()
+        service.watch.start()
         yield
         service.champion.stop()
+        await anyio.to_thread.run_sync(service.watch.stop)
 
     app = FastAPI(title=f"unseen: {name}", lifespan=lifespan)
     app.add_middleware(Guard, limits=limits)
@@ -249,6 +238,11 @@ def build_app(
     async def lineage() -> dict[str, Any]:
         """What the served version was made from."""
         return await service.lineage()
+
+    @app.get("/drift")
+    async def drift() -> dict[str, Any]:
+        """Whether what the served version is shown is still like what it learned."""
+        return await service.drift()
 
     return app
 

@@ -51,11 +51,12 @@ def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "B h w R C"]:
     tried = seen.unfold(1, 2 * rows + 1, 1).unfold(2, 2 * columns + 1, 1)
     difference = (tried - before[..., None, None]).abs()
     flat = difference.permute(0, 3, 4, 1, 2).flatten(1, 2)
-    mean = window_mean(flat, SIDE).unflatten(1, difference.shape[-2:])
+    mean = window_mean(flat, SIDE).view(len(before), *difference.shape[-2:], *before.shape[1:])
     down = torch.arange(-rows, rows + 1, device=before.device)
     across = torch.arange(-columns, columns + 1, device=before.device)
     length = torch.hypot(down[:, None].to(before), across.to(before))
-    return mean.permute(0, 3, 4, 1, 2) + RELUCTANCE * length
+    costs: Tensor = mean.permute(0, 3, 4, 1, 2) + RELUCTANCE * length
+    return costs
 
 
 def _fraction(
@@ -79,4 +80,5 @@ def _fraction(
         costs.gather(-1, (best + inside * offset)[..., None])[..., 0] for offset in (0, -step, step)
     )
     curvature = one - 2 * least + other
-    return torch.where(curvature > 0, (one - other) / (2 * curvature), 0).clamp(-0.5, 0.5)
+    fraction: Tensor = torch.where(curvature > 0, (one - other) / (2 * curvature), 0)
+    return fraction.clamp(-0.5, 0.5)

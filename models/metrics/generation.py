@@ -9,13 +9,12 @@ Shapes: N M = images, D = features of the judge, K = its classes, P = pixels.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy import linalg
 from scipy.spatial.distance import cdist
 
-JITTER = 1e-6
-"""Added to both variances: the root of a singular product is not defined."""
+from models.functional.drift import frechet_distance as gaussian_distance
 
 
 def frechet_distance(one: Float[ndarray, "N D"], other: Float[ndarray, "M D"]) -> float:
@@ -32,13 +31,11 @@ def frechet_distance(one: Float[ndarray, "N D"], other: Float[ndarray, "M D"]) -
         Heusel et al., 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
         Equilibrium", eq. 6. https://arxiv.org/abs/1706.08500
     """
-    means = [part.mean(axis=0, dtype=np.float64) for part in (one, other)]
-    jitter = JITTER * np.eye(one.shape[1])
-    first, second = (np.cov(p.astype(np.float64), rowvar=False) + jitter for p in (one, other))
-    root = linalg.sqrtm(np.atleast_2d(first) @ np.atleast_2d(second))
-    gap = means[0] - means[1]
-    traces = np.trace(np.atleast_2d(first)) + np.trace(np.atleast_2d(second))
-    return float(max(gap @ gap + traces - 2 * np.trace(np.real(root)), 0.0))
+    moments = []
+    for part in (one, other):
+        features = part.astype(np.float64)
+        moments += [features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))]
+    return gaussian_distance(*map(torch.from_numpy, moments))
 
 
 def inception_score(probabilities: Float[ndarray, "N K"]) -> float:

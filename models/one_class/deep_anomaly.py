@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from models.contracts import Encoder, Progress, Scores, shown, silent
+from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.gaussian import Moments
-from models.functional.receptive_field import ReceptiveField, roll_back
+from models.functional.receptive_field import roll_back
 from models.functional.reservoir import Reservoir
 from models.functional.thresholds import above, agreeing, exceeded_by
 from models.one_class._calibration import settling
-from models.one_class._features import NUM_OF_FLOW, describe_normal, place_features, widened
 from models.one_class._gaussian import Gaussian
+from models.one_class._places import PlaceDetector, check_places
 from models.one_class._sparse_layer import SparseLayerConfig, train_sparse_layer
 
 
-class DeepAnomaly(nn.Module):
+class DeepAnomaly(PlaceDetector):
     """Call a place normal, anomalous or uncertain by one Gaussian; settle the rest by a second.
 
     Each place of the trunk's feature map is judged by the Mahalanobis distance d1 of its vector to
@@ -86,29 +86,14 @@ class DeepAnomaly(nn.Module):
         """Of the sampled vectors and the third layer's first weights."""
 
         def __post_init__(self) -> None:
-            for name in ("false_alarm_rate", "settled"):
-                if not 0 < getattr(self, name) < 1:
-                    raise InvalidInputError(f"{name} must be in (0, 1), got {getattr(self, name)}.")
-            if not 0 < self.shrinkage <= 1 or min(self.movement, self.change) < 0:
-                raise InvalidInputError(
-                    "shrinkage must be in (0, 1], movement and change >= 0, got "
-                    f"{self.shrinkage}, {self.movement} and {self.change}."
-                )
-            if self.flow not in NUM_OF_FLOW:
-                raise InvalidInputError(
-                    f"flow must be one of {', '.join(NUM_OF_FLOW)}, got {self.flow!r}."
-                )
-            if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-                raise InvalidInputError(
-                    "num_votes must be >= 1 and neighbourhood odd, got "
-                    f"{self.num_votes} and {self.neighbourhood}."
-                )
+            check_places(self)
+            if not 0 < self.settled < 1:
+                raise InvalidInputError(f"settled must be in (0, 1), got {self.settled}.")
 
         def build(self, encoder: Encoder) -> "DeepAnomaly":
             """Return an unfitted detector on top of an encoder."""
             return DeepAnomaly(encoder, self)
 
-    encoder: Encoder
     kernels_: Tensor
     biases_: Tensor
     alpha_: Tensor
@@ -116,38 +101,14 @@ class DeepAnomaly(nn.Module):
     phi_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__()
-        self.encoder = encoder.eval().requires_grad_(False)
-        self.config = config
-        kernels = config.layer.kernels
-        dim = encoder.embedding_dim + (NUM_OF_FLOW[config.flow] if config.movement else 0)
+        super().__init__(encoder, config)
+        kernels, dim = config.layer.kernels, self.feature_dim
         self.first = Gaussian(dim)
         self.second = Gaussian(kernels)
         shapes = {"kernels_": (kernels, dim), "biases_": (kernels,)}
         for name in ("alpha_", "beta_", "phi_", *shapes):
             empty = torch.full(shapes.get(name, ()), torch.nan, dtype=torch.float64)
             self.register_buffer(name, empty)
-
-    def train(self, mode: bool = True) -> "DeepAnomaly":  # noqa: ARG002, FBT001, FBT002
-        """Stay in evaluation mode."""
-        super().train(False)
-        return self
-
-    @property
-    def threshold(self) -> float:
-        """Image score from which an image is called anomalous: 1."""
-        self._check_fitted()
-        return 1.0
-
-    @property
-    def pixel_threshold(self) -> float:
-        """Value of the anomaly map from which a pixel is called anomalous: 1."""
-        return self.threshold
-
-    @property
-    def receptive_field(self) -> ReceptiveField:
-        """Pixels that one place is judged by: the trunk's, widened by the neighbourhood."""
-        return widened(self.encoder.receptive_field, self.config.neighbourhood)
 
     @torch.no_grad()
     def fit(
@@ -197,18 +158,6 @@ class DeepAnomaly(nn.Module):
         self._fit_alpha_and_phi(shown(calibration, progress, "Calibration of alpha and phi"))
         return self
 
-    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
-        """Score a batch of images.
-
-        Raises:
-            NotFittedError: If called before ``fit``.
-        """
-        self._check_fitted()
-        with torch.no_grad():
-            score = self._score(*self._distances(images))
-            anomaly_map = self._to_pixels(score, images.shape[-2:]).clamp(min=0)
-        return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
-
     def statistics(self) -> Mapping[str, Tensor]:
         """Mean, maximum-likelihood covariance and count of both Gaussians, float64.
 
@@ -226,22 +175,21 @@ class DeepAnomaly(nn.Module):
         if self.phi_.isnan():
             raise NotFittedError("DeepAnomaly is not fitted. Call fit(batches, calibration) first.")
 
-    def _features(self, images: Tensor) -> Float[Tensor, "B h w D"]:
-        return place_features(
-            self.encoder,
-            images.to(self.beta_.device),
-            side=self.config.neighbourhood,
-            with_movement=self.config.movement > 0,
-            flow=self.config.flow,
-        )
+    def _learned(self) -> Gaussian:
+        return self.first
+
+    def _map(self, features: Float[Tensor, "B h w D"], size: torch.Size) -> Float[Tensor, "B H W"]:
+        return self._to_pixels(self._score(*self._judged(features)), size).clamp(min=0)
 
     def _hidden(self, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         weights, biases = self.kernels_.to(vectors), self.biases_.to(vectors)
         return functional.linear(vectors, weights, biases).sigmoid()
 
     def _distances(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self._judged(self._features(images))
+
+    def _judged(self, features: Float[Tensor, "B h w D"]) -> tuple[Tensor, Tensor]:
         """d1 of each place, and d2 where d1 is above beta; -inf elsewhere. Shapes (B, h, w)."""
-        features = self._features(images)
         first = self.first(features)
         second = torch.full_like(first, -torch.inf)
         unsettled = first > self.beta_
@@ -268,16 +216,7 @@ class DeepAnomaly(nn.Module):
             vectors = self._features(images).flatten(end_dim=2)
             moments.update(vectors)
             sample.update(vectors)
-        config = self.config
-        describe_normal(
-            self.first,
-            moments,
-            self.encoder.embedding_dim,
-            shrinkage=config.shrinkage,
-            movement=config.movement,
-            change=config.change,
-            flow=config.flow,
-        )
+        self._describe_normal(moments)
         return sample.samples()
 
     def _fit_layer(self, sample: Tensor) -> None:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.contracts import Encoder, Progress, Scores, shown, silent
-from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.contracts import Encoder, Progress, shown, silent
+from models.errors import NotFittedError, TrainingError
 from models.functional.gaussian import Moments
-from models.functional.receptive_field import ReceptiveField, roll_back
+from models.functional.receptive_field import roll_back
 from models.functional.thresholds import exceeded_by
-from models.one_class._features import NUM_OF_FLOW, describe_normal, place_features, widened
 from models.one_class._gaussian import Gaussian
+from models.one_class._places import PlaceDetector, check_places
 
 
-class PooledGaussian(nn.Module):
+class PooledGaussian(PlaceDetector):
     """Score each place by its Mahalanobis distance to all normal places of all normal images.
 
     It is the first Gaussian of Deep-Anomaly alone: no place is sent on, so that nothing but
@@ -71,61 +71,18 @@ class PooledGaussian(nn.Module):
         """Weight of the identity in the covariance, in (0, 1]."""
 
         def __post_init__(self) -> None:
-            if not 0 < self.false_alarm_rate < 1 or not 0 < self.shrinkage <= 1:
-                raise InvalidInputError(
-                    "false_alarm_rate must be in (0, 1) and shrinkage in (0, 1], got "
-                    f"{self.false_alarm_rate} and {self.shrinkage}."
-                )
-            if min(self.movement, self.change) < 0:
-                raise InvalidInputError(
-                    f"movement and change must be >= 0, got {self.movement} and {self.change}."
-                )
-            if self.flow not in NUM_OF_FLOW:
-                raise InvalidInputError(
-                    f"flow must be one of {', '.join(NUM_OF_FLOW)}, got {self.flow!r}."
-                )
-            if self.num_votes < 1 or self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
-                raise InvalidInputError(
-                    "num_votes must be >= 1 and neighbourhood odd, got "
-                    f"{self.num_votes} and {self.neighbourhood}."
-                )
+            check_places(self)
 
         def build(self, encoder: Encoder) -> "PooledGaussian":
             """Return an unfitted detector on top of an encoder."""
             return PooledGaussian(encoder, self)
 
-    encoder: Encoder
     limit_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__()
-        self.encoder = encoder.eval().requires_grad_(False)
-        self.config = config
-        self.gaussian = Gaussian(
-            encoder.embedding_dim + (NUM_OF_FLOW[config.flow] if config.movement else 0)
-        )
+        super().__init__(encoder, config)
+        self.gaussian = Gaussian(self.feature_dim)
         self.register_buffer("limit_", torch.tensor(torch.nan, dtype=torch.float64))
-
-    def train(self, mode: bool = True) -> "PooledGaussian":  # noqa: ARG002, FBT001, FBT002
-        """Stay in evaluation mode."""
-        super().train(False)
-        return self
-
-    @property
-    def threshold(self) -> float:
-        """Image score from which an image is called anomalous: 1."""
-        self._check_fitted()
-        return 1.0
-
-    @property
-    def pixel_threshold(self) -> float:
-        """Value of the anomaly map from which a pixel is called anomalous: 1."""
-        return self.threshold
-
-    @property
-    def receptive_field(self) -> ReceptiveField:
-        """Pixels that one place is judged by: the trunk's, widened by the neighbourhood."""
-        return widened(self.encoder.receptive_field, self.config.neighbourhood)
 
     def fit(
         self,
@@ -189,18 +146,10 @@ class PooledGaussian(nn.Module):
         self._move(fabric)
         self.limit_.fill_(torch.nan)
         moments = Moments.from_tensors(moments.tensors(), self.limit_.device)
-        config = self.config
-        describe_normal(
-            self.gaussian,
-            moments,
-            self.encoder.embedding_dim,
-            shrinkage=config.shrinkage,
-            movement=config.movement,
-            change=config.change,
-            flow=config.flow,
-        )
+        self._describe_normal(moments)
         batches = shown(calibration, progress, "Calibration")
-        scores = [self._to_map(images).amax(dim=(1, 2)) for images in batches]
+        agreed = (self._agreed(self._features(images), images.shape[-2:]) for images in batches)
+        scores = [each.amax(dim=(1, 2)) for each in agreed]
         if not scores:
             raise TrainingError(
                 "Thresholds need calibration images, got none. Raise calibration_share, or add "
@@ -208,18 +157,6 @@ class PooledGaussian(nn.Module):
             )
         self.limit_.fill_(exceeded_by(torch.cat(scores), self.config.false_alarm_rate))
         return self
-
-    @torch.no_grad()
-    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
-        """Score a batch of images.
-
-        Raises:
-            NotFittedError: If called before ``fit``.
-        """
-        self._check_fitted()
-        anomaly_map = self._to_map(images)
-        anomaly_map = anomaly_map / self.limit_.to(anomaly_map)
-        return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
     def statistics(self) -> Mapping[str, Tensor]:
         """Mean, maximum-likelihood covariance and count, float64.
@@ -239,17 +176,17 @@ class PooledGaussian(nn.Module):
     def _move(self, fabric: Fabric | None) -> None:
         self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
 
-    def _features(self, images: Tensor) -> Float[Tensor, "B h w D"]:
-        return place_features(
-            self.encoder,
-            images.to(self.limit_.device),
-            side=self.config.neighbourhood,
-            with_movement=self.config.movement > 0,
-            flow=self.config.flow,
-        )
+    def _learned(self) -> Gaussian:
+        return self.gaussian
 
-    def _to_map(self, images: Tensor) -> Float[Tensor, "B H W"]:
+    def _map(self, features: Float[Tensor, "B h w D"], size: torch.Size) -> Float[Tensor, "B H W"]:
+        agreed = self._agreed(features, size)
+        return agreed / self.limit_.to(agreed)
+
+    def _agreed(
+        self, features: Float[Tensor, "B h w D"], size: torch.Size
+    ) -> Float[Tensor, "B H W"]:
         """At each pixel, the distance that ``num_votes`` of the fields that cover it reach."""
-        distances = self.gaussian(self._features(images))
+        distances = self.gaussian(features)
         field, votes = self.receptive_field, self.config.num_votes
-        return roll_back(distances, field, *images.shape[-2:], num_votes=votes).clamp(min=0)
+        return roll_back(distances, field, *size, num_votes=votes).clamp(min=0)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -31,6 +32,7 @@ def test_help_teaches(command):
 def command_line(folder, url, *arguments):
     environment = {
         "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "HOME": str(folder),
         "PREFECT_API_URL": url,
         "PREFECT_HOME": str(folder / ".unseen" / "prefect"),
@@ -86,6 +88,7 @@ def test_a_killed_run_resumes_after_the_last_finished_step(repository, orchestra
         (["retrain", "--recipe", "srews"], 2, "There is no recipe 'srews'"),
         (["trace", "nobody"], 2, "nobody"),
         (["trace"], 2, "needs a model or a file"),
+        (["monitor", "nobody"], 2, "nobody"),
         (["rollback", "nobody"], 2, "nobody"),
         (["ingest", "nowhere", "--as", "x"], None, "nowhere"),
     ],

@@ -35,20 +35,13 @@ def write_camera(folder, seed, gain=1.0, size=(24, 32)):
     return folder
 
 
-@pytest.fixture(scope="module")
-def two_cameras(shared_repository):
-    """A repository where a detector of ``first`` is registered, without alias ``champion``.
-
-    Attributes:
-        first, second: Data versions.
-        validation: Of ``second``.
-    """
+def register_first(folder):
+    """Register a detector of the first camera, without alias ``champion``; the data version."""
     from tasks.fit import fit
     from tasks.ingest import ingest
     from tasks.pretrain import pretrain
     from tasks.register import register
 
-    folder = shared_repository.parent
     first = ingest.fn("first", write_camera(folder / "first", 0))
     encoder = pretrain.fn(first, SmallTrunk.Config(width=2), None, TRAINING, "first")
     validated = Validation(
@@ -58,6 +51,21 @@ def two_cameras(shared_repository):
     detector = fit.fn(first, validated, encoder, DETECTOR, TRAINING, recipe, "first")
     report = Report(run_id=detector.run_id, data_digest=first.digest, metrics={"image_auroc": 1.0})
     register.fn(detector, report, "first")
+    return first
+
+
+@pytest.fixture(scope="module")
+def two_cameras(shared_repository):
+    """A repository where a detector of ``first`` is registered, without alias ``champion``.
+
+    Attributes:
+        first, second: Data versions.
+        validation: Of ``second``.
+    """
+    from tasks.ingest import ingest
+
+    folder = shared_repository.parent
+    first = register_first(folder)
     second = ingest.fn("second", write_camera(folder / "second", 1, gain=0.6, size=(30, 40)))
     validation = Validation(
         run_id="3" * 32, data_digest=second.digest, suite="second", num_expectations=1

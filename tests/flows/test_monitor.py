@@ -1,0 +1,66 @@
+"""From frames that a server answered to a verdict, a run in MLflow and an event in Prefect."""
+
+import json
+import time
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from flows.monitor import monitor
+from tasks import tracking
+from tasks.serve import build_app
+from tests.flows.test_cli import command_line
+from tests.tasks.test_serve import encode, parts, wait_for
+from tests.tasks.test_watch import noisier, stripes
+from tests.tasks.two_cameras import register_first
+
+
+@pytest.fixture(scope="module")
+def champion(workplace):
+    register_first(workplace / "camera")
+    tracking.client().set_registered_model_alias("first", "champion", "1")
+
+
+def show(images):
+    """Have a server of its own score images, and stop it."""
+    with TestClient(build_app("first", poll_seconds=0.05)) as session:
+        wait_for(lambda: session.get("/health").status_code == 200 or None)
+        files = parts(*(encode(image) for image in images))
+        assert session.post("/predict", files=files).status_code == 200
+
+
+def events(url):
+    """Events of drift that the Prefect server knows."""
+    wanted = {"event": {"name": ["unseen.drift.detected"]}}
+    return httpx.post(f"{url}/events/filter", json={"filter": wanted}).json()["events"]
+
+
+def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated):
+    silent = monitor("first")
+    assert (silent.verdict, silent.frames, silent.run_id) == ("not enough yet", 0, "")
+
+    show(stripes(40, 7))
+    calm = monitor("first")
+    assert (calm.verdict, calm.frames, calm.event_id) == ("no drift", 40, ""), calm.why
+    run = tracking.client().get_run(calm.run_id)
+    assert run.data.tags["unseen.drift"] == "no drift"
+    assert run.data.tags["unseen.flow_run_id"]
+    assert run.data.metrics["drift.frechet"] < run.data.metrics["drift.frechet_limit"]
+
+    for seed in (8, 9):
+        show(noisier(stripes(40, seed)))
+    process = command_line(workplace, orchestrated[1], "monitor", "first")
+    output, log = process.communicate(timeout=200)
+    assert process.returncode == 4, log
+    assert "first version 1: drift" in output
+    tags = tracking.client().get_model_version("first", "1").tags
+    told = json.loads(tags["unseen.drift"])
+    assert told["verdict"] == "drift"
+    deadline = time.monotonic() + 30
+    while not (found := events(orchestrated[1])):  # the command has ended: nothing is under way
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found[0]["resource"]["prefect.resource.id"] == "unseen.model.first"
+    assert found[0]["payload"]["run_id"] == told["run_id"]
+    assert "flow-run" in [each["prefect.resource.role"] for each in found[0]["related"]]
