@@ -18,13 +18,15 @@ def run_retrain(
     seed: int | None,
     *,
     keep_encoder: bool = False,
+    if_busy: str = "wait",
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
-    return _run("retrain", recipe, data, device, backbone, seed, keep_encoder=keep_encoder)
+    options = {"keep_encoder": keep_encoder, "if_busy": if_busy}
+    return _run("retrain", recipe, data, device, backbone, seed, **options)
 
 
 def run_adapt(

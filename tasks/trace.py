@@ -250,12 +250,9 @@ class FlowQuery:
         return self._found or TracedFlow(flow_run_id=self.flow_run_id)
 
     def _ask(self) -> None:
-        api = orchestrator.configured_url()
+        api = orchestrator.running()
         if api is None:
-            server = orchestrator.local_server()
-            if server is None:
-                return
-            api = server.api_url
+            return
         try:
             user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
             reply = httpx.get(
