@@ -61,8 +61,10 @@ def retrain(
     """
     from flows.session import run_retrain
 
-    options = {"keep_encoder": keep_encoder, "if_busy": if_busy}
-    console.print(run_retrain(recipe, data, device, backbone, seed, **options))
+    shown = run_retrain(
+        recipe, data, device, backbone, seed, keep_encoder=keep_encoder, if_busy=if_busy
+    )
+    console.print(shown)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from tasks.processes import Background
 WORKER = "worker"
 SERVE = "serve-"
 """What the name of a serving process begins with; the model's follows."""
-USUAL_SERVE_PORT = 8000
+USUAL_PREFECT_PORT, USUAL_SERVE_PORT = 4200, 8000
 START_SECONDS = 180.0
 """How long all of it may take to be healthy: everything imports torch on a cold disk."""
 ENDING = (SERVE, WORKER, tracking_server.NAME, orchestrator.NAME)
@@ -57,19 +57,35 @@ def up(given: Mapping[str, Any]) -> list[Service]:
         ServiceError: If a service does not come up.
     """
     with processes.lock("up"):
-        wanted = wanting.changed(dict(given))
-        port = None if orchestrator.running() else processes.port(wanted.prefect_port, 4200)
-        api = orchestrator.connect(port or 0)
-        tracking_server.start(wanted.mlflow_port)
-        from flows import deployments  # meanwhile the servers start
-
-        orchestrator.wait_until_healthy(api)
-        wanted = replace(wanted, models=deployments.models(wanted))
-        deployments.apply(wanted, worker_runs=processes.find(WORKER) is not None)
+        before = processes.living()
+        try:
+            wanted = _prepare(wanting.changed(dict(given)))
+        except UnseenError:
+            for name in sorted(processes.living() - before, key=_rank):
+                processes.stop(name)  # what cannot work should not be left half started
+            raise
         wanting.remember(wanted)
-        _start_worker(wanting.pool())
+        _start_worker()
         _start_serving(wanted)
         return _wait_until_well(wanted)
+
+
+def _prepare(wanted: Wanted) -> Wanted:
+    """Start the servers, and make their deployments those that are wanted."""
+    port = 0
+    if not orchestrator.running():
+        port = processes.port(wanted.prefect_port, USUAL_PREFECT_PORT)
+    api = orchestrator.connect(port)
+    tracking_server.start(wanted.mlflow_port)
+    from flows import deployments  # meanwhile the servers start
+
+    wanted = replace(wanted, models=deployments.models(wanted))
+    orchestrator.wait_until_healthy(api)
+    works = processes.find(WORKER) is not None
+    if not works:
+        processes.stop(WORKER)  # flow runs that outlived it
+    deployments.apply(wanted, worker_runs=works)
+    return wanted
 
 
 def down() -> list[str]:
@@ -109,7 +125,7 @@ def _look_at(name: str) -> Service:
     url = process.url if process else elsewhere.get(name, str)() or ""
     if process is None and not url:
         return Service(name=name, pid=None, url="", health="not running", well=False)
-    health, well = _health(name, url)
+    health, well = _health(name, url, process.since if process else "")
     return Service(
         name=name,
         pid=process.pid if process else None,
@@ -120,9 +136,9 @@ def _look_at(name: str) -> Service:
     )
 
 
-def _health(name: str, url: str) -> tuple[str, bool]:
+def _health(name: str, url: str, since: str) -> tuple[str, bool]:
     if name == WORKER:
-        return "ok", True
+        return _health_of_worker(since)
     if name == orchestrator.NAME:
         well = orchestrator.is_healthy(url)
     elif name == tracking_server.NAME:
@@ -130,6 +146,19 @@ def _health(name: str, url: str) -> tuple[str, bool]:
     else:
         return _health_of_serving(url)
     return ("ok" if well else "does not answer", well)
+
+
+def _health_of_worker(since: str) -> tuple[str, bool]:
+    """Whether the Prefect server has heard of the worker after it was started, and lately."""
+    path = f"/work_pools/{wanting.pool()}/workers/filter"
+    try:
+        api = orchestrator.running() or ""
+        known = orchestrator.call(api, "POST", path, content={}, seconds=2.0)
+    except (httpx.HTTPError, ValueError):
+        return "unknown: the Prefect server does not answer", False
+    online = [each for each in known if each["status"] == "ONLINE"]
+    heard = [each for each in online if each["last_heartbeat_time"][:19] >= since[:19]]
+    return ("ok", True) if heard else ("has not reported to the Prefect server", False)
 
 
 def _health_of_serving(url: str) -> tuple[str, bool]:
@@ -140,10 +169,11 @@ def _health_of_serving(url: str) -> tuple[str, bool]:
     if "version" in answer:
         problem = f": {answer['problem']}" if answer["problem"] else ""
         return f"{answer['status']}, version {answer['version']}{problem}", not problem
-    return f"waits (503): {answer.get('error', 'no champion yet')}", True
+    return "answers 503: no champion is loaded yet", True
 
 
-def _start_worker(pool: str) -> Background:
+def _start_worker() -> Background:
+    pool = wanting.pool()
     command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     more = ["--name", pool, "--install-policy", "never"]
     return processes.start(WORKER, [*command, *more])

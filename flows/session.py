@@ -25,8 +25,8 @@ def run_retrain(
     Raises:
         UnseenError: As the tasks raise it.
     """
-    options = {"keep_encoder": keep_encoder, "if_busy": if_busy}
-    return _run("retrain", recipe, data, device, backbone, seed, **options)
+    arguments = (recipe, data, device, backbone, seed)
+    return _run("retrain", *arguments, keep_encoder=keep_encoder, if_busy=if_busy)
 
 
 def run_adapt(

@@ -5,7 +5,6 @@ goes on as if there were no events.
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -58,17 +57,9 @@ def emit(event: str, resource: str, payload: Mapping[str, Any]) -> bool:
         "related": [],
         "payload": dict(payload),
     }
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    key = os.environ.get("PREFECT_API_KEY")
     try:
-        httpx.post(
-            f"{api}/events",
-            json=[content],
-            auth=(user, password) if user else None,
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-            timeout=SECONDS,
-        ).raise_for_status()
-    except httpx.HTTPError as error:
+        orchestrator.call(api, "POST", "/events", content=[content], seconds=SECONDS)
+    except (httpx.HTTPError, ValueError) as error:
         log.warning("The event %s did not reach %s: %s.", event, api, error)
         return False
     return True

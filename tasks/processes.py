@@ -77,7 +77,6 @@ def start(
         if found := find(name):
             return found
         stop(name)  # what a killed process may have left behind
-        folder().mkdir(parents=True, exist_ok=True)
         with log_file(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *command],
@@ -137,7 +136,8 @@ def living() -> set[str]:
 
 def lock(name: str) -> FileLock:
     """Held while a process of this name is started; released by the system if its holder dies."""
-    return FileLock(project.home() / f"{name}.process.lock", is_singleton=True)
+    folder().mkdir(parents=True, exist_ok=True)
+    return FileLock(folder() / f"{name}.lock", is_singleton=True)
 
 
 def port(wanted: int | None, usual: int) -> int:
