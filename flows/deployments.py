@@ -29,10 +29,12 @@ from prefect.client.schemas.objects import (
     ConcurrencyLimitStrategy,
     FlowRun,
     StateType,
+    VersionInfo,
 )
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
@@ -94,7 +96,7 @@ def models(wanted: Wanted) -> tuple[str, ...]:
     return tuple(dict.fromkeys(recipe.name for recipe in _recipes(wanted).values()))
 
 
-def apply(wanted: Wanted, *, worker_runs: bool) -> None:
+def apply(wanted: Wanted, *, api: str, worker_runs: bool) -> None:
     """Make the Prefect server's deployments and automations those that should be there.
 
     Those that are there already are updated, those of this repository that should not be are
@@ -102,6 +104,7 @@ def apply(wanted: Wanted, *, worker_runs: bool) -> None:
 
     Args:
         wanted: What should run.
+        api: URL of the Prefect server.
         worker_runs: Whether flow runs may be under way. If not, those that look so are what a
             crash left: they are marked, which frees their place for others; and of the scheduled
             runs that were missed, the last of each deployment is kept.
@@ -111,14 +114,16 @@ def apply(wanted: Wanted, *, worker_runs: bool) -> None:
         InvalidInputError: If a setting makes no sense.
     """
     planned = plan(wanted)
-    with get_client(sync_client=True) as client:
+    with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
         _make_pool(client)
         if not worker_runs:
             _bury_the_dead(client)
             _forget_the_missed(client)
-        kept = {deployment.apply(work_pool_name=pool()) for deployment in planned}
+        code = VersionInfo(type="prefect:simple", version=project.code_version())
+        kept = {each.apply(work_pool_name=pool(), version_info=code) for each in planned}
         for deployment in client.read_deployments(deployment_filter=_ours()):
             if deployment.id not in kept:
+                client.delete_resource_owned_automations(f"prefect.deployment.{deployment.id}")
                 client.delete_deployment(deployment.id)
 
 

@@ -84,7 +84,7 @@ def _prepare(wanted: Wanted) -> Wanted:
     works = processes.find(WORKER) is not None
     if not works:
         processes.stop(WORKER)  # flow runs that outlived it
-    deployments.apply(wanted, worker_runs=works)
+    deployments.apply(wanted, api=api, worker_runs=works)
     return wanted
 
 

@@ -1,18 +1,18 @@
 """Status: services, deployments and champions, as they are now."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
 
 from flows import wanted as wanting
 from flows.services import Service, services
 from models.errors import RegistryError
 from tasks import orchestrator, registry, tracking
 
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from prefect.client.orchestration import SyncPrefectClient
+SECONDS = 5.0
+"""How long the Prefect server may take to answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,73 +46,64 @@ class Status:
 
 
 def look() -> Status:
-    """How everything is."""
+    """How everything is; nothing is started to find out."""
     wanted = wanting.remembered()
     found = services(wanted)
     prefect = next((each for each in found if each.name == orchestrator.NAME), None)
     return Status(
         wanted=wanted is not None,
         services=found,
-        deployments=_deployments() if prefect and prefect.well else [],
+        deployments=_deployments(prefect.url) if prefect and prefect.well else [],
         champions=_champions(),
     )
 
 
-def _deployments() -> list[Deployment]:
-    orchestrator.connect()  # to the server that answers, before Prefect is imported
-    from prefect import get_client
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
-
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[wanting.pool()]))
-    with get_client(sync_client=True) as client:
-        flows = {}
-        found = []
-        for each in client.read_deployments(deployment_filter=ours):
-            if each.flow_id not in flows:
-                flows[each.flow_id] = client.read_flow(each.flow_id).name
-            last, following = (_run(client, each.id, coming=coming) for coming in (False, True))
-            found.append(
-                Deployment(
-                    name=f"{flows[each.flow_id]}/{each.name}",
-                    schedule=", ".join(_schedule(one.schedule) for one in each.schedules) or "none",
-                    next_run=_local(following.next_scheduled_start_time) if following else "",
-                    last_run=f"{_local(last.start_time)} {last.state_name}" if last else "",
-                )
-            )
+def _deployments(api: str) -> list[Deployment]:
+    ours = {"deployments": {"tags": {"all_": [wanting.pool()]}}}
+    try:
+        found = [_deployment(api, each) for each in _ask(api, "POST", "/deployments/filter", ours)]
+    except (httpx.HTTPError, ValueError):
+        return []
     return sorted(found, key=lambda each: each.name)
 
 
-def _run(client: "SyncPrefectClient", deployment: "UUID", *, coming: bool) -> Any:
-    """The next run of a deployment, or the last that began; None if there is none."""
-    from prefect.client.schemas import filters, sorting
-
-    order = sorting.FlowRunSort
-    if coming:
-        scheduled = filters.FlowRunFilterStateName(any_=["Scheduled", "Late"])
-        condition = {"state": filters.FlowRunFilterState(name=scheduled)}
-    else:
-        condition = {"start_time": filters.FlowRunFilterStartTime(is_null_=False)}
-    found = client.read_flow_runs(
-        flow_run_filter=filters.FlowRunFilter(**condition),
-        deployment_filter=filters.DeploymentFilter(
-            id=filters.DeploymentFilterId(any_=[deployment])
-        ),
-        sort=order.NEXT_SCHEDULED_START_TIME_ASC if coming else order.START_TIME_DESC,
-        limit=1,
+def _deployment(api: str, known: dict[str, Any]) -> Deployment:
+    flow = _ask(api, "GET", f"/flows/{known['flow_id']}")["name"]
+    coming = {"state": {"name": {"any_": ["Scheduled", "Late"]}}}
+    following = _run(api, known["id"], coming, "NEXT_SCHEDULED_START_TIME_ASC")
+    last = _run(api, known["id"], {"start_time": {"is_null_": False}}, "START_TIME_DESC")
+    return Deployment(
+        name=f"{flow}/{known['name']}",
+        schedule=", ".join(_schedule(each["schedule"]) for each in known["schedules"]) or "none",
+        next_run=_local(following["next_scheduled_start_time"]) if following else "",
+        last_run=f"{_local(last['start_time'])} {last['state_name']}" if last else "",
     )
+
+
+def _run(api: str, deployment: str, condition: dict[str, Any], order: str) -> Any:
+    """The first run of a deployment in that order; None if there is none."""
+    content = {
+        "flow_runs": condition,
+        "deployments": {"id": {"any_": [deployment]}},
+        "sort": order,
+        "limit": 1,
+    }
+    found = _ask(api, "POST", "/flow_runs/filter", content)
     return found[0] if found else None
 
 
-def _schedule(schedule: Any) -> str:
-    if cron := getattr(schedule, "cron", None):
-        return f"{cron} {schedule.timezone or 'UTC'}"
-    if interval := getattr(schedule, "interval", None):
-        return f"every {interval}"
-    return str(getattr(schedule, "rrule", schedule))
+def _ask(api: str, method: str, path: str, content: Any = None) -> Any:
+    return orchestrator.call(api, method, path, content=content, seconds=SECONDS)
 
 
-def _local(moment: datetime | None) -> str:
-    return moment.astimezone().isoformat(" ", "seconds")[:19] if moment else ""
+def _schedule(schedule: dict[str, Any]) -> str:
+    if "interval" in schedule:
+        return f"every {timedelta(seconds=schedule['interval'])}"
+    return f"{schedule.get('cron') or schedule.get('rrule')} {schedule.get('timezone') or 'UTC'}"
+
+
+def _local(moment: str) -> str:
+    return datetime.fromisoformat(moment).astimezone().isoformat(" ", "seconds")[:19]
 
 
 def _champions() -> dict[str, int | None]:

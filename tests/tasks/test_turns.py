@@ -11,7 +11,13 @@ from models.errors import InvalidInputError
 from tasks import turns
 from tasks.turns import OccupiedError, turn
 
-HOLD = "from tasks.turns import turn; import time\nwith turn('a'): print(1, flush=True); time.sleep(60)"
+HOLD = """
+import time
+from tasks.turns import turn
+with turn("a"):
+    print(1, flush=True)
+    time.sleep(60)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +28,9 @@ def home(tmp_path, monkeypatch):
 
 
 def test_a_second_one_is_refused_and_told_who_has_the_turn():
-    with turn("a"), pytest.raises(OccupiedError, match=f"process {os.getpid()}") as refused:
-        with turn("a", "refuse"):
-            raise AssertionError
+    message = f"process {os.getpid()}"
+    with turn("a"), pytest.raises(OccupiedError, match=message) as refused, turn("a", "refuse"):
+        raise AssertionError
     assert refused.value.exit_code == 4
     with turn("a", "refuse"):
         assert turns.holder("a") != "somebody"
