@@ -65,7 +65,7 @@ def up(given: Mapping[str, Any]) -> list[Service]:
                 processes.stop(name)  # what cannot work should not be left half started
             raise
         wanting.remember(wanted)
-        _start_worker()
+        _start_worker(orchestrator.connect())
         _start_serving(wanted)
         return _wait_until_well(wanted)
 
@@ -81,9 +81,10 @@ def _prepare(wanted: Wanted) -> Wanted:
 
     wanted = replace(wanted, models=deployments.models(wanted))
     orchestrator.wait_until_healthy(api)
-    works = processes.find(WORKER) is not None
+    worker = processes.find(WORKER)
+    works = worker is not None and worker.url == api
     if not works:
-        processes.stop(WORKER)  # flow runs that outlived it
+        processes.stop(WORKER)  # flow runs that outlived it, or one that asks a server that is gone
     deployments.apply(wanted, api=api, worker_runs=works)
     return wanted
 
@@ -172,11 +173,11 @@ def _health_of_serving(url: str) -> tuple[str, bool]:
     return "answers 503: no champion is loaded yet", True
 
 
-def _start_worker() -> Background:
+def _start_worker(api: str) -> Background:
     pool = wanting.pool()
     command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     more = ["--name", pool, "--install-policy", "never"]
-    return processes.start(WORKER, [*command, *more])
+    return processes.start(WORKER, [*command, *more], url=api)  # where it asks
 
 
 def _start_serving(wanted: Wanted) -> None:
