@@ -45,7 +45,7 @@ class Background:
     since: str
     """When it was started; UTC, ISO 8601."""
     url: str = ""
-    """Where it answers; empty if it does not."""
+    """Where it answers, or whom it asks; empty if neither."""
 
 
 def folder() -> Path:
