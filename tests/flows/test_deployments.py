@@ -1,5 +1,6 @@
 """Deployments on a real server, without a worker: nothing is run."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -97,6 +98,22 @@ def test_a_second_run_waits_or_is_refused_until_the_first_is_known_to_be_dead(
     client.set_flow_run_state(third.id, Pending())
     assert client.read_flow_run(third.id).state_type == StateType.PENDING
     apply(wanted, worker_runs=False)
+
+
+def test_of_runs_missed_by_the_clock_the_last_is_made_up_for_and_what_was_asked_for_stays(
+    client, apply, orchestrated
+):
+    wanted = Wanted(recipes=(RECIPE,), retrain_cron="")
+    apply(wanted, worker_runs=True)
+    deployment = ours(client)["tiny"]
+    missed = [run_of(client, deployment, later(hours=-ago)) for ago in (3, 1, 2)]
+    asked = run_of(client, deployment, later(hours=-4))
+    with sqlite3.connect(orchestrated[0] / ".unseen" / "prefect" / "prefect.db") as database:
+        for run in missed:  # as the server's own clock makes them
+            database.execute("UPDATE flow_run SET auto_scheduled = 1 WHERE id = ?", [str(run.id)])
+    apply(wanted, worker_runs=False)
+    left = {run.id for run in deployments._runs(client, [StateType.SCHEDULED])}
+    assert left & {asked.id, *(run.id for run in missed)} == {asked.id, missed[1].id}
 
 
 def test_an_unknown_recipe_or_schedule_is_refused_before_anything_is_changed(client, apply):
