@@ -37,7 +37,7 @@ lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
 		pyproject.toml --output-file requirements.lock
 
 clean: ## Remove the environment and the local state (never the data)
-	-$(BIN)/unseen stop
+	-$(BIN)/unseen down
 	rm -rf $(VENV) .unseen
 
 $(READY): requirements.lock pyproject.toml

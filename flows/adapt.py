@@ -14,6 +14,7 @@ from tasks.recalibrate import recalibrate
 from tasks.recall import recall
 from tasks.records import Decision
 from tasks.register import register
+from tasks.turns import turn
 from tasks.validate import validate
 
 
@@ -43,19 +44,20 @@ def adapt(
     """
     source = recall(reference)
     chosen = adaptation(source, name, device=device, seed=seed, steps=steps)
-    version = ingest(chosen.dataset, data)
-    validation = validate(version, chosen.expectations, chosen.name)
-    encoder = adapt_encoder(source, version, chosen.adapter, chosen.training, chosen.name)
-    detector = recalibrate(
-        source,
-        version,
-        validation,
-        encoder,
-        chosen.training,
-        recipes.describe(chosen),
-        chosen.name,
-    )
-    report = evaluate(version, detector)
-    challenger = register(detector, report, chosen.name)
-    decision: Decision = promote(challenger, report, chosen.promotion, rival=source)
-    return decision
+    with turn(chosen.name):
+        version = ingest(chosen.dataset, data)
+        validation = validate(version, chosen.expectations, chosen.name)
+        encoder = adapt_encoder(source, version, chosen.adapter, chosen.training, chosen.name)
+        detector = recalibrate(
+            source,
+            version,
+            validation,
+            encoder,
+            chosen.training,
+            recipes.describe(chosen),
+            chosen.name,
+        )
+        report = evaluate(version, detector)
+        challenger = register(detector, report, chosen.name)
+        decision: Decision = promote(challenger, report, chosen.promotion, rival=source)
+        return decision

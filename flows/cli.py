@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows import services_cli
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -48,15 +49,22 @@ def retrain(
         bool,
         typer.Option("--keep-encoder", help="Refit on the champion's encoder; train no other."),
     ] = False,
+    if_busy: Annotated[
+        str, typer.Option(help="wait or refuse, while somebody else retrains this model.")
+    ] = "wait",
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
     Unchanged data, recipe and code: nothing is computed again. A killed run resumes after the last
-    finished step. Exit code 3: the data failed validation; nothing was trained.
+    finished step. Exit code 3: the data failed validation; nothing was trained. 4: somebody else
+    retrains this model, and --if-busy says refuse.
     """
     from flows.session import run_retrain
 
-    console.print(run_retrain(recipe, data, device, backbone, seed, keep_encoder=keep_encoder))
+    shown = run_retrain(
+        recipe, data, device, backbone, seed, keep_encoder=keep_encoder, if_busy=if_busy
+    )
+    console.print(shown)
 
 
 @app.command()
@@ -169,6 +177,9 @@ def serve(
         float | None,
         typer.Option(help="Share of normal frames that may raise an alarm; else the model's own."),
     ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Start without a champion; answer 503 until there is one")
+    ] = False,
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
@@ -177,7 +188,7 @@ def serve(
     """
     from tasks.serve import serve as start
 
-    start(name, host=host, port=port, false_alarm_rate=false_alarm_rate)
+    start(name, host=host, port=port, false_alarm_rate=false_alarm_rate, wait=wait)
 
 
 @app.command()
@@ -230,13 +241,7 @@ def trace(
         console.print(rendered(found))
 
 
-@app.command()
-def stop() -> None:
-    """Stop the local Prefect server that 'unseen retrain' started."""
-    from tasks import orchestrator
-
-    stopped = orchestrator.stop()
-    console.print("The local Prefect server is stopped." if stopped else "No local server runs.")
+services_cli.register(app)
 
 
 def main() -> None:

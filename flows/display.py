@@ -1,7 +1,7 @@
 """What the command line shows: tables and summaries, from records and MLflow's tags."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,6 +9,9 @@ from rich.table import Table
 from tasks import project, tracking
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.tracking import TAG
+
+if TYPE_CHECKING:
+    from flows.status import Status
 
 HEADLINES = (
     "frame_auc",
@@ -174,3 +177,19 @@ def rendered(record: Any) -> RenderableType:
     if isinstance(record, traced.Sightings):
         return trace_view.render_sightings(record)
     return trace_view.render_restored(record)
+
+
+def status_tables(status: "Status") -> RenderableType:
+    """Services, deployments and champions."""
+    if not status.wanted and not status.services:
+        return "Nothing runs here, and nothing should. 'unseen up' starts everything."
+    services = _table("service", "pid", "url", "health", "since")
+    for each in status.services:
+        services.add_row(each.name, str(each.pid or "-"), each.url, each.health, each.since)
+    deployments = _table("deployment", "schedule", "next run", "last run", title="")
+    for one in status.deployments:
+        deployments.add_row(one.name, one.schedule, one.next_run or "-", one.last_run or "never")
+    champions = _table("model", "champion", title="")
+    for name, version in status.champions.items():
+        champions.add_row(name, f"version {version}" if version else "none yet")
+    return Group(services, deployments, champions)

@@ -14,6 +14,7 @@ from tasks.promote import promote
 from tasks.records import Decision
 from tasks.register import register
 from tasks.sample import sample
+from tasks.turns import turn
 from tasks.validate import validate
 
 
@@ -26,6 +27,7 @@ def retrain(
     seed: int | None = None,
     *,
     keep_encoder: bool = False,
+    if_busy: str = "wait",
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -37,28 +39,32 @@ def retrain(
         seed: Seed of every random choice, instead of the recipe's.
         keep_encoder: Fit on the champion's encoder instead of training one. A detector whose
             statistics add up is then refitted from the difference between the data versions.
+        if_busy: ``wait`` if the model is being retrained already, or ``refuse``.
 
     Returns:
         What was decided about the challenger, and why.
     """
     chosen = recipes.load(recipe, device=device, backbone=backbone, seed=seed)
-    version = ingest(chosen.dataset, data)
-    validation = validate(version, chosen.expectations, chosen.name)
-    if keep_encoder:
-        encoder = inherit(chosen.name, recipes.describe(chosen))
-    else:
-        encoder = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
-    detector = fit(
-        version,
-        validation,
-        encoder,
-        chosen.detector,
-        chosen.training,
-        recipes.describe(chosen),
-        chosen.name,
-    )
-    report = evaluate(version, detector)
-    sample(version, detector)
-    challenger = register(detector, report, chosen.name)
-    decision: Decision = promote(challenger, report, chosen.promotion)
-    return decision
+    with turn(chosen.name, if_busy):
+        version = ingest(chosen.dataset, data)
+        validation = validate(version, chosen.expectations, chosen.name)
+        if keep_encoder:
+            encoder = inherit(chosen.name, recipes.describe(chosen))
+        else:
+            encoder = pretrain(
+                version, chosen.encoder, chosen.pretext, chosen.training, chosen.name
+            )
+        detector = fit(
+            version,
+            validation,
+            encoder,
+            chosen.detector,
+            chosen.training,
+            recipes.describe(chosen),
+            chosen.name,
+        )
+        report = evaluate(version, detector)
+        sample(version, detector)
+        challenger = register(detector, report, chosen.name)
+        decision: Decision = promote(challenger, report, chosen.promotion)
+        return decision

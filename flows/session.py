@@ -19,13 +19,15 @@ def run_retrain(
     seed: int | None,
     *,
     keep_encoder: bool = False,
+    if_busy: str = "wait",
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
-    return _decided("retrain", recipe, data, device, backbone, seed, keep_encoder=keep_encoder)
+    arguments = (recipe, data, device, backbone, seed)
+    return _decided("retrain", *arguments, keep_encoder=keep_encoder, if_busy=if_busy)
 
 
 def run_adapt(

@@ -9,6 +9,7 @@ import logging
 import re
 import time
 import uuid
+from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import LOGGING_CONFIG
 
 from models.errors import UnseenError
 from tasks.uploads import Limits, TooLargeError
@@ -163,3 +165,10 @@ def _explain(error: Exception) -> tuple[int, str]:
         )
         return 422, f"The request cannot be used: {found}."
     return 500, "The server failed. Its log has more, under this request id."
+
+
+def log_config() -> dict[str, Any]:
+    """Uvicorn's own logging, which our log joins: promotions and failures beside the requests."""
+    ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    loggers = {**LOGGING_CONFIG["loggers"], __package__: ours}
+    return {**LOGGING_CONFIG, "loggers": loggers}

@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import task
 
 from models.errors import DataError, InvalidInputError, NotFoundError
-from tasks import incoming, objects, project, regenerate, versions
+from tasks import events, incoming, objects, project, regenerate, versions
 from tasks.progress import bar
 from tasks.records import DataVersion
 from tasks.sources import catalog
@@ -34,11 +34,11 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
     known = catalog.find(name)
     name = known.name if known else _check_name(name)
     with versions.lock():
-        if source is not None and source.resolve() != (versions.folder() / name).resolve():
-            _bring_in(name, Path(source))
-        elif not (versions.folder() / name).is_dir():
-            _get_back(name)
-        return _version_working_copy(name)
+        dvc_md5, before = versions.recorded(), _recorded(name)
+        version = _bring_up_to_date(name, source)
+    if version.dvc_md5 != dvc_md5 and version.digest != versions.digest(before):
+        events.data_versioned(version, versions.compare(before, versions.entries(version)))
+    return version
 
 
 def ingest_folder(
@@ -66,10 +66,12 @@ def ingest_folder(
         before = _recorded(target)
         if known and folder is None and not (versions.folder() / target).is_dir() and not before:
             _download(known)
-        version = ingest.fn(target, folder)
+        version = _bring_up_to_date(target, folder)
         changes = versions.compare(before, versions.entries(version))
         if commit and _commit(target, with_gitignore=ignore_was_clean):
             version = versions.current(target)
+    if changes:
+        events.data_versioned(version, changes)
     return version, changes
 
 
@@ -174,6 +176,15 @@ def _get_back(name: str) -> None:
             f"There is no data set '{name}' in {versions.folder()}, which holds: {here or 'none'}. "
             f"Bring yours in with 'unseen ingest DIR --as {name}'."
         )
+
+
+def _bring_up_to_date(name: str, source: Path | None) -> DataVersion:
+    """The version of a data set after a folder was brought in, or of what is there."""
+    if source is not None and source.resolve() != (versions.folder() / name).resolve():
+        _bring_in(name, Path(source))
+    elif not (versions.folder() / name).is_dir():
+        _get_back(name)
+    return _version_working_copy(name)
 
 
 def _bring_in(name: str, source: Path) -> None:

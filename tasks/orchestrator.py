@@ -1,42 +1,26 @@
 """The Prefect server: the configured one, else a local one that is started once and reused."""
 
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psutil
 from filelock import FileLock
 
 from models.errors import UnseenError
-from tasks import project
+from tasks import processes, project
+from tasks.processes import Background
 
+NAME = "prefect"
+"""Of the local server among the background processes."""
 START_TIMEOUT = 120.0
 """Seconds a cold server may take: it creates its database on the first start."""
 
 
 class OrchestratorError(UnseenError):
     """There is no Prefect server to record the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalServer:
-    """A server that this repository started."""
-
-    pid: int
-    port: int
-
-    @property
-    def api_url(self) -> str:
-        """Value for ``PREFECT_API_URL``."""
-        return f"http://127.0.0.1:{self.port}/api"
 
 
 def folder() -> Path:
@@ -58,10 +42,13 @@ def configured_url() -> str | None:
     return str(url) if url else None
 
 
-def connect() -> str:
+def connect(port: int = 0) -> str:
     """Point this process to a Prefect server, before Prefect is imported.
 
     A local server may still be starting: ``wait_until_healthy`` before the first flow.
+
+    Args:
+        port: Of a local server, if one must be started; 0 takes any that is free.
 
     Returns:
         The API URL, which ``PREFECT_API_URL`` now holds.
@@ -70,48 +57,39 @@ def connect() -> str:
         return url
     os.environ.setdefault("PREFECT_HOME", str(folder()))
     with FileLock(project.home() / "prefect.lock"):
-        server = local_server() or _start()
-    os.environ["PREFECT_API_URL"] = server.api_url
-    return server.api_url
+        server = local_server() or _start(port or processes.port(None, 0))
+    os.environ["PREFECT_API_URL"] = server.url
+    return server.url
 
 
-def local_server() -> LocalServer | None:
+def running() -> str | None:
+    """API URL of the configured server or of the local one if its process lives; None if neither.
+
+    Nothing is started, and nobody is asked whether it answers.
+    """
+    if url := configured_url():
+        return url
+    server = local_server()
+    return server.url if server else None
+
+
+def local_server() -> Background | None:
     """The local server of this repository if its process lives, healthy or still starting."""
-    try:
-        state = json.loads((folder() / "server.json").read_text())
-        server = LocalServer(pid=state["pid"], port=state["port"])
-        command = " ".join(psutil.Process(server.pid).cmdline())
-    except (OSError, ValueError, KeyError, psutil.Error):
-        return None
-    return server if "prefect" in command and str(server.port) in command else None
+    return processes.find(NAME)
 
 
-def _start() -> LocalServer:
+def _start(port: int) -> Background:
     folder().mkdir(parents=True, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/api"
+    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    leases = "prefect.server.concurrency.lease_storage.filesystem"
     environment = {
-        **os.environ,
         "PREFECT_HOME": str(folder()),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_API_URL": url,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": leases,  # a restart must not forget who waits
     }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    with (folder() / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # it outlives this command and is reused by the next
-        )
-    server = LocalServer(pid=process.pid, port=port)
-    temporary = folder() / "server.json.part"
-    temporary.write_text(json.dumps({"pid": server.pid, "port": server.port}))
-    temporary.replace(folder() / "server.json")
-    return server
+    return processes.start(NAME, command, url=url, environment=environment)
 
 
 def wait_until_healthy(api_url: str) -> None:
@@ -123,12 +101,12 @@ def wait_until_healthy(api_url: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while not is_healthy(api_url):
         server = local_server()
-        ours = server is not None and server.api_url == api_url
+        ours = server is not None and server.url == api_url
         if not ours or time.monotonic() > deadline:
             raise OrchestratorError(
                 f"A Prefect server must answer at {api_url}, and does not. Start it and check "
                 "PREFECT_API_URL, or unset it to use a local server, whose log is "
-                f"{folder() / 'server.log'}."
+                f"{processes.log_file(NAME)}."
             )
         time.sleep(0.2)
 
@@ -141,16 +119,34 @@ def is_healthy(api_url: str) -> bool:
         return False
 
 
+def call(api_url: str, method: str, path: str, *, content: Any = None, seconds: float) -> Any:
+    """One request to a Prefect server without importing Prefect, and its answer as JSON data.
+
+    Args:
+        api_url: As ``running`` gives it.
+        method: Of HTTP.
+        path: Below the API URL.
+        content: JSON data to send.
+        seconds: How long the server may take.
+
+    Raises:
+        httpx.HTTPError: If it does not answer, or refuses.
+        ValueError: If its answer is not JSON.
+    """
+    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    key = os.environ.get("PREFECT_API_KEY")
+    answer = httpx.request(
+        method,
+        f"{api_url}{path}",
+        json=content,
+        auth=(user, password) if user else None,
+        headers={"Authorization": f"Bearer {key}"} if key else None,
+        timeout=seconds,
+    )
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
 def stop() -> bool:
     """Stop the local server and everything it started; whether there was one."""
-    server = local_server()
-    if server is None:
-        return False
-    parent = psutil.Process(server.pid)
-    family = [parent, *parent.children(recursive=True)]
-    parent.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=10)
-    for process in alive:
-        process.kill()
-    (folder() / "server.json").unlink(missing_ok=True)
-    return True
+    return processes.stop(NAME)

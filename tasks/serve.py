@@ -28,7 +28,7 @@ from tasks import answers, registry, tracking, uploads
 from tasks.answers import Scored
 from tasks.champion import Champion, Deployed
 from tasks.forms import FORM, files_of, flag
-from tasks.guard import BusyError, Guard, answer
+from tasks.guard import BusyError, Guard, answer, log_config
 from tasks.packaged import Packaged, Prediction
 from tasks.trace import trace
 from tasks.traced import Trace
@@ -255,14 +255,17 @@ def serve(
     limits: Limits | None = None,
     poll_seconds: float = 2.0,
     false_alarm_rate: float | None = None,
+    wait: bool = False,
 ) -> None:
     """Serve the champion of a registered model until interrupted.
 
     Raises:
-        NotFoundError: If there is no such model, or it has no champion.
+        NotFoundError: If there is no such model, or it has no champion, and ``wait`` is not set:
+            then every request is answered 503 until there is one.
         InvalidInputError: If the address cannot be used.
     """
-    registry.resolve(tracking.client(), name, registry.CHAMPION)
+    if not wait:
+        registry.resolve(tracking.client(), name, registry.CHAMPION)
     # The follower asks again soon anyhow: it must not be stuck in MLflow's own minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
@@ -284,10 +287,3 @@ def serve(
     log.info("%s answers at http://%s:%d; see /docs there.", name, address, port)
     with listener, suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def log_config() -> dict[str, Any]:
-    """Uvicorn's own logging, which our log joins: promotions and failures beside the requests."""
-    ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    loggers = {**uvicorn.config.LOGGING_CONFIG["loggers"], __package__: ours}
-    return {**uvicorn.config.LOGGING_CONFIG, "loggers": loggers}

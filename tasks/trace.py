@@ -4,7 +4,6 @@ The walk survives ``mlflow gc``, lost artifacts and the loss of Prefect's databa
 this command: on its way nothing imports torch or Prefect.
 """
 
-import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -250,20 +249,12 @@ class FlowQuery:
         return self._found or TracedFlow(flow_run_id=self.flow_run_id)
 
     def _ask(self) -> None:
-        api = orchestrator.configured_url()
+        api = orchestrator.running()
         if api is None:
-            server = orchestrator.local_server()
-            if server is None:
-                return
-            api = server.api_url
+            return
         try:
-            user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-            reply = httpx.get(
-                f"{api}/flow_runs/{self.flow_run_id}",
-                auth=(user, password) if user else None,
-                timeout=10 * PREFECT_SECONDS,
-            )
-            known = reply.raise_for_status().json()
+            path = f"/flow_runs/{self.flow_run_id}"
+            known = orchestrator.call(api, "GET", path, seconds=10 * PREFECT_SECONDS)
         except (httpx.HTTPError, ValueError):
             return
         self._found = TracedFlow(

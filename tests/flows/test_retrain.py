@@ -8,6 +8,7 @@ import pytest
 from flows.retrain import retrain
 from models.errors import DataValidationError
 from tasks import tracking
+from tasks.turns import OccupiedError, turn
 from tests.flows.conftest import RECIPE
 
 
@@ -96,3 +97,8 @@ def test_a_detector_that_learns_from_pixels_goes_all_the_way(workplace, name, lo
     tags = tracking.client().get_model_version(name, "1").tags
     assert ("unseen.metric.pixel_auroc" in tags) == localises
     assert 0 <= float(tags["unseen.metric.image_auroc"]) <= 1
+
+
+def test_a_retrain_that_should_not_wait_is_refused_while_another_has_the_turn(workplace):
+    with turn("tiny"), pytest.raises(OccupiedError, match="is at it"):
+        retrain(RECIPE, if_busy="refuse")

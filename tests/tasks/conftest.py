@@ -42,14 +42,6 @@ def tiny_detector(monkeypatch):
     sys.modules.pop("tiny_detector", None)
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """An MLflow database without content; creating one takes seconds, copying it does not."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
-
-
 @pytest.fixture
 def repository(tmp_path, empty_store, monkeypatch):
     """A git repository with an MLflow store, and the working directory of the test."""

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from models.errors import DataError, InvalidInputError, NotFoundError
-from tasks import datasets, incoming, objects, versions
+from tasks import datasets, events, incoming, objects, versions
 from tasks.ingest import available, describe_changes, ingest, ingest_folder
 from tests.tasks.pictures import picture, save, write_clips, write_stills
 from tests.tasks.sources.test_torchvision_sets import write_idx
@@ -90,6 +90,21 @@ def test_unchanged_data_make_no_version_and_touch_no_file(repository, source):
     assert ingest.fn("mine", repository / "data" / "mine") == version
     assert state(repository) == before
     assert list(objects.cached_listings()) == listings
+
+
+def test_only_a_new_version_is_told(repository, source, monkeypatch):
+    told = []
+    monkeypatch.setattr(events, "emit", lambda *about: told.append(about[1:]))
+    ingest.fn("mine", source)
+    ingest.fn("mine")
+    ingest_folder(str(source), name="mine")
+    save(source / "test" / "good" / "001.png", picture(50))
+    version, _ = ingest_folder(str(source), name="mine")
+    (repository / "data" / "mine" / "test" / "good" / "001.png").unlink()
+    ingest.fn("mine")
+    assert {resource for resource, _ in told} == {"unseen.dataset.mine"}
+    assert [(one["num_added"], one["num_removed"]) for _, one in told] == [(8, 0), (1, 0), (0, 1)]
+    assert told[1][1]["digest"] == version.digest
 
 
 def test_edited_files_in_data_become_a_version(repository, source):

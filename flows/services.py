@@ -1,0 +1,213 @@
+"""Services: what runs in the background, from one ``up`` to one ``down``, and how it is.
+
+A Prefect server, an MLflow server, a worker for the deployments, and one serving process for each
+model. Servers that the environment configures are used as they are: not started and not stopped.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from flows import wanted as wanting
+from flows.wanted import Wanted
+from models.errors import UnseenError
+from tasks import orchestrator, processes, tracking_server
+from tasks.processes import Background
+
+WORKER = "worker"
+SERVE = "serve-"
+"""What the name of a serving process begins with; the model's follows."""
+USUAL_PREFECT_PORT, USUAL_SERVE_PORT = 4200, 8000
+START_SECONDS = 180.0
+"""How long all of it may take to be healthy: everything imports torch on a cold disk."""
+ENDING = (SERVE, WORKER, tracking_server.NAME, orchestrator.NAME)
+"""Order in which services end: nobody should lose a server while it works."""
+
+
+class ServiceError(UnseenError):
+    """A service does not run as it should."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One line of ``unseen status``."""
+
+    name: str
+    pid: int | None
+    """None if it does not run, or not as a process of ours."""
+    url: str
+    health: str
+    """``ok``, or what is the matter."""
+    well: bool
+    since: str = ""
+
+
+def up(given: Mapping[str, Any]) -> list[Service]:
+    """Start what does not run yet, and wait until all of it is well.
+
+    Args:
+        given: Fields of ``Wanted`` to change; None leaves one as it is.
+
+    Raises:
+        InvalidInputError: If a setting makes no sense, or a port is taken.
+        NotFoundError: If there is no such recipe.
+        ServiceError: If a service does not come up.
+    """
+    with processes.lock("up"):
+        before = processes.living()
+        try:
+            wanted = _prepare(wanting.changed(dict(given)))
+        except UnseenError:
+            for name in sorted(processes.living() - before, key=_rank):
+                processes.stop(name)  # what cannot work should not be left half started
+            raise
+        wanting.remember(wanted)
+        _start_worker(orchestrator.connect())
+        _start_serving(wanted)
+        return _wait_until_well(wanted)
+
+
+def _prepare(wanted: Wanted) -> Wanted:
+    """Start the servers, and make their deployments those that are wanted."""
+    port = 0
+    if not orchestrator.running():
+        port = processes.port(wanted.prefect_port, USUAL_PREFECT_PORT)
+    api = orchestrator.connect(port)
+    tracking_server.start(wanted.mlflow_port)
+    from flows import deployments  # meanwhile the servers start
+
+    wanted = replace(wanted, models=deployments.models(wanted))
+    orchestrator.wait_until_healthy(api)
+    worker = processes.find(WORKER)
+    works = worker is not None and worker.url == api
+    if not works:
+        processes.stop(WORKER)  # flow runs that outlived it, or one that asks a server that is gone
+    deployments.apply(wanted, api=api, worker_runs=works)
+    return wanted
+
+
+def down() -> list[str]:
+    """Stop everything that was started here, in order; the names of what ran.
+
+    Nothing is left over, even of a process that was killed.
+    """
+    with processes.lock("up"):
+        wanting.forget()
+        names = sorted({*processes.names(), *processes.living()}, key=_rank)
+        return [name for name in names if processes.stop(name)]
+
+
+def services(wanted: Wanted | None) -> list[Service]:
+    """How everything is that should run, and what runs although it need not."""
+    expected = _expected(wanted) if wanted else []
+    others = sorted(processes.living() - set(expected), key=_rank, reverse=True)
+    return [_look_at(name) for name in (*expected, *others)]
+
+
+def _expected(wanted: Wanted) -> list[str]:
+    serving = [SERVE + name for name in wanted.models] if wanted.serve else []
+    return [orchestrator.NAME, tracking_server.NAME, WORKER, *serving]
+
+
+def _rank(name: str) -> tuple[int, str]:
+    kinds = [index for index, kind in enumerate(ENDING) if name.startswith(kind)]
+    return (kinds[0] if kinds else -1, name)
+
+
+def _look_at(name: str) -> Service:
+    elsewhere = {
+        orchestrator.NAME: orchestrator.configured_url,
+        tracking_server.NAME: tracking_server.configured_url,
+    }
+    process = processes.find(name)
+    url = process.url if process else elsewhere.get(name, str)() or ""
+    if process is None and not url:
+        return Service(name=name, pid=None, url="", health="not running", well=False)
+    health, well = _health(name, url, process.since if process else "")
+    return Service(
+        name=name,
+        pid=process.pid if process else None,
+        url=url,
+        health=health,
+        well=well,
+        since=process.since if process else "configured",
+    )
+
+
+def _health(name: str, url: str, since: str) -> tuple[str, bool]:
+    if name == WORKER:
+        return _health_of_worker(since)
+    if name == orchestrator.NAME:
+        well = orchestrator.is_healthy(url)
+    elif name == tracking_server.NAME:
+        well = tracking_server.is_healthy(url)
+    else:
+        return _health_of_serving(url)
+    return ("ok" if well else "does not answer", well)
+
+
+def _health_of_worker(since: str) -> tuple[str, bool]:
+    """Whether the Prefect server has heard of the worker after it was started, and lately."""
+    path = f"/work_pools/{wanting.pool()}/workers/filter"
+    try:
+        api = orchestrator.running() or ""
+        known = orchestrator.call(api, "POST", path, content={}, seconds=2.0)
+    except (httpx.HTTPError, ValueError):
+        return "unknown: the Prefect server does not answer", False
+    online = [each for each in known if each["status"] == "ONLINE"]
+    heard = [each for each in online if each["last_heartbeat_time"][:19] >= since[:19]]
+    return ("ok", True) if heard else ("has not reported to the Prefect server", False)
+
+
+def _health_of_serving(url: str) -> tuple[str, bool]:
+    try:
+        answer = httpx.get(f"{url}/health", timeout=2.0).json()
+    except (httpx.HTTPError, ValueError):
+        return "does not answer", False
+    if "version" in answer:
+        problem = f": {answer['problem']}" if answer["problem"] else ""
+        return f"{answer['status']}, version {answer['version']}{problem}", not problem
+    return "answers 503: no champion is loaded yet", True
+
+
+def _start_worker(api: str) -> Background:
+    pool = wanting.pool()
+    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    more = ["--name", pool, "--install-policy", "never"]
+    return processes.start(WORKER, [*command, *more], url=api)  # where it asks
+
+
+def _start_serving(wanted: Wanted) -> None:
+    names = [SERVE + name for name in wanted.models] if wanted.serve else []
+    for name in processes.living():
+        if name.startswith(SERVE) and name not in names:
+            processes.stop(name)
+    for index, name in enumerate(names):
+        if processes.find(name):
+            continue
+        asked = wanted.serve_port + index if wanted.serve_port else None
+        port = str(processes.port(asked, USUAL_SERVE_PORT + index))
+        model = name.removeprefix(SERVE)
+        command = ["-m", "flows.cli", "serve", model, "--port", port, "--wait"]
+        processes.start(name, command, url=f"http://127.0.0.1:{port}")
+
+
+def _wait_until_well(wanted: Wanted) -> list[Service]:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        found = services(wanted)
+        ill = [each for each in found if not each.well]
+        if not ill:
+            return found
+        dead = [each for each in ill if each.health == "not running"]
+        if dead or time.monotonic() > deadline:
+            each = (dead or ill)[0]
+            raise ServiceError(
+                f"{each.name} must run and answer, and {each.health}. Its log is "
+                f"{processes.log_file(each.name)}. Mend it and say 'unseen up' again, or 'unseen "
+                "down' to stop the others."
+            )
+        time.sleep(0.3)

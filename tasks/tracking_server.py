@@ -1,0 +1,65 @@
+"""The MLflow server on the local store: for browsers, and for tools that speak HTTP.
+
+It stands beside the store and not in front of it. Commands, flow runs and the serving process go on
+reading and writing the same SQLite file and the same folder of artifacts themselves: they work with
+or without the server, and remember results under one address. Artifact locations are ``file:``
+addresses, which resolve alike on both ways, on this machine. To share a store between machines, set
+``MLFLOW_TRACKING_URI`` to a server; then no local one is started.
+"""
+
+import os
+
+import httpx
+
+from tasks import processes, project, tracking
+from tasks.processes import Background
+
+NAME = "mlflow"
+"""Among the background processes."""
+USUAL_PORT = 5000
+
+
+def configured_url() -> str | None:
+    """Address of a server that ``MLFLOW_TRACKING_URI`` names; None if it names a local store."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
+def start(port: int | None = None) -> Background | None:
+    """The server of the local store, started unless it runs; None if another is configured.
+
+    Args:
+        port: To answer at; the usual one if it is free, else any, if None.
+
+    Raises:
+        InvalidInputError: If the port is taken.
+        RegistryError: If the store cannot be opened.
+    """
+    if configured_url():
+        return None
+    if found := processes.find(NAME):
+        return found
+    store = tracking.client().tracking_uri  # now its tables exist, made by one process alone
+    number = processes.port(port, USUAL_PORT)
+    command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(number)]
+    options = {
+        "--workers": "1",
+        "--backend-store-uri": store,
+        "--default-artifact-root": (project.home() / "artifacts").as_uri(),
+    }
+    for option, value in options.items():
+        command += [option, value]
+    return processes.start(
+        NAME,
+        [*command, "--no-serve-artifacts"],
+        url=f"http://127.0.0.1:{number}",
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # it saves 1.4 GB of memory
+    )
+
+
+def is_healthy(url: str) -> bool:
+    """Whether an MLflow server answers at this URL."""
+    try:
+        return httpx.get(f"{url}/health", timeout=2.0).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,85 @@
+"""Turns: one retrain of a registered model at a time, on this machine.
+
+Whoever has the turn holds a lock of the operating system, which ends with its process, however that
+ends: nobody waits for the dead. A note beside the lock says who it is.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from models.errors import InvalidInputError, UnseenError
+from tasks import history, project, tracking
+
+log = logging.getLogger(__name__)
+
+CHOICES = ("wait", "refuse")
+"""What a second retrain of a model can do."""
+POLL_SECONDS = 0.5
+
+
+class OccupiedError(UnseenError):
+    """The model is being retrained by somebody else."""
+
+    exit_code = 4
+
+
+@contextmanager
+def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
+    """Have a registered model to oneself while a challenger for it is made.
+
+    Args:
+        name: The registered model.
+        if_busy: ``wait`` until whoever has it is done, or ``refuse``.
+
+    Raises:
+        OccupiedError: If somebody has it and one should not wait.
+        InvalidInputError: If ``if_busy`` is neither.
+    """
+    if if_busy not in CHOICES:
+        raise InvalidInputError(f"if_busy must be one of {', '.join(CHOICES)}, got {if_busy!r}.")
+    lock = FileLock(project.home() / f"{name}.retrain.lock")
+    note = project.home() / f"{name}.retrain.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        if if_busy == "refuse":
+            raise OccupiedError(
+                f"{name} must be retrained by one at a time, and {holder(name)} is at it. Try "
+                "again later, or wait for it with --if-busy wait."
+            ) from error
+        log.warning("%s is being retrained by %s; waiting for the turn.", name, holder(name))
+        lock.acquire(poll_interval=POLL_SECONDS)
+    try:
+        _write(note)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder(name: str) -> str:
+    """Who has the turn, in words; as far as is known."""
+    try:
+        found = json.loads((project.home() / f"{name}.retrain.json").read_text())
+        flow_run = f", flow run {found['flow_run']}" if found["flow_run"] else ""
+        return f"{found['who']} (process {found['pid']}{flow_run}, since {found['since']})"
+    except (OSError, ValueError, KeyError):
+        return "somebody"
+
+
+def _write(note: Path) -> None:
+    found = {
+        "who": history.who(),
+        "pid": os.getpid(),
+        "flow_run": tracking.flow_run_id(),
+        "since": history.now()[:19],
+    }
+    partial = note.with_suffix(".part")
+    partial.write_text(json.dumps(found))
+    partial.replace(note)
