@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from flows import upkeep
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -214,6 +215,12 @@ def stop() -> None:
 
     stopped = orchestrator.stop()
     console.print("The local Prefect server is stopped." if stopped else "No local server runs.")
+
+
+app.command()(upkeep.reproduce)
+app.command()(upkeep.prune)
+app.command()(upkeep.backup)
+app.command()(upkeep.restore_backup)
 
 
 def main() -> None:

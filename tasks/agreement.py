@@ -1,5 +1,6 @@
 """Agreement of a version with the same version trained again: bit for bit, or by how much not."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,9 @@ class Compared:
 
     name: str
     verdict: str
-    absolute: float = 0.0
-    """Largest difference of any element; infinite if shapes differ or one is not a number."""
-    relative: float = 0.0
+    absolute: float | None = 0.0
+    """Largest difference of any element; None if shapes differ or one is not a number."""
+    relative: float | None = 0.0
     """The same, relative to the largest magnitude then; of metrics, that counts as at least 1."""
     then: float | None = None
     """Value of a metric; None of a tensor."""
@@ -75,8 +76,8 @@ def compare_metrics(
     found = []
     for name in sorted((then.keys() | now.keys()) - TIMINGS):
         pair = then.get(name), now.get(name)
-        tensors = (None if v is None else torch.tensor(v, dtype=torch.float64) for v in pair)
-        one = _compare(name, *tensors, tolerance.metric, least=1.0)
+        old, new = (None if v is None else torch.tensor(v, dtype=torch.float64) for v in pair)
+        one = _compare(name, old, new, tolerance.metric, least=1.0)
         found.append(Compared(**{**vars(one), "then": pair[0], "now": pair[1]}))
     return tuple(found)
 
@@ -92,17 +93,17 @@ def _state(folder: Path) -> dict[str, Tensor]:
 def _compare(
     name: str, then: Tensor | None, now: Tensor | None, tolerance: float, least: float = 0.0
 ) -> Compared:
-    infinite = float("inf")
     if then is None or now is None or (then.shape, then.dtype) != (now.shape, now.dtype):
-        return Compared(name=name, verdict=DIFFERS, absolute=infinite, relative=infinite)
+        return Compared(name=name, verdict=DIFFERS, absolute=None, relative=None)
     if torch.equal(_bits(then), _bits(now)):
         return Compared(name=name, verdict=IDENTICAL)
     old, new = then.double(), now.double()
     same = (old == new) | (old.isnan() & new.isnan())
-    gap = torch.where(same, 0.0, (old - new).abs()).nan_to_num(nan=infinite)
-    absolute = float(gap.max())
+    absolute = float(torch.where(same, 0.0, (old - new).abs()).max())
     magnitude = max(float(torch.where(old.isfinite(), old.abs(), 0.0).max()), least)
-    relative = absolute / magnitude if absolute and magnitude else absolute and infinite
+    if not math.isfinite(absolute) or (absolute and not magnitude):
+        return Compared(name=name, verdict=DIFFERS, absolute=None, relative=None)
+    relative = absolute / magnitude if absolute else 0.0
     verdict = AGREES if relative <= tolerance else DIFFERS
     return Compared(name=name, verdict=verdict, absolute=absolute, relative=relative)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import RegistryError
 
-CURRENT = {"detector.json": 1, "lineage.json": 2}
+CURRENT = {"backup.json": 1, "detector.json": 1, "lineage.json": 2}
 """What this code writes, and the newest that it reads. Lineage of version 1 names no version, and
 neither the machine and libraries it was trained with, nor sources of a user's own recipe."""
 

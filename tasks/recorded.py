@@ -1,6 +1,7 @@
 """All that is recorded of a registered version, as far as it takes to train it again."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,17 @@ def changed_models(folder: Path) -> tuple[str, ...]:
     return tuple(
         sorted(f"models/{n.as_posix()}" for n in names if _bytes(here / n) != _bytes(there / n))
     )
+
+
+def copy_sources(known: Recorded, folder: Path) -> None:
+    """Copy what a version was trained with, ``models`` and a user's own modules, to a folder."""
+    for path in (known.folder / "sources").iterdir():
+        if path.name == "tasks":  # that is the reader alone, and would hide the other tasks
+            continue
+        if path.is_dir():
+            shutil.copytree(path, folder / path.name)
+        else:
+            shutil.copyfile(path, folder / path.name)
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -13,9 +13,8 @@ from tasks import agreement, project, recorded, tracking
 from tasks.agreement import Compared, Tolerance
 from tasks.recorded import Recorded
 from tasks.records import Report
+from tasks.reproductions import KIND
 
-KIND = "reproduce"
-"""Kind of the MLflow run that keeps a report."""
 REPORT = "reproduction/report.json"
 IRRELEVANT = {"hardware.cores", "version.mlflow"}
 """Parts of an environment that no result depends on."""
@@ -95,6 +94,7 @@ def log(found: Reproduction) -> Reproduction:
         "model_version": str(found.version),
         "model_digest": found.digest,
         "verdict": found.verdict,
+        "when": found.when,
     }
     params = tracking.flatten(found.tolerance, "tolerance")
     with tracking.run(KIND, found.model, tags=tags, params=params) as active:
@@ -147,24 +147,3 @@ def _about_code(then: Recorded, changed: tuple[str, ...]) -> Iterator[str]:
         "This compares two versions of the code: sources "
         f"{str(then.lineage['code_version'])[:12]} then, {project.code_version()[:12]} now; {what}."
     )
-
-
-def find(model: str, digest: str) -> list[mlflow.entities.Run]:
-    """Runs that keep reports about a registered version, the newest first.
-
-    Args:
-        model: Name of the registered model.
-        digest: Of the version's packaged detector.
-    """
-    client = tracking.client()
-    experiment = client.get_experiment_by_name(model)
-    if experiment is None or not digest:
-        return []
-    prefix = f"tags.`{tracking.TAG}"
-    wanted = f"{prefix}kind` = '{KIND}' and {prefix}model_digest` = '{digest}'"
-    found = client.search_runs(
-        [experiment.experiment_id],
-        f"{wanted} and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-    )
-    return list(found)
