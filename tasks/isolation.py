@@ -51,10 +51,10 @@ def isolated(folder: Path) -> Iterator[None]:
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project.home() / 'mlflow.db'}"
             yield
     finally:
+        mlflow.set_tracking_uri(before[1])  # first, because it sets the variable too
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         if before[0] is not None:
             os.environ["MLFLOW_TRACKING_URI"] = before[0]
-        mlflow.set_tracking_uri(before[1])
 
 
 def fetch(material: Material, folder: Path, progress: Progress = silent) -> None:

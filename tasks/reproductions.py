@@ -32,8 +32,8 @@ def find(client: MlflowClient, model: str, digest: str) -> tuple[TracedReproduct
     return tuple(
         TracedReproduction(
             run_id=run.info.run_id,
-            when=run.data.tags[f"{TAG}when"],
-            verdict=run.data.tags[f"{TAG}verdict"],
+            when=run.data.tags.get(f"{TAG}when", ""),
+            verdict=run.data.tags.get(f"{TAG}verdict", ""),
         )
         for run in runs
     )
