@@ -40,14 +40,14 @@ def isolated(folder: Path) -> Iterator[None]:
     Prefect is not asked: tasks are called by their function, so that no remembered result is used
     and none is kept.
     """
-    from dvc.repo import Repo
-
     before = os.environ.get("MLFLOW_TRACKING_URI"), mlflow.get_tracking_uri()
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
     try:
         with chdir(folder):
-            with Repo.init(str(folder)) as repo, repo.config.edit() as config:
-                config["core"]["site_cache_dir"] = str(folder / ".site")
+            (folder / ".dvc").mkdir()
+            (folder / ".dvc" / "config").write_text(
+                f"[core]\n    site_cache_dir = {folder}/.site\n"
+            )
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project.home() / 'mlflow.db'}"
             yield
     finally:
