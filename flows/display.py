@@ -179,7 +179,7 @@ def prune_table(found: Any) -> RenderableType:
     for kind in found.kinds:
         kept = kind.kept.most_common(MOST_REASONS)
         more = len(kind.kept) - len(kept)
-        stays = ", ".join(f"{count} {who}" for who, count in kept)
+        stays = ", ".join(f"{who} ({count})" for who, count in kept)
         stays += f" and {more} more" if more > 0 else ""
         megabytes = f"{kind.num_bytes / 1e6:.1f}"
         table.add_row(kind.title, str(len(kind.stale)), megabytes, kind.why, stays)

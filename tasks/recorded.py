@@ -43,6 +43,8 @@ class Recorded:
     data: Material
     pretext: Material
     """What the encoder was trained on: the same, unless the encoder was kept."""
+    source: Material | None = None
+    """What the detector was trained on that this one was adapted from, if it was."""
 
     @property
     def reference(self) -> str:
@@ -89,7 +91,8 @@ def recorded(reference: str) -> Recorded:
         metrics=facts.gather(client, version).metrics,
         environment=lineage.get("environment") or _of_run(client, version),
         data=data,
-        pretext=_pretext_data(lineage, data),
+        pretext=_other(lineage["pretext"], data),
+        source=_other(lineage["source"], data) if lineage.get("source") else None,
     )
 
 
@@ -120,13 +123,8 @@ def _bytes(path: Path) -> bytes | None:
 
 def _check(version: RegisteredVersion, lineage: Mapping[str, Any]) -> None:
     called = f"{version.name} version {version.version}"
-    if source := lineage.get("source"):
-        origin = f"{source['name']}@{source['version']}"
-        raise RegistryError(
-            f"{called} was adapted from {origin} and cannot be reproduced yet: only versions that "
-            f"were trained from data alone can. Reproduce {origin} instead."
-        )
-    lacking = [key for key in ("training", "detector", "encoder") if key not in lineage["recipe"]]
+    needed = ("training", "adapter" if lineage.get("source") else "encoder", "detector")
+    lacking = [key for key in needed if key not in lineage["recipe"]]
     if lacking or not lineage.get("pretext"):
         raise RegistryError(
             f"The lineage of {called} must hold its whole recipe and its pretext run, and lacks "
@@ -147,8 +145,9 @@ def _data(folder: Path, lineage: Mapping[str, Any]) -> Material:
     return Material(version=version, files=files)
 
 
-def _pretext_data(lineage: Mapping[str, Any], data: Material) -> Material:
-    version = DataVersion(**lineage["pretext"]["data"])
+def _other(part: Mapping[str, Any], data: Material) -> Material:
+    """The data version of another part of the lineage."""
+    version = DataVersion(**part["data"])
     if version.digest == data.version.digest:
         return data
     return Material(version=version, files=versions.entries(version))

@@ -50,17 +50,6 @@ def test_a_record_without_the_whole_recipe_says_what_is_missing(settled):
         recorded.recorded("squares")
 
 
-def test_an_adapted_version_is_refused_with_its_source(settled):
-    lineage, digest, tag = with_lineage(source={"name": "walkway", "version": 3})
-    with (
-        lineage,
-        digest,
-        tag,
-        pytest.raises(RegistryError, match="adapted from walkway@3 and cannot be reproduced"),
-    ):
-        recorded.recorded("squares")
-
-
 def test_a_package_that_is_not_the_registered_one_is_refused(settled):
     with (
         tagged(model_digest="0" * 64),
