@@ -139,12 +139,14 @@ def test_a_changed_package_is_refused(pooled):
         (folder / "lineage.json").write_text(text)
 
 
-def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(pooled):
+def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(pooled, workplace):
+    seen = workplace / "seen"
+
     def change(folder):
         path = folder / "sources" / "models" / "errors.py"
-        path.write_text(path.read_text() + "\nraise SystemExit(77)\n")
+        path.write_text(f"{path.read_text()}\nopen({str(seen)!r}, 'w').close()\n")
 
-    assert run_with_recorded_code("pooled@1", ["recipes"]) == 0
     with tampered("pooled@1", change) as folder:
         assert recorded.changed_models(folder) == ("models/errors.py",)
-        assert run_with_recorded_code("pooled@1", ["recipes"]) == 77
+        assert run_with_recorded_code("pooled@1", ["recipes"]) == 0
+    assert seen.exists()
