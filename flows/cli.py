@@ -220,7 +220,7 @@ def stop() -> None:
 app.command()(upkeep.reproduce)
 app.command()(upkeep.prune)
 app.command()(upkeep.backup)
-app.command()(upkeep.restore_backup)
+app.command("restore-backup")(upkeep.restore_backup)
 
 
 def main() -> None:
