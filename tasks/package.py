@@ -32,10 +32,12 @@ from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import RegistryError
-from tasks import formats, vendor
 from tasks.calibration import Calibration
+from tasks.formats import CURRENT
+from tasks.formats import check as check_format
 from tasks.packaged import Packaged
 from tasks.preprocessing import Preprocessing
+from tasks.vendor import copy_sources, modules_of
 from tasks.vendored import Vendored
 
 Json: TypeAlias = Any
@@ -72,7 +74,7 @@ def save(
     """
     encoder = detector.encoder  # type: ignore[attr-defined]
     described = {
-        "format": formats.CURRENT["detector.json"],
+        "format": CURRENT["detector.json"],
         "detector": to_json(detector.config),  # type: ignore[attr-defined]
         "encoder": to_json(encoder.config),
         "preprocessing": asdict(preprocessing),
@@ -80,8 +82,8 @@ def save(
         "pixel_threshold": float(detector.pixel_threshold),
     }
     own = {type(part).__module__.partition(".")[0] for part in (detector, encoder)}
-    users = vendor.modules_of(lineage.get("recipe"))
-    vendor.copy_sources(folder / "sources", {"models", *own, *users})
+    users = modules_of(lineage.get("recipe"))
+    copy_sources(folder / "sources", {"models", *own, *users})
     known = {"image_score": calibration_scores, "region_score": region_scores}
     calibration = {
         name: torch.from_numpy(np.array(values, dtype=np.float64))
@@ -114,8 +116,8 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
     try:
         described = json.loads((folder / "detector.json").read_text())
         lineage = json.loads((folder / "lineage.json").read_text())
-        formats.check("detector.json", described)
-        formats.check("lineage.json", lineage)
+        check_format("detector.json", described)
+        check_format("lineage.json", lineage)
         detector = _build(folder, described, Vendored(folder / "sources").load)
         known = load_file(folder / "calibration.safetensors")
         scores = {name: value.numpy() for name, value in known.items()}

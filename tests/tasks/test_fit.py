@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.errors import NotFoundError, RegistryError, TrainingError
-from tasks import encoders, fit, registry, tracking, vendor, versions
+from tasks import encoders, fit, package, registry, tracking, vendor, versions
 from tasks.records import TrainedModel, Training
 from tests.tasks.conftest import VALIDATION
 from tests.tasks.pictures import write_clips
