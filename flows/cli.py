@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import services_cli
+from flows import services_cli, upkeep
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -242,6 +242,12 @@ def trace(
 
 
 services_cli.register(app)
+
+
+app.command()(upkeep.reproduce)
+app.command()(upkeep.prune)
+app.command()(upkeep.backup)
+app.command("restore-backup")(upkeep.restore_backup)
 
 
 def main() -> None:

@@ -27,6 +27,10 @@ HEADLINES = (
 """Metrics in the order to show them; the others stand in MLflow."""
 
 
+MOST_REASONS = 6
+"""Reasons to keep things that are told for each kind."""
+
+
 def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
@@ -150,6 +154,67 @@ def history_table(name: str) -> RenderableType:
             entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
         )
     return table
+
+
+def reproduction_view(found: Any) -> RenderableType:
+    """The verdict of a reproduction, every difference, and what to know about them."""
+    head = f"{found.model} version {found.version}, trained again: {found.verdict}"
+    same = sum(each.verdict == "identical" for each in found.tensors)
+    tensors = _table("tensor", "verdict", "largest difference", "relative")
+    for each in found.tensors:
+        if each.verdict != "identical":
+            tensors.add_row(each.name, each.verdict, _number(each.absolute), _number(each.relative))
+    metrics = _table("metric", "then", "now", "verdict", "difference")
+    for each in found.metrics:
+        figures = (_number(each.then), _number(each.now))
+        metrics.add_row(each.name, *figures, each.verdict, _number(each.absolute))
+    limits = found.tolerance
+    counts = f"{same} of {len(found.tensors)} tensors are equal bit for bit."
+    if tensors.row_count or found.verdict != "identical":
+        counts += (
+            f" Tolerance: {limits.tensor:g} of a tensor, relative; {limits.metric:g} of a metric."
+        )
+    notes = [f"note: {note}" for note in found.notes]
+    parts: list[RenderableType] = [
+        head,
+        "",
+        counts,
+        *([tensors] if tensors.row_count else []),
+        "",
+        metrics,
+        *notes,
+    ]
+    return Group(*parts, f"kept as run {found.run_id}")
+
+
+def prune_table(found: Any) -> RenderableType:
+    """What a pruning took away or would take away, and what it keeps because of whom."""
+    gone = "deleted" if found.deleted else "would go"
+    table = _table("what", gone, "MB", "why", "stays, because of")
+    for kind in found.kinds:
+        kept = kind.kept.most_common(MOST_REASONS)
+        more = len(kind.kept) - len(kept)
+        stays = ", ".join(f"{who} ({count})" for who, count in kept)
+        stays += f" and {more} more" if more > 0 else ""
+        megabytes = f"{kind.num_bytes / 1e6:.1f}"
+        table.add_row(kind.title, str(len(kind.stale)), megabytes, kind.why, stays)
+    notes = [f"note: {note}" for note in found.notes]
+    older = f"Older than {found.keep_days} days, and not referred to."
+    last = older if found.deleted else f"{older} Nothing was deleted; add --delete to do so."
+    return Group(table, *notes, last)
+
+
+def backup_summary(found: Any) -> RenderableType:
+    """What a backup holds."""
+    models = ", ".join(f"{name} ({count} versions)" for name, count in found.models.items())
+    return (
+        f"Backup of {found.when} in {found.folder}: {found.num_bytes / 1e6:.1f} MB; registered "
+        f"models: {models or 'none'}; {found.num_objects} objects of DVC."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
 
 
 def trace_output(reference: str | None, file: Path | None, folder: Path | None) -> Any:

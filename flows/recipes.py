@@ -8,8 +8,9 @@ import dataclasses
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -231,7 +232,14 @@ def describe(recipe: object) -> dict[str, Any]:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
             return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
-        return list(value) if isinstance(value, tuple) else value
+        if isinstance(value, Enum):
+            return {
+                "class": f"{type(value).__module__}.{type(value).__qualname__}",
+                "member": value.name,
+            }
+        if isinstance(value, Mapping):
+            return {str(key): plain(inner) for key, inner in value.items()}
+        return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
     described: dict[str, Any] = plain(recipe)
     return described

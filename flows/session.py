@@ -1,14 +1,21 @@
 """One run of a flow from the command line: server, quiet console, and what to show at the end."""
 
 import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
 from models.errors import UnseenError
 from tasks import orchestrator
+
+if TYPE_CHECKING:
+    from tasks.reproduction import Reproduction
 
 
 def run_retrain(
@@ -58,6 +65,46 @@ def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
     from models.functional.drift import DRIFT
 
     return monitor_summary(found), found.verdict == DRIFT
+
+
+def run_reproduce(reference: str, tensor: float, metric: float) -> "Reproduction":
+    """Run ``reproduce``, which needs no server.
+
+    Args:
+        reference: The registered version.
+        tensor: Tolerance of tensors, relative.
+        metric: Tolerance of metrics.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    from flows.reproduce import reproduce
+    from tasks.agreement import Tolerance
+
+    return reproduce(reference, Tolerance(tensor=tensor, metric=metric))
+
+
+def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
+    """Run a command again in a process that imports ``models`` as a version was trained with it.
+
+    Args:
+        reference: The registered version.
+        arguments: Of ``unseen``.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        UnseenError: If the version does not exist or was changed.
+    """
+    from tasks import isolation, recorded
+
+    with isolation.scratch("sources") as folder:
+        recorded.copy_sources(recorded.recorded(reference), folder)
+        path = os.pathsep.join([str(folder), str(Path(__file__).parents[1])])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        return subprocess.run(command, env=environment, check=False).returncode
 
 
 def _decided(flow: str, *arguments: object, **options: object) -> RenderableType:

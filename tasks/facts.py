@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.exceptions import MlflowException
 
-from tasks import registry
+from tasks import formats, registry
 from tasks.tracking import TAG
 
 Json = Any
@@ -38,12 +38,17 @@ class Facts:
 
 
 def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
-    """All that tags, files and run say of a model version."""
+    """All that tags, files and run say of a model version.
+
+    Raises:
+        RegistryError: If a newer version of this code wrote them.
+    """
     tags = {
         key.removeprefix(TAG): value for key, value in version.tags.items() if key.startswith(TAG)
     }
     run = get_run(client, version.run_id)
     lineage = read_json(version, "lineage.json")
+    formats.check("lineage.json", lineage or {})
     notes: list[str] = []
     if lineage is None:
         notes.append("The model's own files are lost: known from the version's tags.")

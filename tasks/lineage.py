@@ -15,7 +15,7 @@ from mlflow.data.dataset_source import DatasetSource
 from mlflow.data.dataset_source_registry import get_registered_sources, register_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 
-from tasks import project, tracking
+from tasks import formats, project, tracking
 from tasks.records import DataVersion, Report, Source, Validation
 from tasks.tracking import TAG
 
@@ -123,6 +123,7 @@ def describe(  # noqa: PLR0913 - the record has so many parts
             difference; None if they do not add up. See ``tasks.moments``.
     """
     return {
+        "format": formats.CURRENT["lineage.json"],
         "data": asdict(version),
         "validation": asdict(validation),
         "pretext": pretext,
@@ -134,6 +135,7 @@ def describe(  # noqa: PLR0913 - the record has so many parts
         "seed": seed,
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
+        "environment": tracking.hardware(),
         "source": _origin(source) if source else None,
         "statistics": statistics,
     }

@@ -16,8 +16,6 @@ vendored sources rather than this process's ``models``.
 import hashlib
 import importlib
 import json
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -35,23 +33,14 @@ from torch import Tensor
 from models.contracts import Detector
 from models.errors import RegistryError
 from tasks.calibration import Calibration
+from tasks.formats import CURRENT
+from tasks.formats import check as check_format
 from tasks.packaged import Packaged
 from tasks.preprocessing import Preprocessing
+from tasks.vendor import copy_sources, modules_of
 from tasks.vendored import Vendored
 
 Json: TypeAlias = Any
-
-FORMAT = 1
-"""Version of the folder's layout; a reader refuses any other."""
-READER = (
-    "__init__.py",
-    "calibration.py",
-    "package.py",
-    "packaged.py",
-    "preprocessing.py",
-    "vendored.py",
-)
-"""Files of this layer that travel with the model, so that it loads without this repository."""
 
 
 def save(  # noqa: PLR0913 - all that a package holds
@@ -87,14 +76,16 @@ def save(  # noqa: PLR0913 - all that a package holds
     """
     encoder = detector.encoder  # type: ignore[attr-defined]
     described = {
-        "format": FORMAT,
+        "format": CURRENT["detector.json"],
         "detector": to_json(detector.config),  # type: ignore[attr-defined]
         "encoder": to_json(encoder.config),
         "preprocessing": asdict(preprocessing),
         "threshold": float(detector.threshold),
         "pixel_threshold": float(detector.pixel_threshold),
     }
-    _copy_sources(folder / "sources", detector, encoder)
+    own = {type(part).__module__.partition(".")[0] for part in (detector, encoder)}
+    users = modules_of(lineage.get("recipe"))
+    copy_sources(folder / "sources", {"models", *own, *users})
     scores = {"image_score": calibration_scores, "region_score": region_scores}
     known = {**scores, **(windows or {})}
     calibration = {
@@ -127,14 +118,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
     sums = verify(folder)
     try:
         described = json.loads((folder / "detector.json").read_text())
-        if described["format"] != FORMAT:
-            raise RegistryError(f"its format is {described['format']}, this reader's is {FORMAT}")  # noqa: TRY301
+        lineage = json.loads((folder / "lineage.json").read_text())
+        check_format("detector.json", described)
+        check_format("lineage.json", lineage)
         detector = _build(folder, described, Vendored(folder / "sources").load)
         known = load_file(folder / "calibration.safetensors")
         scores = {name: value.numpy() for name, value in known.items()}
         scores.setdefault("clip", np.arange(len(scores["image_score"])))  # of older packages
         calibration = Calibration(**scores)
-        lineage = json.loads((folder / "lineage.json").read_text())
         preprocessing = _preprocessing(described)
     except Exception as error:
         raise RegistryError(
@@ -271,29 +262,3 @@ def from_json(value: Json, load_module: Callable[[str], ModuleType]) -> Any:
 
 def _name(kind: type) -> str:
     return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _copy_sources(target: Path, *parts: object) -> None:
-    """Copy the top-level package of each part's class, ``models``, and this reader."""
-    target.mkdir(parents=True)
-    for top in {"models", *(type(part).__module__.partition(".")[0] for part in parts)}:
-        origin = getattr(sys.modules.get(top), "__file__", None)
-        if origin is None or top == "__main__":
-            raise RegistryError(
-                f"A detector and its encoder must be defined in a module that can be imported, so "
-                f"that the model can carry its source; {top!r} cannot. Move the class to a file."
-            )
-        path = Path(origin)
-        if path.name == "__init__.py":
-            _copy(sorted(path.parent.rglob("*.py")), path.parents[1], target)
-        else:
-            shutil.copyfile(path, target / f"{top}.py")
-    reader = Path(__file__).parent
-    _copy([reader / name for name in READER], reader.parent, target)
-
-
-def _copy(sources: list[Path], base: Path, target: Path) -> None:
-    for source in sources:
-        copy = target / source.relative_to(base)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, copy)

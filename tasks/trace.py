@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from models.errors import DataError, InvalidInputError, NotFoundError
-from tasks import history, objects, orchestrator, registry, tracking
+from tasks import history, objects, orchestrator, registry, reproductions, tracking
 from tasks.facts import Facts, gather, get_run
 from tasks.records import DataVersion, Decision, Validation
 from tasks.traced import (
@@ -65,6 +65,7 @@ def trace(reference: str) -> Trace:
         pretext=_pretext(client, facts, data, notes),
         source=_source(client, facts, notes),
         statistics=_statistics(facts.lineage.get("statistics") or {}),
+        reproductions=reproductions.find(client, version.name, facts.model_digest),
         metrics=facts.metrics,
         decisions=_decisions(client, version, int(champion) if champion else None),
         flow=flow.answer(),

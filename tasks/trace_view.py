@@ -51,6 +51,8 @@ def render(trace: Trace) -> Tree:
         _add_statistics(tree, trace.statistics)
     _add_metrics(tree, trace.metrics)
     _add_decisions(tree, trace.decisions)
+    for each in trace.reproductions:
+        _add(tree, "reproduced", each.when[:19], each.verdict, f"run {each.run_id[:SHORT]}")
     _add_flow(tree, trace.flow)
     for note in trace.notes:
         tree.add(Text(f"note: {note}", style="yellow"))

@@ -103,6 +103,16 @@ class TracedFlow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TracedReproduction:
+    """The version was trained again and compared; see ``tasks.reproduction``."""
+
+    run_id: str
+    """MLflow run that keeps the report."""
+    when: str
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trace:
     """Everything a deployed detector was made from."""
 
@@ -120,6 +130,8 @@ class Trace:
     """None unless it was adapted from another model version."""
     statistics: TracedStatistics | None = None
     """None if the detector's statistics do not add up."""
+    reproductions: tuple[TracedReproduction, ...] = ()
+    """The newest first."""
     metrics: dict[str, float]
     decisions: tuple[Decision, ...]
     """What was decided about this version, and about the one that serves now, oldest first."""

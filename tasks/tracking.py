@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from importlib.metadata import version as installed
 from typing import Any
 
 import mlflow
@@ -15,6 +16,8 @@ from mlflow.exceptions import MlflowException
 from models.errors import RegistryError
 from tasks import project
 
+LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
+"""Distributions besides torch and OpenCV that compute."""
 TAG = "unseen."
 """Prefix of every tag of ours, on runs, model versions and registered models."""
 
@@ -53,17 +56,22 @@ def experiment(name: str) -> str:
 
 
 def hardware() -> dict[str, str]:
-    """The machine, as tags: processor, cores, GPU, versions of Python and torch."""
+    """What the last bits of a result may depend on, as tags: machine, threads, and libraries."""
+    import cv2
     import torch  # here, because `unseen trace` must not wait for it
 
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return {
         "hardware.machine": platform.machine(),
+        "hardware.instructions": torch.backends.cpu.get_cpu_capability(),
         "hardware.cores": str(os.cpu_count()),
+        "hardware.threads": str(torch.get_num_threads()),
         "hardware.gpu": gpu,
         "version.python": platform.python_version(),
         "version.torch": torch.__version__,
+        "version.opencv": cv2.__version__,
         "version.mlflow": mlflow.__version__,
+        **{f"version.{name}": installed(name) for name in LIBRARIES},
     }
 
 

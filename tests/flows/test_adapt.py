@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from flows.adapt import adapt
+from flows.reproduce import reproduce
 from flows.retrain import retrain
 from models.errors import InvalidInputError, NotFoundError
 from tasks import encoders, registry, trace_view, tracking
@@ -141,6 +142,11 @@ def test_an_unchanged_adaptation_is_not_computed_again(carried):
     assert len(store.search_runs([experiment])) == before
     assert (again.version, again.action) == (carried.version, carried.action)
     assert len(store.search_model_versions("name='gate'")) == 1
+
+
+def test_it_comes_out_bit_for_bit_when_it_is_adapted_again(carried):
+    found = reproduce("gate@1")
+    assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
 
 
 def test_a_source_that_does_not_exist_is_a_clear_error(champion):

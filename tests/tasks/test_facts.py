@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from models.errors import RegistryError
 from tasks import registry, tracking
 from tasks.facts import gather, get_run, read_json
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
@@ -72,3 +75,12 @@ def test_a_tag_that_says_otherwise_is_noted(settled):
 def test_a_run_that_is_gone_is_none(settled):
     assert get_run(tracking.client(), "0" * 32) is None
     assert get_run(tracking.client(), None) is None
+
+
+def test_a_lineage_that_a_newer_version_wrote_is_refused(settled):
+    version = registered()
+    with (
+        damaged(package_of() / "lineage.json", b'{"format": 99}'),
+        pytest.raises(RegistryError, match=r"lineage\.json .* a newer version of unseen wrote it"),
+    ):
+        gather(tracking.client(), version)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.errors import NotFoundError, RegistryError, TrainingError
-from tasks import encoders, fit, package, registry, tracking, versions
+from tasks import encoders, fit, package, registry, tracking, vendor, versions
 from tasks.records import TrainedModel, Training
 from tests.tasks.conftest import VALIDATION
 from tests.tasks.pictures import write_clips
@@ -137,7 +137,7 @@ def test_an_encoder_whose_run_is_gone_is_refused(version, tiny_detector):
 
 def test_the_requirements_name_every_package_that_a_detector_imports():
     root = Path(fit.__file__).parents[1]
-    roots = [root / "tasks" / name for name in package.READER]
+    roots = [root / "tasks" / name for name in vendor.READER]
     roots += [
         path
         for family in ("encoders", "one_class", "clustering", "density")

@@ -2,8 +2,9 @@ import json
 
 import mlflow
 import pytest
+import torch
 
-from tasks import lineage, tracking
+from tasks import formats, lineage, tracking
 from tasks.records import Report
 from tests.tasks.conftest import VALIDATION, VERSION
 
@@ -56,6 +57,9 @@ def test_the_description_is_json_and_names_the_code(repository):
     assert len(made["git_commit"].removesuffix("+dirty")) == 40
     assert made["code_version"]
     assert made["seed"] == 3
+    assert made["format"] == formats.CURRENT["lineage.json"]
+    assert made["environment"]["hardware.threads"] == str(torch.get_num_threads())
+    assert made["environment"]["version.torch"] == torch.__version__
 
 
 @pytest.mark.parametrize(

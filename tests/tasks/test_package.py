@@ -156,7 +156,7 @@ def test_a_later_format_is_refused(folder):
     path = folder / "detector.json"
     path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
     (folder / "digest.json").write_text(json.dumps(package.checksums(folder)))
-    with pytest.raises(RegistryError, match="format is 2"):
+    with pytest.raises(RegistryError, match="format is 2: a newer version of unseen wrote it"):
         package.load(folder)
 
 

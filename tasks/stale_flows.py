@@ -1,0 +1,86 @@
+"""Old flow runs that the local Prefect server keeps, and flow runs that are under way."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from models.errors import RegistryError
+from tasks import orchestrator
+from tasks.references import References
+from tasks.stale import Kind, Stale
+
+PAGE = 200
+"""Flow runs that the server tells at once."""
+FORGOTTEN = timedelta(days=1)
+"""What began longer ago and still counts as running was killed."""
+ACTIVE = ("RUNNING", "PENDING", "CANCELLING")
+
+
+def find(references: References, cutoff: float) -> Kind:
+    """Sort the flow runs of the local server into stale ones and those that stay.
+
+    A server that was configured is left alone: others may use it, and it has its own retention.
+    """
+    kind = Kind(title="Prefect flow runs", why="no registered version names them")
+    if orchestrator.configured_url():
+        kind.notes.append("Flow runs: PREFECT_API_URL is set, so that server is left alone.")
+        return kind
+    server = orchestrator.local_server()
+    if server is None:
+        kind.notes.append(
+            "Flow runs: the local Prefect server does not run, so they were not read."
+        )
+        return kind
+    for run in _search(server.url, {}):
+        who = set(references.ids.get(run["id"], set()))
+        ended = run["end_time"] or run["start_time"] or run["created"]
+        if datetime.fromisoformat(ended).timestamp() >= cutoff:
+            who |= {"younger"}
+        kind.kept.update(who)
+        if not who:
+            remove = _remover(f"{server.url}/flow_runs/{run['id']}")
+            kind.stale.append(Stale(name=run["id"], num_bytes=0, remove=remove))
+    return kind
+
+
+def active() -> str | None:
+    """Name of a flow run that is under way, as far as the server knows; None if there is none."""
+    server = orchestrator.local_server()
+    url = orchestrator.configured_url() or (server.url if server else None)
+    if url is None:
+        return None
+    since = (datetime.now(UTC) - FORGOTTEN).isoformat()
+    wanted = {"state": {"type": {"any_": ACTIVE}}, "expected_start_time": {"after_": since}}
+    try:
+        return next((str(run["name"]) for run in _search(url, wanted)), None)
+    except httpx.HTTPError:
+        return None  # what does not answer has no flow under way; MLflow is asked too
+
+
+def _search(url: str, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while True:
+        reply = httpx.post(
+            f"{url}/flow_runs/filter",
+            json={"flow_runs": wanted, "limit": PAGE, "offset": offset},
+            timeout=30,
+        )
+        found = reply.raise_for_status().json()
+        yield from found
+        offset += len(found)
+        if len(found) < PAGE:
+            return
+
+
+def _remover(url: str) -> Callable[[], None]:
+    def remove() -> None:
+        reply = httpx.delete(url, timeout=30)
+        if reply.status_code not in (204, 404):
+            raise RegistryError(
+                f"The Prefect server must delete {url}, and answered {reply.status_code}. Look at "
+                f"{orchestrator.folder() / 'server.log'}."
+            )
+
+    return remove

@@ -1,0 +1,152 @@
+"""Tiny champions are trained again; then their records are tampered with in several ways."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.reproduce import reproduce
+from flows.retrain import retrain
+from flows.session import run_with_recorded_code
+from models.errors import DataError, RegistryError
+from tasks import isolation, objects, recorded, registry, tracking
+from tasks.trace import trace
+from tests.flows.conftest import RECIPE
+from tests.flows.tampered import edit_json, tampered
+
+POOLED = RECIPE.replace(":tiny", ":pooled")
+
+
+@pytest.fixture(scope="module")
+def tiny(workplace):
+    return retrain(RECIPE, workplace / "incoming")
+
+
+@pytest.fixture(scope="module")
+def pooled(workplace):
+    """Version 1 on the data, version 2 on changed data with the encoder of version 1."""
+    retrain(POOLED, workplace / "incoming")
+    changed = shutil.copytree(workplace / "incoming", workplace / "changed")
+    (changed / "train" / "good" / "005.png").unlink()
+    shutil.copyfile(changed / "train" / "good" / "006.png", changed / "train" / "good" / "100.png")
+    return retrain(POOLED, changed, keep_encoder=True)
+
+
+def state(folder):
+    """All that a reproduction must leave alone."""
+    client = tracking.client()
+    names = [each.name for each in client.search_registered_models()]
+    return {
+        "aliases": {name: registry.aliases(client, name) for name in names},
+        "versions": {n: sorted(v.version for v in registry.versions(client, n)) for n in names},
+        "data.dvc": (folder / "data.dvc").read_bytes(),
+        "data": [(path, path.stat().st_mtime_ns) for path in sorted((folder / "data").rglob("*"))],
+        "cache": sorted(objects.cache_folder().rglob("*")),
+        "store": (os.environ["MLFLOW_TRACKING_URI"], str(Path.cwd())),
+        "scratch": list((folder / ".unseen" / isolation.FOLDER).glob("*")),
+    }
+
+
+def runs():
+    client = tracking.client()
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return {run.info.run_id for run in client.search_runs(experiments)}
+
+
+def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workplace):
+    (workplace / ".unseen" / isolation.FOLDER).mkdir(exist_ok=True)
+    before, known = state(workplace), runs()
+    found = reproduce("tiny")
+    assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
+    parts = {each.name.partition(".")[0] for each in found.tensors}
+    assert parts == {"weights", "statistics", "calibration"}
+    assert {"image_auroc", "threshold"} <= {each.name for each in found.metrics}
+    assert found.environment_then == found.environment_now
+    assert found.notes == ()
+    assert state(workplace) == before
+    assert runs() - known == {found.run_id}
+    (told,) = trace("tiny").reproductions
+    assert (told.run_id, told.when, told.verdict) == (found.run_id, found.when, "identical")
+
+
+def test_a_kept_encoder_is_trained_on_what_it_was_trained_on(pooled):
+    known = recorded.recorded("pooled@2")
+    assert known.pretext.version.digest != known.data.version.digest
+    found = reproduce("pooled@2")
+    assert found.verdict in {"identical", "agrees within tolerance"}, found
+    assert all(each.then == each.now for each in found.metrics if each.name == "image_auroc")
+    assert any("here all clips were read" in note for note in found.notes)
+
+
+def test_a_changed_tensor_and_a_changed_metric_are_told_and_nothing_else_differs(pooled):
+    def change(folder):
+        tensors = load_file(folder / "statistics.safetensors")
+        name = min(tensors)
+        tensors[name].view(-1)[0] *= 1.5
+        save_file(tensors, folder / "statistics.safetensors")
+
+    with tampered("pooled@1", change, **{"metric.image_auroc": "0.123"}):
+        done = CliRunner().invoke(app, ["reproduce", "pooled@1", "--json"])
+        assert done.exit_code == 5, done.output
+    told = json.loads(done.stdout)
+    assert told["verdict"] == "differs"
+    differing = [
+        each["name"] for each in told["tensors"] + told["metrics"] if each["verdict"] != "identical"
+    ]
+    assert len(differing) == 2
+    assert differing[0].startswith("statistics.")
+    assert differing[1] == "image_auroc"
+
+
+def test_another_seed_differs(pooled):
+    def change(folder):
+        edit_json(
+            folder / "lineage.json", lambda known: known["recipe"]["training"].update(seed=99)
+        )
+
+    with tampered("pooled@1", change):
+        found = reproduce("pooled@1")
+    assert found.verdict == "differs"
+    assert "statistics.mean" in {each.name for each in found.tensors if each.verdict == "differs"}
+
+
+def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
+    entry = recorded.recorded("pooled@1").data.files[0]
+    path = objects.cached_path(entry.md5)
+    kept = path.read_bytes()
+    path.unlink()
+    try:
+        with pytest.raises(DataError, match=rf"{entry.relpath} .*Run 'dvc fetch' with a remote"):
+            reproduce("pooled@1")
+    finally:
+        path.write_bytes(kept)
+    assert not list((workplace / ".unseen" / isolation.FOLDER).iterdir())
+
+
+def test_a_changed_package_is_refused(pooled):
+    folder = recorded.recorded("pooled@1").folder
+    text = (folder / "lineage.json").read_text()
+    (folder / "lineage.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+    try:
+        with pytest.raises(RegistryError, match=r"changed, missing or added: lineage\.json"):
+            reproduce("pooled@1")
+    finally:
+        (folder / "lineage.json").write_text(text)
+
+
+def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(pooled, workplace):
+    seen = workplace / "seen"
+
+    def change(folder):
+        path = folder / "sources" / "models" / "errors.py"
+        path.write_text(f"{path.read_text()}\nopen({str(seen)!r}, 'w').close()\n")
+
+    with tampered("pooled@1", change) as folder:
+        assert recorded.changed_models(folder) == ("models/errors.py",)
+        assert run_with_recorded_code("pooled@1", ["recipes"]) == 0
+    assert seen.exists()

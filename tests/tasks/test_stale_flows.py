@@ -1,0 +1,64 @@
+import time
+import uuid
+
+import httpx
+import pytest
+
+from tasks import orchestrator, stale_flows
+from tasks.references import References
+
+
+@pytest.fixture
+def server(orchestrated, monkeypatch):
+    """The session's local server, as the repository that started it sees it."""
+    folder, url = orchestrated
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(folder / "none"))
+    return url
+
+
+def flow_run(url, state):
+    flow = httpx.post(f"{url}/flows/", json={"name": "retrain"}).json()["id"]
+    body = {"flow_id": flow, "state": {"type": state}, "name": f"run-{uuid.uuid4().hex[:8]}"}
+    return httpx.post(f"{url}/flow_runs/", json=body).raise_for_status().json()
+
+
+def test_old_flow_runs_go_and_those_that_a_version_names_stay(server):
+    named, other = (flow_run(server, "COMPLETED")["id"] for _ in range(2))
+    needed = References()
+    needed.add(named, "walkway 1")
+    young = stale_flows.find(needed, cutoff=time.time() - 3600)
+    assert not {named, other} & {each.name for each in young.stale}
+    found = stale_flows.find(needed, cutoff=time.time() + 3600)
+    stale = {each.name: each for each in found.stale}
+    assert other in stale
+    assert named not in stale
+    assert found.kept["walkway 1"] == 1
+    for _ in range(2):
+        stale[other].remove()
+    assert httpx.get(f"{server}/flow_runs/{other}").status_code == 404
+    assert httpx.get(f"{server}/flow_runs/{named}").is_success
+
+
+def test_a_flow_run_under_way_is_named(server):
+    running = flow_run(server, "RUNNING")
+    try:
+        assert stale_flows.active() == running["name"]
+    finally:
+        httpx.delete(f"{server}/flow_runs/{running['id']}")
+
+
+def test_a_configured_server_is_left_alone(server, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", server)
+    found = stale_flows.find(References(), cutoff=time.time() + 3600)
+    assert found.stale == []
+    assert "left alone" in found.notes[0]
+
+
+def test_without_a_server_nothing_is_read_and_nothing_is_under_way(repository, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(repository / "none"))
+    assert orchestrator.local_server() is None
+    assert "does not run" in stale_flows.find(References(), cutoff=0).notes[0]
+    assert stale_flows.active() is None
