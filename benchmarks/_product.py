@@ -85,4 +85,4 @@ def product() -> Iterator[Product]:
         try:
             yield clone
         finally:
-            clone.unseen("stop")
+            clone.unseen("down")
