@@ -8,8 +8,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 from uuid import UUID
 
@@ -40,6 +38,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.workers.process import ProcessWorker
 
 from flows import recipes
+from flows.monitor import monitor
 from flows.recipes import Recipe
 from flows.retrain import retrain
 from flows.wanted import Wanted, pool
@@ -75,19 +74,16 @@ def plan(wanted: Wanted) -> list[RunnerDeployment]:
         )
         for reference, recipe in chosen.items()
     ]
-    if find_spec("flows.monitor"):
-        monitor: Flow[..., Any] = import_module("flows.monitor").monitor
-        interval = timedelta(minutes=wanted.monitor_minutes)
-        found += [
-            _deployment(
-                monitor,
-                name,
-                parameters={"name": name},
-                interval=interval,
-                concurrency_limit=_one_at_a_time("refuse"),
-            )
-            for name in models(wanted)
-        ]
+    found += [
+        _deployment(
+            monitor,
+            name,
+            parameters={"name": name},
+            interval=timedelta(minutes=wanted.monitor_minutes),
+            concurrency_limit=_one_at_a_time("refuse"),
+        )
+        for name in models(wanted)
+    ]
     return found
 
 

@@ -4,10 +4,9 @@ from prefect import task
 from prefect.events import emit_event
 
 from models.functional.drift import DRIFT
+from tasks import events
 from tasks.drift import DriftReport
 from tasks.log_drift import figures
-
-EVENT = "unseen.drift.detected"
 
 
 @task
@@ -24,7 +23,7 @@ def announce(report: DriftReport, run_id: str) -> str:
     if report.verdict != DRIFT:
         return ""
     resource = {
-        "prefect.resource.id": f"unseen.model.{report.model}",
+        "prefect.resource.id": events.model(report.model),
         "prefect.resource.name": report.model,
         "unseen.model.version": str(report.version),
     }
@@ -36,5 +35,5 @@ def announce(report: DriftReport, run_id: str) -> str:
         "frames": report.recent.frames,
         "figures": figures(report),
     }
-    event = emit_event(event=EVENT, resource=resource, payload=payload)
+    event = emit_event(event=events.DRIFT_DETECTED, resource=resource, payload=payload)
     return str(event.id) if event else ""

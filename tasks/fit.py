@@ -50,6 +50,7 @@ REQUIREMENTS = (
     "pandas",
     "safetensors",
     "scikit-learn",
+    "scipy",
     "torch",
 )
 """Distributions that a packaged detector needs; it is stored with their installed versions."""
