@@ -241,9 +241,26 @@ def trace(
         console.print(rendered(found))
 
 
+@app.command()
+def film(
+    reference: Annotated[
+        str, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+    ],
+    clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
+    out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
+) -> None:
+    """Show what a detector says of a clip, frame by frame, as an animated picture.
+
+    Anomaly maps, boxes with p-values, the scores over time, and the ground truth where there is
+    one. For example: unseen film walkway data/walkway/test/cyclist/01
+    """
+    from tasks.film import film as shoot
+    from tasks.progress import bar
+
+    console.print(f"{shoot(reference, clip, out, bar)} frames are in {out}.")
+
+
 services_cli.register(app)
-
-
 app.command()(upkeep.reproduce)
 app.command()(upkeep.prune)
 app.command()(upkeep.backup)
