@@ -21,6 +21,8 @@ WIDTH = 480
 STRIP = 56
 """Height of the strip below a frame, which shows scores over time."""
 RED, BLUE, WHITE, GRAY = (230, 70, 50), (86, 180, 233), (255, 255, 255), (150, 150, 150)
+COLOURS = 64
+"""Of a picture; fewer make smaller files."""
 MILLISECONDS = 100
 """That each frame is shown."""
 IMAGES = frozenset({".png", ".jpg", ".jpeg"})
@@ -58,7 +60,8 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
     numbers = progress(
         range(len(found.image_score)), total=len(found.image_score), description="Film"
     )
-    pictures = [Image.fromarray(_drawn(frames, found, packaged, truth, place)) for place in numbers]
+    drawn = (Image.fromarray(_drawn(frames, found, packaged, truth, place)) for place in numbers)
+    pictures = [each.quantize(COLOURS, dither=Image.Dither.NONE) for each in drawn]
     part = target.with_name(f"{target.name}.part")
     pictures[0].save(
         part,
