@@ -21,7 +21,7 @@ WIDTH = 480
 STRIP = 56
 """Height of the strip below a frame, which shows scores over time."""
 RED, BLUE, WHITE, GRAY = (230, 70, 50), (86, 180, 233), (255, 255, 255), (150, 150, 150)
-COLOURS = 64
+COLOURS = 40
 """Of a picture; fewer make smaller files."""
 MILLISECONDS = 100
 """That each frame is shown."""
