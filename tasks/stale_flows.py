@@ -15,6 +15,7 @@ PAGE = 200
 """Flow runs that the server tells at once."""
 FORGOTTEN = timedelta(days=1)
 """What began longer ago and still counts as running was killed."""
+NEWEST_FIRST = "EXPECTED_START_TIME_DESC"
 ACTIVE = ("RUNNING", "PENDING", "CANCELLING")
 
 
@@ -46,7 +47,7 @@ def find(references: References, cutoff: float) -> Kind:
 
 
 def active() -> str | None:
-    """Name of a flow run that is under way, as far as the server knows; None if there is none."""
+    """Name of the newest flow run under way, as far as the server knows; None if there is none."""
     server = orchestrator.local_server()
     url = orchestrator.configured_url() or (server.url if server else None)
     if url is None:
@@ -64,7 +65,7 @@ def _search(url: str, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while True:
         reply = httpx.post(
             f"{url}/flow_runs/filter",
-            json={"flow_runs": wanted, "limit": PAGE, "offset": offset},
+            json={"flow_runs": wanted, "limit": PAGE, "offset": offset, "sort": NEWEST_FIRST},
             timeout=30,
         )
         found = reply.raise_for_status().json()
