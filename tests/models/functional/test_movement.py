@@ -3,21 +3,14 @@ import torch
 
 from models.functional.movement import NUM_MOVEMENTS, movement
 from models.functional.receptive_field import ReceptiveField
+from tests.models.functional.clips import moving_square
 
 FIELD = ReceptiveField(size=51, stride=8, offset=18)
 """Of AlexNet's second convolution."""
 
 
 def clip(across, down=0, size=64):
-    """A textured square that moves over a still background."""
-    random = torch.Generator().manual_seed(0)
-    frames = torch.full((1, 6, size, size), 0.5)
-    square = torch.rand(1, 1, 4, 4, generator=random)
-    square = square.repeat_interleave(5, 2).repeat_interleave(5, 3)
-    for t in range(6):
-        top, left = 20 + down * t, 20 + across * t
-        frames[0, t, top : top + 20, left : left + 20] = square[0, 0]
-    return frames
+    return moving_square(across, down, side=20, size=size)
 
 
 def at_the_square(images):

@@ -3,21 +3,14 @@ import torch
 
 from models.functional.receptive_field import ReceptiveField
 from models.functional.speeds import NUM_SPEEDS, speeds
+from tests.models.functional.clips import moving_square
 
 FIELD = ReceptiveField(size=51, stride=8, offset=18)
 """Of AlexNet's second convolution."""
 
 
 def clip(across, down=0, size=96):
-    """A textured square that moves over a still background."""
-    random = torch.Generator().manual_seed(0)
-    frames = torch.full((1, 6, size, size), 0.5)
-    square = torch.rand(1, 1, 4, 4, generator=random)
-    square = square.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    for t in range(6):
-        top, left = 32 + down * t, 32 + across * t
-        frames[0, t, top : top + 32, left : left + 32] = square[0, 0]
-    return frames
+    return moving_square(across, down, side=32, size=size)
 
 
 def at_the_square(images):
