@@ -22,7 +22,7 @@ DATA_VERSIONED = "unseen.data.versioned"
 """A data set has a new version; its resource is ``dataset(name)``."""
 DRIFT_DETECTED = "unseen.drift.detected"
 """A served detector sees other images than it was fitted to; its resource is ``model(name)``."""
-SECONDS = 2.0
+SECONDS = 10.0
 """How long a server may take to note an event."""
 MOST_PATHS = 20
 """Paths of each kind of change that an event names."""

@@ -17,6 +17,10 @@ NAME = "prefect"
 """Of the local server among the background processes."""
 START_TIMEOUT = 120.0
 """Seconds a cold server may take: it creates its database on the first start."""
+BUSY = (408, 429, 503)
+"""HTTP status codes of a server that may well answer the next time."""
+PAUSE = 0.2
+"""Seconds until a busy server is asked again."""
 
 
 class OrchestratorError(UnseenError):
@@ -122,20 +126,35 @@ def is_healthy(api_url: str) -> bool:
 def call(api_url: str, method: str, path: str, *, content: Any = None, seconds: float) -> Any:
     """One request to a Prefect server without importing Prefect, and its answer as JSON data.
 
+    A server whose database is locked for a moment says 503; like Prefect's own client, the request
+    is then made again, as long as there is time.
+
     Args:
         api_url: As ``running`` gives it.
         method: Of HTTP.
         path: Below the API URL.
         content: JSON data to send.
-        seconds: How long the server may take.
+        seconds: How long the server may take to answer, and how long a busy one is asked again.
 
     Raises:
         httpx.HTTPError: If it does not answer, or refuses.
         ValueError: If its answer is not JSON.
     """
+    deadline = time.monotonic() + seconds
+    answer = _request(api_url, method, path, content=content, seconds=seconds)
+    while answer.status_code in BUSY and time.monotonic() + PAUSE < deadline:
+        time.sleep(PAUSE)
+        answer = _request(api_url, method, path, content=content, seconds=seconds)
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
+
+
+def _request(
+    api_url: str, method: str, path: str, *, content: Any, seconds: float
+) -> httpx.Response:
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     key = os.environ.get("PREFECT_API_KEY")
-    answer = httpx.request(
+    return httpx.request(
         method,
         f"{api_url}{path}",
         json=content,
@@ -143,8 +162,6 @@ def call(api_url: str, method: str, path: str, *, content: Any = None, seconds: 
         headers={"Authorization": f"Bearer {key}"} if key else None,
         timeout=seconds,
     )
-    answer.raise_for_status()
-    return answer.json() if answer.content else None
 
 
 def stop() -> bool:

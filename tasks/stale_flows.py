@@ -11,6 +11,8 @@ from tasks import orchestrator
 from tasks.references import References
 from tasks.stale import Kind, Stale
 
+SECONDS = 30.0
+"""How long the server may take to answer."""
 PAGE = 200
 """Flow runs that the server tells at once."""
 FORGOTTEN = timedelta(days=1)
@@ -41,7 +43,7 @@ def find(references: References, cutoff: float) -> Kind:
             who |= {"younger"}
         kind.kept.update(who)
         if not who:
-            remove = _remover(f"{server.url}/flow_runs/{run['id']}")
+            remove = _remover(server.url, f"/flow_runs/{run['id']}")
             kind.stale.append(Stale(name=run["id"], num_bytes=0, remove=remove))
     return kind
 
@@ -63,25 +65,26 @@ def active() -> str | None:
 def _search(url: str, wanted: dict[str, Any]) -> Iterator[dict[str, Any]]:
     offset = 0
     while True:
-        reply = httpx.post(
-            f"{url}/flow_runs/filter",
-            json={"flow_runs": wanted, "limit": PAGE, "offset": offset, "sort": NEWEST_FIRST},
-            timeout=30,
+        content = {"flow_runs": wanted, "limit": PAGE, "offset": offset, "sort": NEWEST_FIRST}
+        found = orchestrator.call(
+            url, "POST", "/flow_runs/filter", content=content, seconds=SECONDS
         )
-        found = reply.raise_for_status().json()
         yield from found
         offset += len(found)
         if len(found) < PAGE:
             return
 
 
-def _remover(url: str) -> Callable[[], None]:
+def _remover(url: str, path: str) -> Callable[[], None]:
     def remove() -> None:
-        reply = httpx.delete(url, timeout=30)
-        if reply.status_code not in (204, 404):
+        try:
+            orchestrator.call(url, "DELETE", path, seconds=SECONDS)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:
+                return
             raise RegistryError(
-                f"The Prefect server must delete {url}, and answered {reply.status_code}. Look at "
-                f"{orchestrator.folder() / 'server.log'}."
-            )
+                f"The Prefect server must delete {url}{path}, and answered "
+                f"{error.response.status_code}. Look at {orchestrator.folder() / 'server.log'}."
+            ) from error
 
     return remove

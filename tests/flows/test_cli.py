@@ -74,7 +74,7 @@ def test_a_killed_run_resumes_after_the_last_finished_step(repository, orchestra
     resumed = command_line(
         repository, orchestrated[1], "retrain", "-r", RECIPE, "--data", "incoming"
     )
-    output, log = resumed.communicate(timeout=200)
+    output, log = resumed.communicate(timeout=400)
     assert resumed.returncode == 0, log
     assert re.search(r"pretrain\s+reused, unchanged", output), output
     assert re.search(r"fit\s+computed in", output), output
@@ -97,7 +97,7 @@ def test_mistakes_end_in_one_sentence_and_an_exit_code(
     repository, orchestrated, arguments, code, message
 ):
     process = command_line(repository, orchestrated[1], *arguments)
-    _, log = process.communicate(timeout=120)
+    _, log = process.communicate(timeout=300)
     assert process.returncode == code if code else process.returncode != 0, log
     assert message in log
     assert "Traceback" not in log
@@ -105,6 +105,6 @@ def test_mistakes_end_in_one_sentence_and_an_exit_code(
 
 def test_outside_a_repository_it_says_what_to_do(tmp_path, orchestrated):
     process = command_line(tmp_path, orchestrated[1], "models")
-    _, log = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "git init" in log

@@ -3,12 +3,11 @@
 import json
 import time
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from flows.monitor import monitor
-from tasks import tracking
+from tasks import orchestrator, tracking
 from tasks.serve import build_app
 from tests.flows.test_cli import command_line
 from tests.tasks.test_serve import encode, parts, wait_for
@@ -33,7 +32,8 @@ def show(images):
 def events(url):
     """Events of drift that the Prefect server knows."""
     wanted = {"event": {"name": ["unseen.drift.detected"]}}
-    return httpx.post(f"{url}/events/filter", json={"filter": wanted}).json()["events"]
+    found = orchestrator.call(url, "POST", "/events/filter", content={"filter": wanted}, seconds=60)
+    return found["events"]
 
 
 def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated):
@@ -51,13 +51,13 @@ def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated
     for seed in (8, 9):
         show(noisier(stripes(40, seed)))
     process = command_line(workplace, orchestrated[1], "monitor", "first")
-    output, log = process.communicate(timeout=200)
+    output, log = process.communicate(timeout=400)
     assert process.returncode == 4, log
     assert "first version 1: drift" in output
     tags = tracking.client().get_model_version("first", "1").tags
     told = json.loads(tags["unseen.drift"])
     assert told["verdict"] == "drift"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (found := events(orchestrated[1])):  # the command has ended: nothing is under way
         assert time.monotonic() < deadline
         time.sleep(0.1)

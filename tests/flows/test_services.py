@@ -55,7 +55,7 @@ def unseen(*arguments):
     return CliRunner().invoke(app, arguments)
 
 
-def until(condition, seconds=150):
+def until(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, [
@@ -67,7 +67,7 @@ def until(condition, seconds=150):
 
 def runs():
     found = orchestrator.call(
-        orchestrator.running(), "POST", "/flow_runs/filter", content={}, seconds=10
+        orchestrator.running(), "POST", "/flow_runs/filter", content={}, seconds=60
     )
     return [each for each in found if not each["auto_scheduled"]]
 

@@ -1,3 +1,6 @@
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import httpx
 import pytest
 
@@ -49,3 +52,37 @@ def test_stopping_nothing_says_so(tmp_path, monkeypatch):
     (tmp_path / ".git").mkdir()
     monkeypatch.chdir(tmp_path)
     assert not orchestrator.stop()
+
+
+@pytest.fixture
+def busy(request):
+    """A server that answers 503 as often as it is told and then 200; its URL and its answers."""
+    answers = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self):
+            answers.append(503 if len(answers) < request.param else 200)
+            self.send_response(answers[-1])
+            self.end_headers()
+            self.wfile.write(b'{"name": "calm-owl"}')
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", answers
+        server.shutdown()
+
+
+@pytest.mark.parametrize("busy", [2], indirect=True)
+def test_a_busy_server_is_asked_again(busy):
+    url, answers = busy
+    assert orchestrator.call(url, "GET", "/", seconds=30) == {"name": "calm-owl"}
+    assert answers == [503, 503, 200]
+
+
+@pytest.mark.parametrize("busy", [1000], indirect=True)
+def test_a_server_that_stays_busy_is_given_up(busy):
+    with pytest.raises(httpx.HTTPStatusError, match="503"):
+        orchestrator.call(busy[0], "GET", "/", seconds=0.5)

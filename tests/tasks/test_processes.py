@@ -29,7 +29,7 @@ def home(tmp_path, monkeypatch):
         processes.stop(name)
 
 
-def log(name, seconds=20):
+def log(name, seconds=90):
     """What a process has printed, as soon as it has."""
     deadline = time.monotonic() + seconds
     while not (text := processes.log_file(name).read_text()) and time.monotonic() < deadline:
@@ -39,7 +39,7 @@ def log(name, seconds=20):
 
 def kill(pid):
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)], timeout=10)
+    psutil.wait_procs([psutil.Process(pid)], timeout=60)
 
 
 def test_a_process_is_found_reused_and_stopped_by_its_name():

@@ -47,7 +47,7 @@ def clip(frames=FRAMES):
     return parts(*(encode(frame) for frame in frames))
 
 
-def wait_for(answer, seconds=60):
+def wait_for(answer, seconds=180):
     """The first response that ``answer`` gives, which is None as long as it has none."""
     deadline = time.monotonic() + seconds
     while (found := answer()) is None:
@@ -357,7 +357,7 @@ def test_a_running_server_follows_the_champion_and_survives_a_huge_upload(
 
         for length in ({}, {"content-length": str(len(HEAD) + 300 * 2**20)}):
             headers = {"content-type": "multipart/form-data; boundary=a", **length}
-            refused = httpx.post(f"{url}/predict", content=huge(), headers=headers, timeout=60)
+            refused = httpx.post(f"{url}/predict", content=huge(), headers=headers, timeout=180)
             assert refused.status_code == 413, refused.text
             assert "67108864 bytes" in refused.json()["error"]
         assert psutil.Process(process.pid).memory_info().rss - memory < 100 * 2**20
@@ -382,7 +382,7 @@ def test_mlflows_own_server_gives_the_same_scores(settled, client, packaged, tmp
     with started(*command, "--env-manager", "local", log=log) as process:
         wait_for(lambda: answers(process, f"{url}/ping", log), 180)
         windows = packaged.preprocessing(FRAMES).tolist()
-        response = httpx.post(f"{url}/invocations", json={"inputs": windows}, timeout=60)
+        response = httpx.post(f"{url}/invocations", json={"inputs": windows}, timeout=180)
     found = response.json()["predictions"]
     ours = client.post("/predict", files=clip()).json()["frames"]
     for key in ("image_score", "p_value", "anomalous"):

@@ -1,11 +1,11 @@
 import time
-import uuid
 
 import httpx
 import pytest
 
 from tasks import orchestrator, stale_flows
 from tasks.references import References
+from tests.tasks.flow_runs import flow_run
 
 
 @pytest.fixture
@@ -16,12 +16,6 @@ def server(orchestrated, monkeypatch):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(folder / "none"))
     return url
-
-
-def flow_run(url, state):
-    flow = httpx.post(f"{url}/flows/", json={"name": "retrain"}).json()["id"]
-    body = {"flow_id": flow, "state": {"type": state}, "name": f"run-{uuid.uuid4().hex[:8]}"}
-    return httpx.post(f"{url}/flow_runs/", json=body).raise_for_status().json()
 
 
 def test_old_flow_runs_go_and_those_that_a_version_names_stay(server):

@@ -7,7 +7,6 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +15,7 @@ from tasks import objects, project, tracking
 from tasks.rollback import rollback
 from tasks.trace import FlowQuery, trace
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
+from tests.tasks.flow_runs import flow_run
 
 
 @pytest.fixture(autouse=True)
@@ -150,21 +150,15 @@ def test_a_pretext_task_on_other_data_is_traced_to_them(clips, deploy_detector, 
     assert (found.pretext.data.available, found.pretext.data.missing) == (24, 0)
 
 
-def flow_run(api):
-    """A flow run that a real Prefect server knows."""
-    flow = httpx.post(f"{api}/flows/", json={"name": "retrain"}).json()
-    body = {"flow_id": flow["id"], "name": "calm-owl", "state": {"type": "COMPLETED"}}
-    return httpx.post(f"{api}/flow_runs/", json=body).json()["id"]
-
-
 def test_a_prefect_server_that_answers_adds_the_name_and_the_address(orchestrated, monkeypatch):
     api = orchestrated[1]
     monkeypatch.setenv("PREFECT_API_URL", api)
-    run_id = flow_run(api)
-    found = FlowQuery(run_id).answer(seconds=10)
-    assert (found.flow_run_id, found.name, found.state) == (run_id, "calm-owl", "Completed")
+    run = flow_run(api, "COMPLETED")
+    run_id = run["id"]
+    found = FlowQuery(run_id).answer(seconds=60)
+    assert (found.flow_run_id, found.name, found.state) == (run_id, run["name"], "Completed")
     assert found.url == f"{api.removesuffix('/api')}/runs/flow-run/{run_id}"
-    unknown = FlowQuery("0" * 32).answer(seconds=10)
+    unknown = FlowQuery("0" * 32).answer(seconds=60)
     assert (unknown.flow_run_id, unknown.url) == ("0" * 32, None)
 
 
