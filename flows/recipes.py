@@ -22,6 +22,7 @@ from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pixels import Pixels
+from models.encoders.slim import SlimTrunk
 from models.errors import NotFoundError
 from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
@@ -190,7 +191,9 @@ def ped2() -> Recipe:
         walkway(),
         name="ped2",
         dataset="ped2",
-        detector=DeepAnomaly.Config(flow="blocks", movement=1.0, shrinkage=0.3),
+        training=Training(window=6, smoothing=9),
+        encoder=SlimTrunk.Config(),
+        detector=DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9),
     )
 
 

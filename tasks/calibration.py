@@ -3,7 +3,7 @@
 Shapes: N = calibration frames, B = scores to judge, W = windows of normal frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from models.functional.conformal import (
     smallest_p_value,
     threshold_at,
 )
+from models.functional.smoothing import running_mean
+from models.functional.thresholds import exceeded_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,24 @@ class Calibration:
         """
         scores, clips = torch.from_numpy(self.image_score), torch.from_numpy(self.clip)
         return threshold_at(rate, scores, clips)
+
+    def averaged(self, num: int, threshold: float) -> tuple["Calibration", float]:
+        """Scores averaged over the last ``num`` frames of each clip, and a threshold for them.
+
+        The threshold is reached by no larger share of the averaged scores than the one given is by
+        the scores themselves; which it stays if nothing is averaged.
+
+        Args:
+            num: Frames, >= 1.
+            threshold: Image score from which a frame is called anomalous so far.
+        """
+        if num == 1:
+            return self, threshold
+        share = float((self.image_score >= threshold).mean())
+        scores = torch.from_numpy(self.image_score)
+        parts = [scores[torch.from_numpy(self.clip == clip)] for clip in np.unique(self.clip)]
+        means = torch.cat([running_mean(part, num) for part in parts])
+        return replace(self, image_score=means.numpy()), float(exceeded_by(means, share))
 
     def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:
         """False-alarm rate of each clip at a threshold set, like this one, by the other clips."""

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from models.contracts import Additive, Detector, DetectorConfig
 from models.errors import RegistryError
+from models.functional.smoothing import running_mean
 from tasks import (
     datasets,
     devices,
@@ -149,14 +150,15 @@ def log_fitted(
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / registry.PACKAGE
-        calibration = _calibrate(model, held_out, clips, training.window)
+        raw = _calibrate(model, held_out, clips, training.window)
+        calibration, threshold = raw.averaged(training.smoothing, model.threshold)
         windows = normal_windows.measure(model, snapshot, learned, clips, training)
         calibration = Calibration(**{**vars(calibration), **windows})
-        mlflow.log_metrics(_reliability(calibration, model.threshold))
-        _package(folder, model, training, calibration, described, snapshot)
+        mlflow.log_metrics(_reliability(calibration, threshold))
+        _package(folder, model, training, calibration, threshold, described, snapshot)
         _log_statistics(folder)
         model_uri = log_model(folder, lineage.data_tags(snapshot.version))
-        _read_back(model_uri, model, next(iter(held_out)))
+        _read_back(model_uri, model, next(iter(held_out)), training.smoothing)
     return model_uri
 
 
@@ -196,6 +198,7 @@ def _package(
     model: Detector,
     training: Training,
     calibration: Calibration,
+    threshold: float,
     described: Mapping[str, Any],
     snapshot: Snapshot,
 ) -> None:
@@ -205,6 +208,8 @@ def _package(
         preprocessing=Preprocessing(
             window=training.window, channels=training.channels, image_size=training.image_size
         ),
+        threshold=threshold,
+        smoothing=training.smoothing,
         calibration_scores=calibration.image_score,
         calibration_clips=calibration.clip,
         region_scores=calibration.region_score,
@@ -266,9 +271,9 @@ def _log_statistics(folder: Path) -> None:
     mlflow.log_dict(summary, "statistics/summary.json")
 
 
-def _read_back(model_uri: str, model: Detector, batch: Tensor) -> None:
+def _read_back(model_uri: str, model: Detector, batch: Tensor, smoothing: int) -> None:
     """Load the logged model as any user would, and compare its scores with the fitted one's."""
-    expected = _scores(model, [batch])
+    expected = running_mean(torch.from_numpy(_scores(model, [batch])), smoothing).numpy()
     images = (batch * 255).round().byte().numpy()
     found = mlflow.pyfunc.load_model(model_uri).predict(images)["image_score"].to_numpy()
     difference = np.abs(found - expected).max()

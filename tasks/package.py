@@ -48,6 +48,8 @@ def save(  # noqa: PLR0913 - all that a package holds
     detector: Detector,
     *,
     preprocessing: Preprocessing,
+    threshold: float | None = None,
+    smoothing: int = 1,
     calibration_scores: NDArray[np.float64],
     calibration_clips: NDArray[np.int64] | None = None,
     region_scores: NDArray[np.float64] | None = None,
@@ -64,7 +66,10 @@ def save(  # noqa: PLR0913 - all that a package holds
         folder: To be made.
         detector: A fitted detector with attributes ``config`` and ``encoder``.
         preprocessing: What is done to frames before the detector sees them.
-        calibration_scores: Its scores of held-out normal images; of clips, in order.
+        threshold: Image score from which an image is called anomalous; the detector's own if None.
+        smoothing: Frames over which scores are averaged; see ``Training``.
+        calibration_scores: Its scores of held-out normal images, averaged like any; of clips, in
+            order.
         calibration_clips: Number of the clip that each is from; each its own if None.
         region_scores: Largest value of their anomaly maps, if it makes any.
         windows: ``window_distance`` and ``window_frames`` of ``Calibration``, if it has them.
@@ -80,7 +85,8 @@ def save(  # noqa: PLR0913 - all that a package holds
         "detector": to_json(detector.config),  # type: ignore[attr-defined]
         "encoder": to_json(encoder.config),
         "preprocessing": asdict(preprocessing),
-        "threshold": float(detector.threshold),
+        "threshold": float(detector.threshold if threshold is None else threshold),
+        "smoothing": smoothing,
         "pixel_threshold": float(detector.pixel_threshold),
     }
     own = {type(part).__module__.partition(".")[0] for part in (detector, encoder)}
@@ -138,6 +144,7 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         detector.to(device),
         preprocessing=preprocessing,
         threshold=described["threshold"],
+        smoothing=described.get("smoothing", 1),  # older packages do not average
         pixel_threshold=described["pixel_threshold"],
         calibration=calibration,
         lineage=lineage,

@@ -16,6 +16,7 @@ from models.capabilities import Observable
 from models.contracts import Detector
 from models.errors import InvalidInputError
 from models.functional.conformal import discovery_q_values
+from models.functional.smoothing import running_mean
 from tasks.calibration import Calibration
 from tasks.preprocessing import Preprocessing
 
@@ -52,6 +53,7 @@ class Packaged:
         detector: The model itself, built by the sources it was trained with.
         preprocessing: What is done to frames before the model sees them.
         threshold: Image score from which an image is called anomalous.
+        smoothing: Frames of a clip over which image scores are averaged; see ``Training``.
         pixel_threshold: Value of the anomaly map from which a pixel is called anomalous.
         calibration: Scores of held-out normal images.
         lineage: What the model was made from; see ``tasks.lineage``.
@@ -59,7 +61,7 @@ class Packaged:
         device: Where it computes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a package holds
         self,
         detector: Detector,
         *,
@@ -70,10 +72,12 @@ class Packaged:
         lineage: dict[str, Any],
         digest: str,
         device: torch.device,
+        smoothing: int = 1,
     ) -> None:
         self.detector = detector
         self.preprocessing = preprocessing
         self.threshold = threshold
+        self.smoothing = smoothing
         self.pixel_threshold = pixel_threshold
         self.calibration = calibration
         self.lineage = lineage
@@ -130,7 +134,7 @@ class Packaged:
         """Score inputs (N, C, H, W) that are preprocessed already.
 
         Args:
-            inputs: Windows of gray frames, or images; uint8.
+            inputs: Windows of gray frames, consecutive ones of a clip, or images; uint8.
             map_size: Height and width of the anomaly maps to return; None for no maps.
             batch_size: Inputs scored at once.
             false_alarm_rate: As in ``predict``.
@@ -152,7 +156,7 @@ class Packaged:
                 assignments.append(found.soft_assignment.double().cpu().numpy())
             if map_size:
                 maps.append(_resized(found.anomaly_map, map_size))
-        image_score = torch.cat(scores).numpy()
+        image_score = running_mean(torch.cat(scores), self.smoothing).numpy()
         p_value, is_clip = self.calibration.p_values(image_score), self.preprocessing.window > 1
         q_value = discovery_q_values(torch.from_numpy(p_value), dependent=is_clip)
         return Prediction(

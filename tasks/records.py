@@ -148,6 +148,9 @@ class Training:
     """Channels of one frame: 1 (gray) or 3 (colour, still images only)."""
     image_size: tuple[int, int] | None = None
     """Height and width in pixels that every frame is resized to; None keeps its own."""
+    smoothing: int = 1
+    """Frames of a clip over whose scores the score of a frame is averaged: it and those before it.
+    Steadier, and as late; 1 leaves it as it is. Anomaly maps are not averaged."""
     batch_size: int = 32
     calibration_share: float = 0.2
     """Share of the normal training clips held out for thresholds and p-values, in (0, 1)."""
@@ -164,6 +167,11 @@ class Training:
             self.window == 1 or self.channels == 1,
             f"A window of {self.window} frames is made of gray frames: channels must be 1, "
             f"got {self.channels}.",
+        )
+        _require(
+            self.smoothing >= 1 and (self.smoothing == 1 or self.window > 1),
+            "smoothing must be at least 1, and 1 for still images (window 1), got "
+            f"{self.smoothing} with window {self.window}.",
         )
         size = self.image_size
         _require(

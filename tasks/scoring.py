@@ -5,9 +5,10 @@ Shapes: N = scored frames, H W = frame as recorded.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,8 @@ class _Part:
     """The clip that they are a part of; None for still images."""
     start: int = 0
     """Position of the first frame in it."""
+    lead: int = 0
+    """Scores at its start that another part tells too, and that only averages are made of."""
 
 
 def scored(
@@ -73,13 +76,13 @@ def scored(
             f"detector, got {len(clips)} clips, all shorter. Add some to test/."
         )
     localises: bool | None = None
-    parts = list(_parts(snapshot, long_enough, window))
+    parts = list(_parts(snapshot, long_enough, window, packaged.smoothing))
     for part in progress(parts, total=len(parts), description="Scoring test clips"):
         for read, frames in _read(snapshot, part, packaged.preprocessing.channels):
             started = time.perf_counter()
             if localises is None:
                 localises = _localises(packaged, frames)
-            prediction = packaged.predict(frames, anomaly_map=localises)
+            prediction = _without(part.lead, packaged.predict(frames, anomaly_map=localises))
             seconds = time.perf_counter() - started
             yield _with_truth(snapshot, read, frames, prediction, seconds)
 
@@ -92,7 +95,19 @@ def _localises(packaged: Packaged, frames: NDArray[np.uint8]) -> bool:
     return True
 
 
-def _parts(snapshot: Snapshot, clips: Sequence[Clip], window: int) -> Iterator[_Part]:
+def _without(num: int, prediction: Prediction) -> Prediction:
+    """Leave out the first frames of a prediction."""
+    kept: dict[str, Any] = {
+        field.name: value[num:]
+        for field in fields(Prediction)
+        if isinstance(value := getattr(prediction, field.name), np.ndarray)
+    }
+    return replace(prediction, **kept)
+
+
+def _parts(
+    snapshot: Snapshot, clips: Sequence[Clip], window: int, smoothing: int
+) -> Iterator[_Part]:
     """Still images of one kind; clips, or overlapping parts of them if their maps take too much."""
     for (still, _), group in groupby(clips, key=lambda clip: (len(clip.frames) == 1, clip.kind)):
         members = tuple(group)
@@ -102,9 +117,10 @@ def _parts(snapshot: Snapshot, clips: Sequence[Clip], window: int) -> Iterator[_
         for clip in members:
             height, width = snapshot.frame_size(clip)
             most = max(MEMORY // (4 * height * width), window)
-            for start in range(0, len(clip.frames) - window + 1, most - window + 1):
-                cut = replace(clip, frames=clip.frames[start : start + most])
-                yield _Part((cut,), clip, start)
+            for first in range(0, len(clip.frames) - window + 1, most - window + 1):
+                start = max(first - smoothing + 1, 0)
+                cut = replace(clip, frames=clip.frames[start : first + most])
+                yield _Part((cut,), clip, start, first - start)
 
 
 def _read(

@@ -1,84 +1,95 @@
 """Optical flow by block matching: how far what is seen around each pixel moved between two images.
 
-Shapes: B = batch, h w = image, R C = rows and columns of displacements that are tried.
+Shapes: B = batch, h w = image, y x = blocks, N = displacements that are tried, row by row.
 """
+
+import math
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from models.functional.windows import window_mean
+from models.functional.windows import block_mean, window_mean
 
 REACH = 2, 3
 """Largest displacement down and across that is found, in pixels of the images given."""
-SIDE = 7
-"""Side in pixels of the blocks that are compared."""
+STEP = 2
+"""Pixels from one block to the next."""
+AROUND = 3
+"""Steps along the side of a block: blocks overlap, and the middle step is what is told about."""
 RELUCTANCE = 2e-3
 """Difference of gray levels by which a displacement of one pixel must match better than none, so
 that nothing moves where nothing is to be seen."""
+ROWS, COLUMNS = 2 * REACH[0] + 1, 2 * REACH[1] + 1
+TOGETHER = 4
+"""Pairs of images that are matched at once: their costs stay in a core's cache."""
 
 
 def block_flow(
     before: Float[Tensor, "B h w"], after: Float[Tensor, "B h w"]
-) -> Float[Tensor, "B 2 h w"]:
+) -> Float[Tensor, "B 2 y x"]:
     """Movement (across, down) in pixels that carries ``before`` into ``after``, at most ``REACH``.
 
-    Every displacement is tried for the block around each pixel; the one of least mean absolute
-    difference wins, and a parabola through it and its neighbours gives the fraction of a pixel.
-    Unlike flow from gradients it makes no gross errors where displacements are large against the
-    structure, which a detector of the fastest thing in an image would take for anomalies.
+    Every displacement is tried for the block around each square of 2 x 2 pixels, which has 6 x 6
+    pixels but at the edge; the one of least mean absolute difference wins, and a parabola through
+    it and its neighbours gives the fraction of a pixel. Unlike flow from gradients it makes no
+    gross errors where displacements are large against the structure, which a detector of the
+    fastest thing in an image would take for anomalies.
 
     References:
         Barjatya, 2004, "Block Matching Algorithms for Motion Estimation", section 3.1 (exhaustive
         search). Sub-pixel parabola: Shimizu and Okutomi, 2005, eq. 4,
         https://doi.org/10.1007/s11263-005-1896-y
     """
+    together = TOGETHER if before.device.type == "cpu" else max(len(before), 1)
+    pairs = zip(torch.split(before, together), torch.split(after, together), strict=True)
+    return torch.cat([_matched(*pair) for pair in pairs])
+
+
+def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
     cost = _costs(before, after)
-    size, columns = cost.shape[:-2], cost.shape[-1]
-    flat = cost.flatten(start_dim=-2)
-    best = flat.argmin(dim=-1)
-    row, column = best // columns, best % columns
-    across = column - REACH[1] + _fraction(flat, best, column, columns, 1)
-    down = row - REACH[0] + _fraction(flat, best, row, 2 * REACH[0] + 1, columns)
-    return torch.stack([across, down], dim=1).view(size[0], 2, *size[1:])
+    least, best = cost.min(dim=0)
+    row, column = best // COLUMNS, best % COLUMNS
+    across = column - REACH[1] + _fraction(cost, least, best, column, COLUMNS, 1)
+    down = row - REACH[0] + _fraction(cost, least, best, row, ROWS, COLUMNS)
+    return torch.stack([across, down], dim=1)
 
 
-def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "B h w R C"]:
+def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "N B y x"]:
     """Mean absolute difference of blocks for every displacement, and the reluctance to move."""
     rows, columns = REACH
+    height, width = before.shape[1:]
     seen = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")[:, 0]
-    tried = seen.unfold(1, 2 * rows + 1, 1).unfold(2, 2 * columns + 1, 1)
-    difference = (tried - before[..., None, None]).abs()
-    flat = difference.permute(0, 3, 4, 1, 2).flatten(1, 2)
-    mean = window_mean(flat, SIDE).view(len(before), *difference.shape[-2:], *before.shape[1:])
-    down = torch.arange(-rows, rows + 1, device=before.device)
-    across = torch.arange(-columns, columns + 1, device=before.device)
-    length = torch.hypot(down[:, None].to(before), across.to(before))
-    costs: Tensor = mean.permute(0, 3, 4, 1, 2) + RELUCTANCE * length
-    return costs
+    displacements = [(r, c) for r in range(ROWS) for c in range(COLUMNS)]
+    costs = before.new_empty(len(displacements), *before.shape)
+    for cost, (row, column) in zip(costs, displacements, strict=True):
+        torch.sub(seen[:, row : row + height, column : column + width], before, out=cost)
+    costs = window_mean(block_mean(costs.abs_(), STEP), AROUND)
+    length = [RELUCTANCE * math.hypot(r - rows, c - columns) for r, c in displacements]
+    return costs.add_(costs.new_tensor(length)[:, None, None, None])
 
 
 def _fraction(
-    costs: Float[Tensor, "B h w N"],
-    best: Int[Tensor, "B h w"],
-    place: Int[Tensor, "B h w"],
+    costs: Float[Tensor, "N B y x"],
+    least: Float[Tensor, "B y x"],
+    best: Int[Tensor, "B y x"],
+    place: Int[Tensor, "B y x"],
     num: int,
     step: int,
-) -> Float[Tensor, "B h w"]:
+) -> Float[Tensor, "B y x"]:
     """Where between its neighbours the least cost lies, in [-0.5, 0.5]; 0 at the end of the reach.
 
     Args:
         costs: Of all displacements.
-        best: The least one.
+        least: The least one.
+        best: Its number.
         place: Its number along the axis in question, of ``num``.
         num: Displacements along that axis.
         step: Displacements from one to the next along that axis.
     """
     inside = (place > 0) & (place < num - 1)
-    least, one, other = (
-        costs.gather(-1, (best + inside * offset)[..., None])[..., 0] for offset in (0, -step, step)
-    )
+    one, other = (costs.gather(0, (best + inside * by)[None])[0] for by in (-step, step))
     curvature = one - 2 * least + other
     fraction: Tensor = torch.where(curvature > 0, (one - other) / (2 * curvature), 0)
     return fraction.clamp(-0.5, 0.5)

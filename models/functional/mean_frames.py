@@ -24,7 +24,7 @@ def mean_frames(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 H W"]:
     """
     channels = images.shape[1]
     if channels == 6:
-        return (images[:, 0::2] + images[:, 1::2]) / 2
+        return torch.lerp(images[:, 0::2], images[:, 1::2], 0.5)
     if channels == 3:
         return images
     if channels == 1:

@@ -4,7 +4,8 @@ Shapes: B = batch, H W = image, h w = feature map.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import torch
@@ -99,13 +100,67 @@ def roll_back(
     column_of, columns, column_known = (
         t.to(scores.device) for t in _windows(scores.shape[2], width, field)
     )
-    known = row_known[:, None, :, None] & column_known[None, :, None, :]
-    covering = scores[:, rows[:, None, :, None], columns[None, :, None, :]]
-    covering = covering.masked_fill(~known, -torch.inf).flatten(3)
-    rank = known.flatten(2).sum(dim=-1).clamp(1, num_votes) - 1
-    largest = covering.topk(min(num_votes, covering.shape[-1]), dim=-1).values
-    chosen = largest.gather(3, rank.expand(len(scores), -1, -1)[..., None])[..., 0]
-    return chosen[:, row_of][:, :, column_of]
+    largest = scores[None]
+    for axis, index, known in ((2, columns, column_known), (1, rows, row_known)):
+        largest = _largest_along(largest, axis, index, known, num_votes)
+    covering = row_known.sum(dim=1)[:, None] * column_known.sum(dim=1)
+    rank = covering.clamp(1, len(largest)) - 1
+    chosen = largest.gather(0, rank.expand(1, len(scores), -1, -1))[0]
+    return chosen.index_select(1, row_of).index_select(2, column_of)
+
+
+def _largest_along(
+    lists: Float[Tensor, "k B y x"],
+    axis: int,
+    index: Int[Tensor, "groups width"],
+    known: Bool[Tensor, "groups width"],
+    num: int,
+) -> Float[Tensor, "K B Y X"]:
+    """Along an axis of maps, the ``num`` largest values in each group of places.
+
+    Values at a place are a list in descending order, and so are those of a group: the largest of
+    a rectangle are the largest of the largest of its rows.
+
+    Args:
+        lists: Values at each place, the largest first.
+        axis: 1 for rows, 2 for columns.
+        index: Places of each group.
+        known: Which of them count.
+        num: How many values are kept, at most.
+    """
+    shape = [-1 if axis == dim else 1 for dim in range(3)]
+    members = []
+    for slot in range(index.shape[1]):
+        values = lists.index_select(axis + 1, index[:, slot])
+        absent = ~known[:, slot].view(shape)
+        members.append(list(values.masked_fill_(absent, -torch.inf).unbind()))
+    while len(members) > 1:  # a tournament: neighbours are merged two by two
+        pairs = zip(members[::2], members[1::2], strict=False)
+        merged = [_merged(one, other, num) for one, other in pairs]
+        members = merged + members[2 * len(merged) :]
+    return torch.stack(members[0])
+
+
+def _merged(one: Sequence[Tensor], other: Sequence[Tensor], num: int) -> list[Tensor]:
+    """The ``num`` largest values of two lists in descending order, place by place, in order.
+
+    References:
+        Batcher, 1968, "Sorting networks and their applications" (odd-even merge).
+        https://doi.org/10.1145/1468075.1468121
+    """
+    if not one or not other:
+        return list(one or other)[:num]
+    if len(one) == len(other) == 1:
+        return [torch.maximum(one[0], other[0]), torch.minimum(one[0], other[0])][:num]
+    even = _merged(one[::2], other[::2], num)
+    odd = _merged(one[1::2], other[1::2], num)
+    merged = [even[0]]
+    for high, low in zip_longest(odd, even[1:]):
+        if high is None or low is None:
+            merged.append(low if high is None else high)
+        else:
+            merged += [torch.maximum(high, low), torch.minimum(high, low)]
+    return merged[:num]
 
 
 def _covers(cells: int, pixels: int, field: ReceptiveField) -> Bool[Tensor, "pixels cells"]:

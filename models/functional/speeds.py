@@ -9,20 +9,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.contracts import WINDOW
-from models.functional.block_matching import block_flow
+from models.functional.block_matching import STEP, block_flow
 from models.functional.receptive_field import ReceptiveField, centre
-from models.functional.windows import window_mean
+from models.functional.windows import block_mean, window_mean
 
 NUM_SPEEDS = 5
 CELL = 4
 """Side in pixels of the squares whose means flow is computed of."""
+BLOCK = CELL * STEP
+"""Side in pixels of the blocks that flow is told of."""
 CHANGED = 0.06
-"""Mean difference of gray levels from the first frame to the last from which a cell, with its
-neighbours, counts as moving."""
-AROUND = 7
-"""Side in cells of the square around a place over which moving cells are averaged."""
+"""Mean difference of gray levels from the first frame to the last from which a block counts as
+moving."""
+AROUND = 3
+"""Side in blocks of the square around a place over which moving blocks are averaged."""
 FEW = 0.05
-"""Share of moving cells below which their mean is pulled to zero."""
+"""Share of moving blocks below which their mean is pulled to zero."""
 
 
 def speeds(
@@ -42,11 +44,10 @@ def speeds(
     """
     if images.shape[1] != WINDOW:
         return images.new_zeros(len(images), NUM_SPEEDS, rows, columns)
-    frames = functional.avg_pool2d(images, CELL, ceil_mode=True)
-    middle, last = ((frames[:, t] + frames[:, t + 1]) / 2 for t in (2, 4))
+    middle, last = (block_mean(images[:, t : t + 2], CELL).mean(dim=1) for t in (2, 4))
     flow = block_flow(middle, last) * (CELL / 2)
-    change = functional.avg_pool2d((images[:, 5:] - images[:, :1]).abs(), CELL, ceil_mode=True)
-    moving = (window_mean(change, 3) > CHANGED).to(flow)
+    change = block_mean((images[:, 5:] - images[:, :1]).abs_(), BLOCK)
+    moving = (change > CHANGED).to(flow)
     across, down = flow[:, 0], flow[:, 1]
     squared = across.square() + down.square()
     parts = [squared.sqrt(), across.abs(), down.abs(), down, squared]
@@ -59,11 +60,11 @@ def speeds(
 def _at_centres(
     values: Float[Tensor, "B C y x"], field: ReceptiveField, rows: int, columns: int
 ) -> Float[Tensor, "B C h w"]:
-    """Values of cells, looked up between them where the centres of the fields are."""
+    """Values of blocks, looked up between them where the centres of the fields are."""
     grid = []
     for number, size in ((rows, values.shape[-2]), (columns, values.shape[-1])):
         pixels = torch.arange(number, device=values.device) * field.stride + centre(field)
-        grid.append((pixels.to(values) + 0.5) * (2 / (CELL * size)) - 1)
+        grid.append((pixels.to(values) + 0.5) * (2 / (BLOCK * size)) - 1)
     down, across = torch.meshgrid(*grid, indexing="ij")
     places = torch.stack([across, down], dim=-1).expand(len(values), -1, -1, -1)
     return functional.grid_sample(values, places, padding_mode="border", align_corners=False)

@@ -1,6 +1,6 @@
-"""Means over the square around each place of a map, in few passes over it.
+"""Means over the square around each place of a map, and over its blocks, in few passes over it.
 
-Shapes: h w = map; any dimensions before.
+Shapes: B = batch, C = channels, h w = map, y x = blocks.
 """
 
 import torch
@@ -26,6 +26,34 @@ def window_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B
         shape = [-1 if dim == axis else 1 for axis in range(4)]
         sums = _sum(sums, side, dim) / _sum(inside, side, 0).view(shape)
     return sums
+
+
+def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C y x"]:
+    """Mean over blocks of ``side`` x ``side`` places; those at the end may be cut off by the edge.
+
+    The same as average pooling with ``ceil_mode=True``, but rows are added as a whole.
+
+    Args:
+        values: Maps; a view such as overlapping windows of frames is not copied.
+        side: >= 1.
+    """
+    height, width = values.shape[-2:]
+    if height % side or width % side:
+        return functional.avg_pool2d(values, side, ceil_mode=True)
+    rows = values.view(*values.shape[:2], height // side, side, width)
+    total = _added(rows, 3)
+    columns = total.view(*total.shape[:3], width // side, side)
+    found: Tensor = _added(columns, 4) / side**2
+    return found
+
+
+def _added(values: Tensor, dim: int) -> Tensor:
+    """Sum over a short dimension, one slice after the other, which beats a reduction."""
+    first, *others = values.unbind(dim)
+    total = first
+    for other in others:
+        total = total + other
+    return total
 
 
 def _sum(values: Tensor, side: int, dim: int) -> Tensor:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from models.functional.block_matching import REACH, RELUCTANCE, SIDE, block_flow
+from models.functional.block_matching import AROUND, REACH, RELUCTANCE, STEP, block_flow
 
 
 def texture(height=24, width=30, seed=0):
@@ -19,7 +19,7 @@ def moved(image, across, down):
 @pytest.mark.parametrize(("across", "down"), [(0, 0), (2, 0), (-3, 0), (0, 2), (1, -2), (-2, 1)])
 def test_a_shift_is_found_in_pixels_and_in_its_direction(across, down):
     image = texture()
-    flow = block_flow(image, moved(image, across, down))[:, :, 7:-7, 7:-7]
+    flow = block_flow(image, moved(image, across, down))[:, :, 3:-3, 3:-3]
     expected = torch.tensor([across, down]).float()[None, :, None, None].expand_as(flow)
     torch.testing.assert_close(flow, expected, atol=0.15, rtol=0)
 
@@ -27,7 +27,7 @@ def test_a_shift_is_found_in_pixels_and_in_its_direction(across, down):
 def test_half_a_pixel_is_found_between_the_pixels():
     image = texture()
     half = (image + moved(image, 1, 0)) / 2
-    found = block_flow(image, half)[:, 0, 7:-7, 7:-7].mean().item()
+    found = block_flow(image, half)[:, 0, 3:-3, 3:-3].mean().item()
     assert found == pytest.approx(0.5, abs=0.15)
 
 
@@ -44,13 +44,14 @@ def test_each_pair_of_images_is_for_itself():
 
 def test_whole_pixels_are_those_of_a_search_by_hand():
     image, other = texture(), texture(seed=1)
-    row, column, reach = 12, 15, SIDE // 2
-    block = image[0, row - reach : row + reach + 1, column - reach : column + reach + 1].numpy()
+    row, column = 6, 7
+    side, before = STEP * AROUND, STEP * (AROUND // 2)
+    top, left = STEP * row - before, STEP * column - before
+    block = image[0, top : top + side, left : left + side].numpy()
     costs = {}
     for down in range(-REACH[0], REACH[0] + 1):
         for across in range(-REACH[1], REACH[1] + 1):
-            top, left = row + down - reach, column + across - reach
-            there = other[0, top : top + SIDE, left : left + SIDE].numpy()
+            there = other[0, top + down :, left + across :][:side, :side].numpy()
             away = RELUCTANCE * np.hypot(down, across)
             costs[across, down] = np.abs(there - block).mean() + away
     found = block_flow(image, other)[0, :, row, column]
