@@ -193,6 +193,7 @@ def ped2() -> Recipe:
         dataset="ped2",
         training=Training(window=6, smoothing=9),
         encoder=SlimTrunk.Config(),
+        pretext=ContextEncoder.Config(epochs=2, width=32),
         detector=DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9),
     )
 
