@@ -38,3 +38,11 @@ def test_thresholds_agree_with_p_values(calibration):
 def test_left_out_clips_tell_what_the_threshold_is_worth(calibration):
     # The threshold 10 is reached by a third: without the first clip by none of its frames.
     assert calibration.rates_on_left_out_clips(10.0).tolist() == [0.0, 1.0]
+
+
+def test_averages_stay_within_their_clip_and_get_a_threshold_of_their_own(calibration):
+    averaged, threshold = calibration.averaged(2, 10.0)
+    assert averaged.image_score.tolist() == [1, 1.5, 2.5, 3.5, 10, 15]
+    assert (averaged.image_score >= threshold).sum() == 2  # as many as 10.0 let pass before
+    assert averaged.region_score is calibration.region_score
+    assert calibration.averaged(1, 10.0) == (calibration, 10.0)

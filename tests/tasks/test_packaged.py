@@ -17,7 +17,7 @@ class Brightest(torch.nn.Module):
         return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
 
-def packaged(detector=None, **preprocessing):
+def packaged(detector=None, *, smoothing=1, **preprocessing):
     return Packaged(
         detector or Brightest(),
         preprocessing=Preprocessing(**preprocessing),
@@ -27,6 +27,7 @@ def packaged(detector=None, **preprocessing):
         lineage={},
         digest="0" * 64,
         device=torch.device("cpu"),
+        smoothing=smoothing,
     )
 
 
@@ -37,6 +38,15 @@ def test_the_first_scored_frame_of_a_clip_is_the_one_that_ends_a_window():
     assert found.frame_index.tolist() == [5, 6, 7]
     assert found.image_score.tolist() == [0, 1, 0]
     assert found.anomalous.tolist() == [False, True, False]
+
+
+def test_scores_are_averaged_over_frames_and_maps_are_not():
+    frames = np.zeros((9, 4, 4), dtype=np.uint8)
+    frames[6] = 255
+    found = packaged(window=6, smoothing=2).predict(frames, anomaly_map=True)
+    assert found.image_score.tolist() == [0, 0.5, 0.5, 0]
+    assert found.anomalous.tolist() == [False, True, True, False]
+    assert found.anomaly_map.max(axis=(1, 2)).tolist() == [0, 1, 0, 0]
 
 
 def test_a_score_at_the_threshold_is_anomalous():

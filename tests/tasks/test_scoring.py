@@ -23,7 +23,7 @@ class Brightness(torch.nn.Module):
         return Scores(values.amax(dim=(1, 2)), values if self.localises else None)
 
 
-def packaged(window=6, *, localises=True):
+def packaged(window=6, *, localises=True, smoothing=1):
     return Packaged(
         Brightness(localises=localises),
         preprocessing=Preprocessing(window=window),
@@ -33,6 +33,7 @@ def packaged(window=6, *, localises=True):
         lineage={},
         digest="0",
         device=torch.device("cpu"),
+        smoothing=smoothing,
     )
 
 
@@ -41,19 +42,20 @@ def scored(version, detector, split="test"):
     return list(scoring.scored(snapshot, snapshot.clips(split), detector, silent))
 
 
-def test_a_clip_in_parts_is_scored_as_the_whole(repository, monkeypatch):
+@pytest.mark.parametrize("smoothing", [1, 4])
+def test_a_clip_in_parts_is_scored_as_the_whole(repository, monkeypatch, smoothing):
     write_clips(versions.folder() / "squares", frames=20, marked=(12, 13))
     version = versions.add("squares")
-    whole = scored(version, packaged())
+    whole = scored(version, packaged(smoothing=smoothing))
     monkeypatch.setattr(scoring, "MEMORY", 8 * 4 * SIZE[0] * SIZE[1])
-    parts = scored(version, packaged())
+    parts = scored(version, packaged(smoothing=smoothing))
     assert (len(whole), len(parts)) == (2, 10)
     for name in ("numbers", "frames", "labels", "masks"):
         joined = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_array_equal(
             joined, np.concatenate([getattr(clip, name) for clip in whole])
         )
-    np.testing.assert_array_equal(
+    np.testing.assert_allclose(
         np.concatenate([part.prediction.image_score for part in parts]),
         np.concatenate([clip.prediction.image_score for clip in whole]),
     )
