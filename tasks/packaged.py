@@ -18,7 +18,7 @@ from models.errors import InvalidInputError
 from models.functional.conformal import discovery_q_values
 from models.functional.smoothing import running_mean
 from tasks.calibration import Calibration
-from tasks.preprocessing import Preprocessing
+from tasks.preprocessing import Preprocessing, as_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +149,8 @@ class Packaged:
             threshold = self.calibration.threshold(false_alarm_rate)
         scores, maps, assignments = [], [], []
         for start in range(0, len(inputs), batch_size):
-            batch = torch.tensor(inputs[start : start + batch_size], device=self.device)
-            found = self._call(batch.float() / 255, observe)
+            batch = as_tensor(inputs[start : start + batch_size], self.device)
+            found = self._call(batch, observe)
             scores.append(found.image_score.double().cpu())
             if found.soft_assignment is not None:
                 assignments.append(found.soft_assignment.double().cpu().numpy())

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.preprocessing import Preprocessing, gray, resize, windows
+from tasks.preprocessing import Preprocessing, as_tensor, gray, resize, windows
 
 
 def frames(*shape, seed=0):
@@ -73,3 +74,19 @@ def test_frames_of_another_shape_or_type_are_refused(given):
 def test_too_few_frames_for_one_window_are_refused():
     with pytest.raises(InvalidInputError, match="at least 6 frames, got 5"):
         Preprocessing(window=6)(frames(5, 20, 30))
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_overlapping_windows_share_their_frames_and_are_the_same(start):
+    inputs = Preprocessing(window=6)(frames(12, 20, 30))[start:]
+    shared = as_tensor(inputs, torch.device("cpu"))
+    assert shared.stride(0) == shared.stride(1) == 20 * 30
+    assert torch.equal(shared, torch.tensor(inputs).float() / 255)
+    copied = as_tensor(inputs.copy(), torch.device("cpu"))
+    assert copied.is_contiguous()
+    assert torch.equal(copied, shared)
+
+
+def test_images_are_taken_as_they_are():
+    images = frames(4, 3, 20, 30)
+    assert torch.equal(as_tensor(images, torch.device("cpu")), torch.tensor(images).float() / 255)
