@@ -1,0 +1,210 @@
+"""Speed of the Gaussian detector, from decoded frames to scores and maps, beside PaDiM.
+
+Claims: on two cores at least 370 frames a second in batches (what the paper says of a GPU of 2016)
+and at most 10 ms for a single frame, both at 240 x 360 pixels; at least 20 times as many frames as
+``anomalib``'s PaDiM; the cascade is worth it; the statistics of all of Ped2 take at most a minute
+and constant memory; at least 20,000 frames a second on a Hopper GPU.
+
+    python -m benchmarks.throughput [--data DIR] [--frames 320] [--quick]
+
+DIR holds ``ped2``; without it the frames are noise that drifts, which is as fast but makes the
+share of places that the cascade settles meaningless. Decoded means uint8 in memory. PaDiM is timed
+if ``anomalib`` can be imported; its network has random weights, which changes no time.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.io import ImageReadMode, decode_image
+
+from benchmarks._result import report
+from models.contracts import WINDOW, Encoder
+from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.slim import SlimTrunk
+from models.one_class.deep_anomaly import DeepAnomaly
+
+SIZE = 240, 360
+BATCH = 32
+ROUNDS = 7
+"""Times that each way is timed, by turns with the others; medians are reported."""
+SETTINGS = DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9)
+"""Of the recipe ``ped2``."""
+
+
+def read(folder: Path | None, split: str, num: int) -> Tensor:
+    """Frames of Ped2, clip after clip, or noise; uint8 (T, H, W)."""
+    if folder is None:
+        draw = torch.Generator().manual_seed(0)
+        scene = torch.randint(0, 256, (SIZE[0], SIZE[1] + num), generator=draw, dtype=torch.uint8)
+        return torch.stack([scene[:, t : t + SIZE[1]] for t in range(num)])
+    clips = sorted(path for path in (folder / "ped2" / split).iterdir() if path.is_dir())
+    files = [file for clip in clips for file in sorted(clip.iterdir())][:num]
+    return torch.stack([decode_image(str(file), mode=ImageReadMode.GRAY)[0] for file in files])
+
+
+def windows(frames: Tensor, device: torch.device) -> Tensor:
+    """Windows (T - 5, 6, H, W) in [0, 1] that share their frames, as serving makes them."""
+    values = frames.to(device).float().div_(255)
+    return values.unfold(0, WINDOW, 1).movedim(-1, 1)
+
+
+class Batches:
+    """Windows of frames, a batch at a time, as often as one iterates over it."""
+
+    def __init__(self, frames: Tensor, device: torch.device) -> None:
+        self._frames, self._device = frames, device
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Go through all windows."""
+        for start in range(0, len(self._frames) - WINDOW + 1, BATCH):
+            part = self._frames[start : start + BATCH + WINDOW - 1]
+            yield windows(part, self._device)
+
+
+def fitted(trunk: Encoder, frames: Tensor, device: torch.device) -> DeepAnomaly:
+    """A detector whose trunk has random weights, which changes no time."""
+    detector = SETTINGS.build(trunk.to(memory_format=torch.channels_last)).to(device)
+    part = len(frames) * 3 // 4
+    return detector.fit(Batches(frames[:part], device), Batches(frames[part:], device))
+
+
+def score_all(detector: nn.Module, frames: Tensor, device: torch.device, batch: int) -> None:
+    """Score every frame that has a full window, with its map."""
+    for start in range(0, len(frames) - WINDOW + 1, batch):
+        found = detector(windows(frames[start : start + batch + WINDOW - 1], device))
+        found.image_score.cpu(), found.anomaly_map.cpu()
+
+
+def padim(device: torch.device) -> Callable[[Tensor], None] | None:
+    """``anomalib``'s PaDiM with its usual ResNet-18, ready to score; None if it is not here."""
+    try:
+        from anomalib.models.image.padim.torch_model import PadimModel
+    except ImportError:
+        return None
+    model = PadimModel(backbone="resnet18", pre_trained=False).to(device)
+    model.train()
+    colour = torch.rand(16, 3, *SIZE, device=device)
+    for _ in range(8):
+        model(colour)
+    model.fit()
+    model.eval()
+
+    def score(frames: Tensor) -> None:
+        for part in torch.split(frames, BATCH):
+            images = part.to(device).float().div_(255)[:, None].expand(-1, 3, -1, -1)
+            model(images)
+
+    return score
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of a piece of work, the GPU's included."""
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def by_turns(
+    ways: dict[str, Callable[[], object]], device: torch.device, rounds: int
+) -> dict[str, list[float]]:
+    """Seconds of each way in each round, after one that does not count."""
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, work in ways.items():
+            seconds = timed(work, device)
+            if number:
+                spent[name].append(seconds)
+    return spent
+
+
+def fitting(folder: Path | None, device: torch.device, total: int) -> dict[str, float]:
+    """Seconds and memory of fitting to a third, two thirds and all of some frames."""
+    seconds, memory = [], []
+    for share in (1, 2, 3):
+        frames = read(folder, "train", total * share // 3)
+        trunk = SlimTrunk.Config().build()
+        seconds.append(timed(lambda: fitted(trunk, frames, device), device))  # noqa: B023
+        memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10)
+        frames_mb = frames.numel() / 2**20
+        del frames
+    growth = [after - before for before, after in pairwise(memory)]
+    return {
+        "fit_frames": total,
+        "fit_s": seconds[2],
+        "fit_s_one_third": seconds[0],
+        "fit_memory_growth_mb": max(growth) - frames_mb / 3,
+    }
+
+
+@torch.no_grad()
+def main() -> None:
+    """Measure, write the result, print it last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, help="folder with ped2; noise without it")
+    parser.add_argument("--frames", type=int, default=320, help="test frames of a round")
+    parser.add_argument("--fit-frames", type=int, default=2550, help="to fit to; 2550 are all")
+    parser.add_argument("--quick", action="store_true", help="few frames and rounds")
+    given = parser.parse_args()
+    rounds, num = (2, 64) if given.quick else (ROUNDS, given.frames)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(0)
+    metrics = fitting(given.data, device, 120 if given.quick else given.fit_frames)
+    train, test = read(given.data, "train", 200), read(given.data, "test", num + WINDOW - 1)
+    slim = fitted(SlimTrunk.Config().build(), train, device)
+    alexnet = fitted(AlexNetTrunk.Config().build(), train, device)
+    whole = fitted(SlimTrunk.Config().build(), train, device)
+    whole.beta_.zero_()  # every place goes through the third layer
+    few = test[: max(num // 8, 8) + WINDOW - 1]
+    ways = {
+        "slim": lambda: score_all(slim, test, device, BATCH),
+        "without_cascade": lambda: score_all(whole, test, device, BATCH),
+        "alexnet": lambda: score_all(alexnet, few, device, BATCH),
+        "single": lambda: score_all(slim, few, device, 1),
+    }
+    if known := padim(device):
+        ways["padim"] = lambda: known(few)
+    spent = by_turns(ways, device, rounds)
+    middle = {name: statistics.median(values) for name, values in spent.items()}
+    kind = "gpu" if device.type == "cuda" else "cpu"
+    few_num = len(few) - WINDOW + 1
+    metrics |= {
+        f"{kind}_fps_batch": num / middle["slim"],
+        f"{kind}_fps_batch_min": num / max(spent["slim"]),
+        f"{kind}_fps_batch_max": num / min(spent["slim"]),
+        f"{kind}_ms_single": 1000 * middle["single"] / few_num,
+        f"{kind}_fps_alexnet": few_num / middle["alexnet"],
+        "cascade_gain": middle["without_cascade"] / middle["slim"],
+        "settled_share": settled_share(slim, test, device),
+    }
+    if known:
+        metrics["padim_fps"] = len(few) / middle["padim"]
+        metrics["padim_ratio"] = metrics[f"{kind}_fps_batch"] / metrics["padim_fps"]
+    report(
+        "throughput" if kind == "cpu" else "throughput_gpu",
+        metrics,
+        seeds=[0],
+        notes={
+            "frames": f"{SIZE[0]} x {SIZE[1]}, " + ("Ped2" if given.data else "noise that drifts"),
+            "threads": str(torch.get_num_threads()),
+            "padim": "anomalib, ResNet-18, random weights" if known else "anomalib is not here",
+        },
+    )
+
+
+def settled_share(detector: DeepAnomaly, frames: Tensor, device: torch.device) -> float:
+    """Share of places that the first Gaussian settles."""
+    distances = detector.first(detector.observe(windows(frames[:64], device)).features)
+    return float((distances <= detector.beta_).double().mean())
+
+
+if __name__ == "__main__":
+    main()
