@@ -14,6 +14,7 @@ first Gaussian, which ranks.
 """
 
 import argparse
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -119,7 +120,7 @@ class Shuffled:
         self._draw = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
-        return -(-len(self._all) // BATCH)
+        return math.ceil(len(self._all) / BATCH)
 
     def __iter__(self) -> Iterator[Tensor]:
         order = torch.randperm(len(self._all), generator=self._draw)
@@ -154,6 +155,10 @@ def features(clip: NDArray[np.uint8], known: dict[str, Encoder], step: int) -> F
     return Features(trunk, moved)
 
 
+def _weights(step: Step) -> str:
+    return "random" if step.trunk == "random" else "pretext"
+
+
 class Judge:
     """The first Gaussian of a step, fitted to clips."""
 
@@ -180,9 +185,7 @@ class Judge:
 
     def _vectors(self, clip: Features) -> Tensor:
         step = self._step
-        trunk = window_mean(
-            clip.trunk["random" if step.trunk == "random" else "pretext"], step.side
-        )
+        trunk = window_mean(clip.trunk[_weights(step)], step.side)
         parts = [trunk, clip.moved[step.flow]] if step.movement else [trunk]
         return torch.cat(parts, dim=1).movedim(1, -1)
 
@@ -239,13 +242,14 @@ def sets(folder: Path, known: dict[str, Encoder], train: list[NDArray[np.uint8]]
 @torch.no_grad()
 def measure(step: Step, known: dict[str, Encoder], found: Sets) -> dict[str, float]:
     """All figures of a row."""
-    judge = Judge(step, known["random" if step.trunk == "random" else "pretext"], found.learned)
+    judge = Judge(step, known[_weights(step)], found.learned)
     size = found.test[0][2].shape[1:]
     normal = np.concatenate([judge.smoothed(judge.maps(clip, size)) for clip in found.normal])
     figures = {}
     for kind, clips in found.synthetic.items():
-        scores = [judge.smoothed(judge.maps(clip, size))[labels] for clip, labels in clips]
-        marked = np.concatenate(scores)
+        marked = np.concatenate(
+            [judge.smoothed(judge.maps(clip, size))[labels] for clip, labels in clips]
+        )
         truth = np.repeat([False, True], [len(normal), len(marked)])
         figures[f"synthetic_{kind}"] = auc(truth, np.concatenate([normal, marked]))
     figures["synthetic_mean"] = float(np.mean(list(figures.values())))

@@ -16,7 +16,7 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -114,7 +114,7 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def by_turns(
-    ways: dict[str, Callable[[], object]], device: torch.device, rounds: int
+    ways: Mapping[str, Callable[[], object]], device: torch.device, rounds: int
 ) -> dict[str, list[float]]:
     """Seconds of each way in each round, after one that does not count."""
     spent: dict[str, list[float]] = {name: [] for name in ways}
