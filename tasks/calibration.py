@@ -91,8 +91,9 @@ class Calibration:
     def averaged(self, num: int, threshold: float) -> tuple["Calibration", float]:
         """Scores averaged over the last ``num`` frames of each clip, and a threshold for them.
 
-        The threshold is reached by no larger share of the averaged scores than the one given is by
-        the scores themselves; which it stays if nothing is averaged.
+        The threshold is not below the one given, and no larger share of the averaged scores reaches
+        it than reached that one: averages spread less within a clip, but as much from clip to
+        clip, of which a few calibration clips know little.
 
         Args:
             num: Frames, >= 1.
@@ -104,7 +105,9 @@ class Calibration:
         scores = torch.from_numpy(self.image_score)
         parts = [scores[torch.from_numpy(self.clip == clip)] for clip in np.unique(self.clip)]
         means = torch.cat([running_mean(part, num) for part in parts])
-        return replace(self, image_score=means.numpy()), float(exceeded_by(means, share))
+        return replace(self, image_score=means.numpy()), max(
+            threshold, float(exceeded_by(means, share))
+        )
 
     def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:
         """False-alarm rate of each clip at a threshold set, like this one, by the other clips."""

@@ -43,6 +43,7 @@ def test_left_out_clips_tell_what_the_threshold_is_worth(calibration):
 def test_averages_stay_within_their_clip_and_get_a_threshold_of_their_own(calibration):
     averaged, threshold = calibration.averaged(2, 10.0)
     assert averaged.image_score.tolist() == [1, 1.5, 2.5, 3.5, 10, 15]
-    assert (averaged.image_score >= threshold).sum() == 2  # as many as 10.0 let pass before
+    assert threshold == 10.0  # reached by two scores before and after
+    assert calibration.averaged(2, 2.0)[1] == 2.0  # reached by five before, by four after
     assert averaged.region_score is calibration.region_score
     assert calibration.averaged(1, 10.0) == (calibration, 10.0)
