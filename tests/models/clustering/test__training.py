@@ -62,33 +62,58 @@ def test_targets_belong_to_images_however_they_are_dealt(images):
 
 
 def test_without_augmentation_images_stay_as_they_are(images):
-    assert torch.equal(trainer(images)._varied(images), images)
+    assert torch.equal(trainer(images)._varied(images, 0.0, 0.0), images)
 
 
 def test_shifts_and_rotations_stay_within_their_limits():
     dot = torch.zeros(200, 1, 20, 20)
     dot[:, :, 9:11, 9:11] = 1.0
-    varied = trainer(dot, shift=0.1)._varied(dot)
+    varied = trainer(dot)._varied(dot, 0.1, 0.0)
     columns = (varied.sum(dim=(1, 2)) * torch.arange(20)).sum(1) / varied.sum(dim=(1, 2, 3))
     moved = columns - 9.5
     assert moved.abs().max() <= 2.01
     assert moved.min() < -1.5
     assert moved.max() > 1.5
-    turned = trainer(dot, rotation=10.0)._varied(dot)
+    turned = trainer(dot)._varied(dot, 0.0, 10.0)
     torch.testing.assert_close(turned.sum(dim=(1, 2, 3)), torch.full((200,), 4.0), rtol=0.1, atol=0)
 
 
-def test_views_for_the_start_are_turned_as_far_as_it_says(images):
-    assert trainer(images, shift=0.1).embed_views() == []
+def test_components_tell_as_much_of_distances_as_the_images(images):
+    components, views = trainer(images, shift=0.1).components()
+    assert views == []
+    torch.testing.assert_close(torch.cdist(components, components), distances(images))
+
+
+def distances(images):
+    return torch.cdist(images.flatten(1), images.flatten(1))
+
+
+def test_views_for_the_start_are_shifted_and_turned_as_far_as_it_says(images):
     work = trainer(images, start_rotation=90.0)
-    views = work.embed_views()
-    assert len(views) == 10
-    assert all(view.shape == (10, 3) for view in views)
+    components, views = work.components()
+    assert len(views) == 20
+    assert all(view.shape == components.shape for view in views)
     assert not torch.equal(views[0], views[1])
-    assert torch.equal(work.embed(), trainer(images).embed())
-    torch.testing.assert_close(
-        trainer(images, start_rotation=1e-4).embed_views()[0], work.embed(), rtol=0.01, atol=1e-4
-    )
+    _, shifted = trainer(images, start_shift=0.2).components()
+    assert not torch.allclose(shifted[0], components, atol=0.1)
+    for nearly in ({"start_rotation": 1e-4}, {"start_shift": 1e-6}):
+        _, views = trainer(images, **nearly).components()
+        torch.testing.assert_close(views[0], components, rtol=0.01, atol=1e-3)
+
+
+def test_the_clusters_of_the_start_are_learned_before_they_are_sharpened(images):
+    start = torch.tensor([0, 1] * 5)
+
+    def learned(adoption):
+        work = trainer(images, adoption=adoption, max_iterations=150, update_interval=10)
+        centroids = torch.nn.Parameter(work.embed()[[0, 1]].clone())
+        history, labels = work.refine(centroids, start)
+        return history[-1].iteration, float((labels == start).float().mean())
+
+    assert learned(150) == (150, 1.0)
+    steps, agreeing = learned(0)
+    assert steps < 150
+    assert agreeing < 1
 
 
 def test_an_empty_cluster_is_never_silent():
