@@ -147,7 +147,7 @@ def digits_lsa() -> Recipe:
 def digit_clusters() -> Recipe:
     """Deep clustering of scikit-learn's handwritten digits, without labels; minutes."""
     schedule = dataclasses.replace(  # so few images link badly through their views
-        AUGMENTED, epochs=100, max_iterations=1500, start="k-means", peak_rate=0.0
+        AUGMENTED, epochs=100, max_iterations=1500, start="k-means", adoption=0, peak_rate=0.0
     )
     return Recipe(
         name="digit_clusters",

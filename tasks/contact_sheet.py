@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tasks import examples
-from tasks.tracks import Track
+from tasks.track import Track
 
 FOLDER = "pretext/tracks"
 """Where the sheets are among the artifacts of a run."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.errors import DataError
-from tasks.tracks import MOMENTS, Track
+from tasks.track import Track
+from tasks.tracks import MOMENTS
 
 GONE = 100
 """Frames after which what comes into view is taken to be something else."""

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks import isolation, orchestrator, project
+from tasks import isolation, orchestrator, project, track
 from tasks.references import ID, References
 from tasks.stale import Kind, Stale, newest, size
 
@@ -29,9 +29,11 @@ def results(references: References, cutoff: float) -> Kind:
 
 
 def scratch(cutoff: float) -> Kind:
-    """What validation, downloads and killed processes left; MLflow has all that matters of it."""
-    kind = Kind(title="scratch files", why="reports that MLflow has too, downloads, leftovers")
-    for name in ("validation", "downloads", isolation.FOLDER):
+    """What validation, downloads, mining and killed processes left; all of it can be made again."""
+    kind = Kind(
+        title="scratch files", why="reports that MLflow has too, downloads, mined tracks, leftovers"
+    )
+    for name in ("validation", "downloads", track.FOLDER, isolation.FOLDER):
         for path in _within(project.home() / name):
             if path.suffix == ".lock":  # removing one that somebody waits for would let two in
                 continue

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from models.contracts import Progress, silent
 from models.errors import DataError, InvalidInputError
 from tasks import preprocessing
+from tasks.batches import identity
 from tasks.datasets import Clip, Snapshot
 from tasks.motion import FILLED, Box, moving_boxes, moving_pixels, share_moving
 from tasks.records import Training
+from tasks.track import Track, remembered
 
 EVERY = 5
 """Frames from one search for something new to the next."""
@@ -38,26 +40,6 @@ TRACKERS = ("TrackerKCF", "TrackerCSRT")
 """Trackers of OpenCV, best first: KCF is the paper's, CSRT follows as much, ten times slower."""
 SURE = 0.3
 """Response below which KCF gives up; its own 0.5 loses walking people, and movement is checked."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Track:
-    """Something that moved, from the first to the last frame in which it was followed."""
-
-    clip: str
-    first: int
-    """Position in the clip of the first frame."""
-    centres: NDArray[np.float64]
-    """Row and column of its middle in each frame, (T, 2)."""
-    moments: tuple[int, ...]
-    """Positions in the clip of the frames that the patches describe."""
-    patches: NDArray[np.uint8]
-    """What a model would see of it at these moments, (K, C, S, S)."""
-
-    @property
-    def last(self) -> int:
-        """Position in the clip of the last frame."""
-        return self.first + len(self.centres) - 1
 
 
 @dataclass(eq=False)
@@ -82,6 +64,8 @@ def mine(
 ) -> list[Track]:
     """Follow whatever moves in some clips, in order of clip and frame.
 
+    What is found in a part of a clip is kept for the next time that it is asked for.
+
     Args:
         snapshot: Where the clips are read.
         clips: Normal clips.
@@ -98,25 +82,42 @@ def mine(
     parts = [part for clip in clips for part in _parts(clip) if len(part[0].frames) >= shortest]
     found: list[Track] = []
     for clip, first in progress(parts, total=len(parts), description="Tracks"):
-        frames = snapshot.read_clip(clip, training.image_size, training.channels)
-        if min(frames.shape[-2:]) < side:
-            raise InvalidInputError(
-                f"Frames must be at least as large as a patch of {side} x {side} pixels, got "
-                f"{frames.shape[-2]} x {frames.shape[-1]} in {clip.name}. Lower patch, or set "
-                "image_size in the recipe."
-            )
-        gray = frames if frames.ndim == 3 else preprocessing.gray(frames)
-        found += [
-            _track(clip.name, first, frames, followed, side, training.window)
-            for followed in follow(gray, side, length, training.window - 1)
-            if _leads_somewhere(followed, side) and _returns(followed, gray)
-        ]
+        settings = {
+            "frames": identity(clip),
+            "first": first,
+            "window": training.window,
+            "channels": training.channels,
+            "image_size": training.image_size,
+            "side": side,
+            "length": length,
+            "opencv": cv2.__version__,
+        }
+        search = partial(_mine_part, snapshot, clip, first, training, side=side, length=length)
+        found += remembered(clip.name, settings, search)
     if not found:
         raise DataError(
             f"Video triplets need clips in which something moves for {SHORTEST} frames, and found "
             f"nothing to follow in {len(clips)} clips. Choose another pretext task, or add clips."
         )
     return found
+
+
+def _mine_part(
+    snapshot: Snapshot, part: Clip, first: int, training: Training, *, side: int, length: int
+) -> list[Track]:
+    frames = snapshot.read_clip(part, training.image_size, training.channels)
+    if min(frames.shape[-2:]) < side:
+        raise InvalidInputError(
+            f"Frames must be at least as large as a patch of {side} x {side} pixels, got "
+            f"{frames.shape[-2]} x {frames.shape[-1]} in {part.name}. Lower patch, or set "
+            "image_size in the recipe."
+        )
+    gray = frames if frames.ndim == 3 else preprocessing.gray(frames)
+    return [
+        _track(part.name, first, frames, followed, side, training.window)
+        for followed in follow(gray, side, length, training.window - 1)
+        if _leads_somewhere(followed, side) and _returns(followed, gray)
+    ]
 
 
 def follow(gray: NDArray[np.uint8], side: int, length: int, start: int = 0) -> list[_Followed]:

@@ -1,6 +1,6 @@
 """Where clusters start: a first partition of the embedding, and its centroids.
 
-Shapes: N = images, D = embedding width, K = clusters.
+Shapes: N = images, D = embedding width, P = width of what is compared, K = clusters.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,6 @@ from models.functional.spectral import spectral_clusters
 
 RUNS = 20
 """Runs of k-means, of which the best one counts."""
-PER_VIEW, ALONE = 5, 10
-"""Links of an image for each of its views, and without views."""
 
 
 def k_means(
@@ -38,26 +36,27 @@ def k_means(
 
 def spectral(
     embedding: Float[Tensor, "N D"],
-    views: Sequence[Float[Tensor, "N D"]],
+    samples: Float[Tensor, "N P"],
+    views: Sequence[Float[Tensor, "N P"]],
     num_clusters: int,
     *,
     seed: int,
 ) -> tuple[Int[Tensor, "N"], Float[Tensor, "K D"]]:
-    """The same by the graph of images that are nearest to each other's views, if there are any.
+    """The same by the graph of images that are nearest to each other or to each other's views.
+
+    Args:
+        embedding: Where the centroids are.
+        samples: What is compared: the images themselves, which have lost nothing yet.
+        views: The same of changed copies of the images, in the same order.
+        num_clusters: Clusters K.
+        seed: Of the graph's eigenvectors and of k-means.
 
     Raises:
         TrainingError: If there are fewer different images than clusters, or a cluster is empty.
     """
-    samples = _samples(embedding, num_clusters)
-    labels = torch.from_numpy(
-        spectral_clusters(
-            samples,
-            num_clusters,
-            views=[view.double().numpy() for view in views],
-            num_neighbours=PER_VIEW if views else ALONE,
-            seed=seed,
-        )
-    )
+    compared = [view.double().numpy() for view in views]
+    different = _samples(samples, num_clusters)
+    labels = torch.from_numpy(spectral_clusters(different, num_clusters, views=compared, seed=seed))
     check_no_cluster_is_empty(labels, num_clusters)
     return labels, torch.stack([embedding[labels == k].mean(dim=0) for k in range(num_clusters)])
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
+from sklearn.decomposition import PCA
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
@@ -26,8 +27,10 @@ EMBEDDED_AT_ONCE = 1024
 """Images that are embedded together without gradients."""
 RISE = 0.3
 """Share of a cycle in which the learning rate rises."""
-VIEWS = 10
+VIEWS = 20
 """Views of each image that link it to others at a spectral start."""
+COMPONENTS = 50
+"""Principal components of the images by which they are compared there, at most."""
 
 
 class Refresh(NamedTuple):
@@ -89,7 +92,7 @@ class Trainer:
         for step in numbered:
             if schedule.peak_rate:
                 _set_rate(optimizer, one_cycle(step / len(losses) / steps, schedule.peak_rate))
-            images = self._varied(next(batches)[1])
+            images = self._varied(next(batches)[1], schedule.shift, schedule.rotation)
             _, painted = network(images)
             loss = functional.mse_loss(painted.float(), images)
             self._step(optimizer, loss)
@@ -112,21 +115,25 @@ class Trainer:
         schedule, history = self._schedule, list[Refresh]()
         network, optimizer = self._set_up([*self._network.parameters(), centroids])
         target, sums, batches = torch.empty(0), torch.zeros(2), self._batches()
+        adopted = functional.one_hot(labels, len(centroids)).float()
         most = schedule.max_iterations
         for step in self._progress(range(most + 1), total=most + 1, description="Clustering"):
             if step % schedule.update_interval == 0 or step == most:
                 _check_finite(sums[0])
                 target, found = self._targets(centroids)
+                if step < schedule.adoption:
+                    target = adopted
                 since = step - history[-1].iteration if history else 0
                 changed = float((found != labels).double().mean())
                 labels = found
                 mean = sums / since if since else torch.full((2,), torch.nan)
                 history.append(Refresh(step, changed, *mean.tolist()))
                 sums = torch.zeros(2, device=self._fabric.device)
-                if step == most or (step and changed < schedule.tolerance):
+                settled = step > schedule.adoption and changed < schedule.tolerance
+                if step == most or settled:
                     break
             ids, images = next(batches)
-            images = self._varied(images)
+            images = self._varied(images, schedule.shift, schedule.rotation)
             embedding, painted = network(images, reconstruct=schedule.reconstruction > 0)
             wanted = self._fabric.to_device(target[ids])
             far = divergence(wanted, soft_assignment(embedding.float(), centroids))
@@ -139,22 +146,31 @@ class Trainer:
             sums += torch.stack([far, error]).detach()
         return history, labels
 
-    def embed(self) -> Float[Tensor, "N D"]:
-        """Embedding of all images as they are, in the order they came, on the CPU."""
-        return self._embedded(self._placed)
+    def components(self) -> tuple[Float[Tensor, "N P"], list[Float[Tensor, "N P"]]]:
+        """Principal components of all images, and of ``VIEWS`` views of each, on the CPU.
 
-    def embed_views(self) -> list[Float[Tensor, "N D"]]:
-        """The same of ``VIEWS`` views for a spectral start; none if it says not to turn them."""
+        There are no views if the schedule has neither shift nor rotation for them.
+        """
         schedule = self._schedule
-        if not schedule.start_rotation:
-            return []
-        vary = partial(self._varied, rotation=schedule.start_rotation)
-        return [self._embedded(vary) for _ in range(VIEWS)]
+        images = self._dealt.images.flatten(1)
+        found = PCA(min(COMPONENTS, *images.shape), random_state=0).fit(images.numpy())
+
+        def project(change: Callable[[Tensor], Tensor]) -> Tensor:
+            parts = (
+                found.transform(change(images).flatten(1).cpu().numpy())
+                for _, images in self._dealt.in_order(EMBEDDED_AT_ONCE)
+            )
+            return torch.cat([torch.from_numpy(part) for part in parts])
+
+        vary = partial(self._varied, shift=schedule.start_shift, rotation=schedule.start_rotation)
+        wanted = VIEWS if schedule.start_shift or schedule.start_rotation else 0
+        return project(self._placed), [project(vary) for _ in range(wanted)]
 
     @torch.no_grad()
-    def _embedded(self, change: Callable[[Tensor], Tensor]) -> Float[Tensor, "N D"]:
+    def embed(self) -> Float[Tensor, "N D"]:
+        """Embedding of all images as they are, in the order they came, on the CPU."""
         parts = [
-            self._network(change(images), reconstruct=False)[0].float().cpu()
+            self._network(self._placed(images), reconstruct=False)[0].float().cpu()
             for _, images in self._dealt.in_order(EMBEDDED_AT_ONCE)
         ]
         return torch.cat(parts)
@@ -180,16 +196,14 @@ class Trainer:
         placed: Tensor = self._fabric.to_device(images)
         return placed.contiguous(memory_format=torch.channels_last)
 
-    def _varied(self, images: Tensor, rotation: float | None = None) -> Tensor:
+    def _varied(self, images: Tensor, shift: float, rotation: float) -> Tensor:
         """Images on the device, shifted and turned, each by its own random amounts."""
-        shift = self._schedule.shift
-        most = self._schedule.rotation if rotation is None else rotation
         placed = self._placed(images)
-        if not (shift or most):
+        if not (shift or rotation):
             return placed
         draws = 2 * torch.rand(len(images), 3, generator=self._draw) - 1
         draws = self._fabric.to_device(draws)
-        angle = draws[:, 2] * math.radians(most)
+        angle = draws[:, 2] * math.radians(rotation)
         offset, zoom = shift * draws[:, :2], torch.ones_like(angle)
         return self._placed(resample(placed, offset, zoom, angle, images.shape[-1], "border"))
 

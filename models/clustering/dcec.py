@@ -33,7 +33,8 @@ class DCEC(nn.Module):
     towards a sharper target p, made of the whole set, while the reconstruction keeps the embedding
     true to the images. ``Config(schedule=AUGMENTED)`` trains on shifted and turned images towards
     targets of the unchanged ones, and drops the reconstruction in the second stage (ConvDEC-DA). It
-    starts from spectral clusters of the graph that links images to the neighbours of their views.
+    starts from spectral clusters of the graph that links images that are nearest to each other's
+    views, and teaches the network these first.
 
     An image's score is its Mahalanobis distance to the nearest cluster, each with a Gaussian of its
     own: clusters differ in width and shape, and a distance in units of their own spread compares
@@ -232,7 +233,8 @@ class DCEC(nn.Module):
         num, seed = self.config.num_clusters, self.config.seed
         embedding = trainer.embed()
         if self.config.schedule.start == "spectral":
-            found = spectral(embedding, trainer.embed_views(), num, seed=seed)
+            samples, views = trainer.components()
+            found = spectral(embedding, samples, views, num, seed=seed)
         else:
             found = k_means(embedding, num, seed=seed)
         self.start_labels_, centroids = found

@@ -17,6 +17,10 @@ Samples = NDArray[np.float64]
 Labels = NDArray[np.int64]
 STARTS = 20
 """Runs of k-means on the eigenvectors, of which the best one counts."""
+SPARE = 2
+"""Eigenvectors for each cluster."""
+WALK = 20
+"""Steps of a random walk that stays where it is half of the time."""
 SMALLEST = 0.1
 """Share of the mean size of a cluster that samples without a link to others need to be one."""
 WEAK = 0.01
@@ -35,25 +39,31 @@ def spectral_clusters(
 
     Samples are linked to their nearest neighbours, and parted where that cuts few links: a cluster
     may have any shape and width, where those of k-means are balls. Where views of the samples are
-    given, a sample is linked to the neighbours of its views instead, which bridges what differs by
-    no more than views do. Equal samples count once. A few samples without a link to the rest, which
-    it would cost nothing to part from it, are left out and join the cluster of the nearest sample.
+    given, others are as near as the nearest of a sample and its views, which bridges what differs
+    by no more than views do. Equal samples count once. A few samples without a link to the rest,
+    which it would cost nothing to part from it, are left out and join the cluster of the nearest
+    sample.
+
+    More eigenvectors than clusters are clustered, each scaled by a power of its eigenvalue: by
+    where random walks lead. With K of them alone, a cluster that falls apart easily
+    takes the dimension in which two others differ.
 
     Args:
         samples: At least ``num_clusters`` different ones. Shape (N, D).
         num_clusters: Clusters K, >= 2.
         views: Where changed copies of the samples lie, in the same order. Each of shape (N, D).
-        num_neighbours: To how many others a sample is linked, once or for each view, >= 1.
+        num_neighbours: To how many others a sample is linked, >= 1.
         seed: Of k-means and of what the eigenvectors are first guessed to be.
 
     References:
         Ng, Jordan and Weiss, 2001, "On Spectral Clustering: Analysis and an Algorithm".
+        Coifman and Lafon, 2006, "Diffusion Maps", section 2: the scaled eigenvectors.
     """
     different, first, places = np.unique(samples, axis=0, return_index=True, return_inverse=True)
     assert len(different) >= num_clusters, "fewer different samples than clusters"
-    links = _links(different, [view[first] for view in views] or [different], num_neighbours)
+    links = _links(different, [view[first] for view in views], num_neighbours)
     kept = _linked(links, num_clusters)
-    vectors = _eigenvectors(links[kept][:, kept], num_clusters, seed)
+    vectors = _eigenvectors(links[kept][:, kept], SPARE * num_clusters, seed)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     found = KMeans(num_clusters, n_init=STARTS, random_state=seed).fit_predict(vectors)
     nearest = NearestNeighbors(n_neighbors=1).fit(different[kept])
@@ -63,12 +73,24 @@ def spectral_clusters(
 
 
 def _links(samples: Samples, views: Sequence[Samples], num: int) -> sparse.csr_matrix:
-    """How often one of two samples is among the others nearest to a view of the other, halved."""
-    nearest = NearestNeighbors(n_neighbors=min(num + 1, len(samples))).fit(samples)
-    graph = sum(nearest.kneighbors_graph(view) for view in views)
-    both: sparse.csr_matrix = (graph + graph.T) / 2
-    both.setdiag(0)
-    both.eliminate_zeros()
+    """Whether one of two samples is among the nearest others of the other: 1 if both are, or 1/2.
+
+    How far another is counts from the sample or from the nearest of its views.
+    """
+    size = len(samples)
+    num = min(num, size - 1)
+    nearest = NearestNeighbors(n_neighbors=num + 1).fit(samples)
+    found = [nearest.kneighbors(view) for view in (samples, *views)]
+    distance = np.concatenate([each[0] for each in found], axis=1)
+    others = np.concatenate([each[1] for each in found], axis=1)
+    order = np.lexsort((distance, others))
+    distance, others = (np.take_along_axis(each, order, axis=1) for each in (distance, others))
+    distance[others == np.arange(size)[:, None]] = np.inf
+    distance[:, 1:][others[:, 1:] == others[:, :-1]] = np.inf
+    chosen = np.take_along_axis(others, np.argsort(distance, axis=1, kind="stable")[:, :num], 1)
+    rows = np.repeat(np.arange(size), num)
+    graph = sparse.csr_matrix((np.ones(size * num), (rows, chosen.ravel())), shape=(size, size))
+    both: sparse.csr_matrix = ((graph + graph.T) / 2).tocsr()
     return both
 
 
@@ -80,7 +102,7 @@ def _linked(links: sparse.csr_matrix, num_clusters: int) -> NDArray[np.bool_]:
 
 
 def _eigenvectors(links: sparse.csr_matrix, num: int, seed: int) -> Samples:
-    """Of the normalised graph, to its largest eigenvalues, as columns. Shape (M, K).
+    """Of the normalised graph, to its largest eigenvalues, as scaled columns. Shape (M, num).
 
     Weak links of every sample to all others make the graph connected, so that its eigenvalues
     differ and the iteration finds them all.
@@ -97,8 +119,10 @@ def _eigenvectors(links: sparse.csr_matrix, num: int, seed: int) -> Samples:
 
     if size <= 2 * num:
         dense = np.stack([apply(row) for row in np.eye(size)])
-        return np.linalg.eigh(dense).eigenvectors[:, -num:]
-    first = np.random.default_rng(seed).normal(size=size)
-    graph = LinearOperator((size, size), matvec=apply, dtype=np.float64)
-    vectors: Samples = eigsh(graph, num, which="LA", v0=first)[1]
-    return vectors
+        values, vectors = (found[..., -num:] for found in np.linalg.eigh(dense))
+    else:
+        first = np.random.default_rng(seed).normal(size=size)
+        graph = LinearOperator((size, size), matvec=apply, dtype=np.float64)
+        values, vectors = eigsh(graph, num, which="LA", v0=first)
+    scaled: Samples = vectors * np.clip((1 + values) / 2, 0, 1) ** WALK
+    return scaled

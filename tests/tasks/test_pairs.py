@@ -6,7 +6,8 @@ import torch
 
 from models.errors import DataError
 from tasks.pairs import GONE, TrackedPairs, differ
-from tasks.tracks import MOMENTS, Track
+from tasks.track import Track
+from tasks.tracks import MOMENTS
 
 
 def track(clip="a", first=0, frames=20, row=0.0, value=0):

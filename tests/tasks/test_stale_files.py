@@ -33,11 +33,16 @@ def test_old_reports_and_leftovers_go_and_locks_and_young_ones_stay(repository):
     write(home / "validation" / "old" / "index.html", "x", 10)
     write(home / "validation" / "young" / "index.html", "x", 90)
     write(home / "validation" / "old.lock", "", 10)
+    write(home / "tracks" / "old.npz", "x", 10)
     write(home / "scratch" / "reproduce-1" / "data", "x", 10)
     for folder in ("validation/old", "scratch/reproduce-1"):
         os.utime(home / folder, (10, 10))
     found = stale_files.scratch(cutoff=50)
-    assert [each.name for each in found.stale] == ["validation/old", "scratch/reproduce-1"]
+    assert [each.name for each in found.stale] == [
+        "validation/old",
+        "tracks/old.npz",
+        "scratch/reproduce-1",
+    ]
     for each in found.stale:
         each.remove()
     assert sorted(path.name for path in (home / "validation").iterdir()) == ["old.lock", "young"]

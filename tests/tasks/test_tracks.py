@@ -1,11 +1,15 @@
+import shutil
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from models.errors import DataError, InvalidInputError
-from tasks import datasets, tracks, versions
+from tasks import datasets, project, tracks, versions
 from tasks.motion import Box
 from tasks.records import Training
+from tasks.track import FOLDER
 from tests.tasks import moving
 from tests.tasks.pictures import write_stills
 
@@ -66,9 +70,24 @@ def test_patches_are_windows_of_the_clip_around_the_track(snapshot):
 
 
 def test_mining_again_gives_the_same(snapshot):
-    for one, other in zip(mine(snapshot), mine(snapshot), strict=True):
+    first = mine(snapshot)
+    shutil.rmtree(project.home() / FOLDER)
+    for one, other in zip(first, mine(snapshot), strict=True):
         np.testing.assert_array_equal(one.centres, other.centres)
         np.testing.assert_array_equal(one.patches, other.patches)
+
+
+def test_a_clip_that_was_mined_before_is_not_decoded_again(snapshot, monkeypatch):
+    first = mine(snapshot)
+    monkeypatch.setattr(snapshot, "read_clip", lambda *_: pytest.fail("decoded again"))
+    for one, other in zip(first, mine(snapshot, replace(WINDOWS, seed=1)), strict=True):
+        np.testing.assert_array_equal(one.patches, other.patches)
+
+
+def test_other_patches_or_frames_are_mined_anew(snapshot):
+    mine(snapshot)
+    assert mine(snapshot, side=24)[0].patches.shape[-1] == 24
+    assert mine(snapshot, Training(window=4))[0].patches.shape[1] == 4
 
 
 def test_colour_frames_are_followed_too(snapshot):

@@ -26,10 +26,18 @@ def test_k_means_is_that_of_scikit_learn(moons):
 
 def test_the_spectral_start_separates_half_moons_and_has_their_means(moons):
     embedding, classes = moons
-    labels, centroids = spectral(embedding, [], 2, seed=0)
+    labels, centroids = spectral(embedding, embedding, [], 2, seed=0)
     assert adjusted_rand_score(classes, labels) == 1
     for cluster, centroid in enumerate(centroids):
         torch.testing.assert_close(centroid, embedding[labels == cluster].mean(dim=0))
+
+
+def test_the_graph_is_of_the_images_and_the_centroids_are_in_the_embedding(moons):
+    samples, classes = moons
+    embedding = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    labels, centroids = spectral(embedding, samples, [samples + 0.01], 2, seed=0)
+    assert adjusted_rand_score(classes, labels) == 1
+    torch.testing.assert_close(centroids[1], embedding[labels == 1].mean(dim=0))
 
 
 def test_fewer_different_images_than_clusters_are_refused():
@@ -37,4 +45,4 @@ def test_fewer_different_images_than_clusters_are_refused():
     with pytest.raises(TrainingError, match="3 clusters need as many different images, got 2"):
         k_means(embedding, 3, seed=0)
     with pytest.raises(TrainingError, match="3 clusters need as many different images, got 2"):
-        spectral(embedding, [], 3, seed=0)
+        spectral(embedding, embedding, [], 3, seed=0)

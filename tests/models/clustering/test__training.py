@@ -62,33 +62,57 @@ def test_targets_belong_to_images_however_they_are_dealt(images):
 
 
 def test_without_augmentation_images_stay_as_they_are(images):
-    assert torch.equal(trainer(images)._varied(images), images)
+    assert torch.equal(trainer(images)._varied(images, 0.0, 0.0), images)
 
 
 def test_shifts_and_rotations_stay_within_their_limits():
     dot = torch.zeros(200, 1, 20, 20)
     dot[:, :, 9:11, 9:11] = 1.0
-    varied = trainer(dot, shift=0.1)._varied(dot)
+    varied = trainer(dot)._varied(dot, 0.1, 0.0)
     columns = (varied.sum(dim=(1, 2)) * torch.arange(20)).sum(1) / varied.sum(dim=(1, 2, 3))
     moved = columns - 9.5
     assert moved.abs().max() <= 2.01
     assert moved.min() < -1.5
     assert moved.max() > 1.5
-    turned = trainer(dot, rotation=10.0)._varied(dot)
+    turned = trainer(dot)._varied(dot, 0.0, 10.0)
     torch.testing.assert_close(turned.sum(dim=(1, 2, 3)), torch.full((200,), 4.0), rtol=0.1, atol=0)
 
 
-def test_views_for_the_start_are_turned_as_far_as_it_says(images):
-    assert trainer(images, shift=0.1).embed_views() == []
+def test_components_tell_as_much_of_distances_as_the_images(images):
+    components, views = trainer(images, shift=0.1).components()
+    assert views == []
+    torch.testing.assert_close(torch.cdist(components, components), distances(images))
+
+
+def distances(images):
+    return torch.cdist(images.flatten(1), images.flatten(1))
+
+
+def test_views_for_the_start_are_shifted_and_turned_as_far_as_it_says(images):
     work = trainer(images, start_rotation=90.0)
-    views = work.embed_views()
-    assert len(views) == 10
-    assert all(view.shape == (10, 3) for view in views)
+    components, views = work.components()
+    assert len(views) == 20
+    assert all(view.shape == components.shape for view in views)
     assert not torch.equal(views[0], views[1])
-    assert torch.equal(work.embed(), trainer(images).embed())
-    torch.testing.assert_close(
-        trainer(images, start_rotation=1e-4).embed_views()[0], work.embed(), rtol=0.01, atol=1e-4
-    )
+    _, shifted = trainer(images, start_shift=0.2).components()
+    assert not torch.allclose(shifted[0], components, atol=0.1)
+    for nearly in ({"start_rotation": 1e-4}, {"start_shift": 1e-6}):
+        _, views = trainer(images, **nearly).components()
+        torch.testing.assert_close(views[0], components, rtol=0.01, atol=1e-3)
+
+
+@pytest.mark.parametrize("adoption", [0, 80])
+def test_the_clusters_of_the_start_are_learned_before_they_are_sharpened(images, adoption):
+    # The centroids lie in each other's clusters: whoever goes by them swaps the two.
+    start = torch.tensor([0, 1] * 5)
+    images = 0.2 * images
+    images[1::2, :, :, 4:] += 0.8
+    limits = {"max_iterations": 80, "update_interval": 80, "learning_rate": 0.01}
+    work = trainer(images, adoption=adoption, **limits)
+    embedding = work.embed()
+    swapped = torch.stack([embedding[1::2].mean(dim=0), embedding[::2].mean(dim=0)])
+    _, labels = work.refine(torch.nn.Parameter(swapped), start)
+    assert torch.equal(labels, start if adoption else 1 - start)
 
 
 def test_an_empty_cluster_is_never_silent():

@@ -4,7 +4,7 @@ from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import adjusted_rand_score
 
-from models.functional.spectral import spectral_clusters
+from models.functional.spectral import _links, spectral_clusters
 
 
 @pytest.fixture
@@ -74,6 +74,23 @@ def test_views_bridge_what_differs_by_no_more_than_they_do():
     swapped = [samples, samples + [0, 6] * (balls < 2)[:, None]]
     found = spectral_clusters(samples, 2, views=swapped, seed=0)
     assert adjusted_rand_score(balls % 2, found) == 1
+
+
+def test_links_are_to_the_nearest_by_the_nearest_view():
+    draw = np.random.default_rng(0)
+    samples = draw.normal(size=(20, 3))
+    views = [samples + draw.normal(size=(20, 3)) for _ in range(3)]
+    links = _links(samples, views, 4).toarray()
+    for one in range(20):
+        nearest = np.array(
+            [min(np.linalg.norm(v[one] - other) for v in [samples, *views]) for other in samples]
+        )
+        nearest[one] = np.inf
+        mine = set(np.argsort(nearest)[:4])
+        assert mine <= set(np.flatnonzero(links[one]))
+    assert np.array_equal(links, links.T)
+    assert set(np.unique(links)) == {0.0, 0.5, 1.0}
+    assert links.sum() == 20 * 4
 
 
 def test_fewer_different_samples_than_clusters_are_refused():
