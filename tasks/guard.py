@@ -36,9 +36,23 @@ class TooSlowError(UnseenError):
 
 
 class BusyError(UnseenError):
-    """The server cannot answer now, but soon."""
+    """The server cannot answer now, but soon.
+
+    Attributes:
+        headers: Tell the client after how many seconds to ask again.
+    """
 
     http_status = 503
+
+    def __init__(self, sentence: str, *, retry_after: int = 1) -> None:
+        super().__init__(sentence)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class GreedyError(BusyError):
+    """One client asks for too much at once; others are still answered."""
+
+    http_status = 429
 
 
 class Guard:
@@ -150,7 +164,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
 def to_response(error: Exception, request_id: str) -> JSONResponse:
     """The JSON that tells the sender what went wrong, and never how the server is built."""
     status, sentence = _explain(error)
-    headers = {"Retry-After": "1"} if status == 503 else dict(getattr(error, "headers", None) or {})
+    headers = dict(getattr(error, "headers", None) or {})
     return JSONResponse({"error": sentence, "request_id": request_id}, status, headers)
 
 

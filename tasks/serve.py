@@ -55,8 +55,10 @@ def build_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.champion.start()
         service.watch.start()
+        service.batcher.start()
         yield
         service.champion.stop()
+        await anyio.to_thread.run_sync(service.batcher.stop)
         await anyio.to_thread.run_sync(service.watch.stop)
 
     app = FastAPI(title=f"unseen: {name}", lifespan=lifespan)
@@ -70,8 +72,8 @@ def build_app(
     @app.post("/predict", openapi_extra={"requestBody": body})
     async def predict(request: Request, *, anomaly_map: bool = False) -> Scored:
         """Score images, or the frames of a clip."""
-        require(request, PREDICT)
-        return await service.predict(request, anomaly_map=anomaly_map)
+        client = require(request, PREDICT) or (request.client.host if request.client else "")
+        return await service.predict(request, client, anomaly_map=anomaly_map)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

@@ -1,33 +1,28 @@
 """Service: what stands behind the server's addresses, for the champion that is deployed now."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 import anyio
-import numpy as np
-from fastapi import Request
-from numpy.typing import NDArray
-from torch import Tensor
+from fastapi import Request, UploadFile
 
-from models.errors import InvalidInputError
 from tasks import answers, uploads
+from tasks.admission import Admission
 from tasks.answers import Scored
+from tasks.batching import Batcher, Job
 from tasks.champion import Champion, Deployed
 from tasks.forms import files_of, flag
 from tasks.guard import BusyError
-from tasks.packaged import Packaged, Prediction
+from tasks.packaged import Raw
 from tasks.trace import trace
 from tasks.traced import Trace
 from tasks.uploads import Limits, UnsupportedError
 from tasks.watch import Watch
 
-BATCH_PIXELS, MAX_BATCH = 4_000_000, 32
-"""Pixels, and inputs, that are scored at once."""
-SMALLEST_SIDE = 64
-"""Pixels of a side below which a frame may be too small for an encoder's receptive field."""
+FEW_FRAMES = 32
+"""Frames whose judgement is too quick to be worth another thread."""
 LINEAGE_SECONDS = 5.0
 """How long ``GET /lineage`` waits for the registry before it answers what it knew last."""
 
@@ -41,8 +36,9 @@ class Service:
         self.limits = limits
         self.champion = Champion(name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate)
         self.watch = Watch(name, false_alarm_rate)
-        self._slots = anyio.CapacityLimiter(limits.concurrent)
-        self._under_way = 0
+        self.admission = Admission(limits)
+        self.batcher = Batcher(limits.queued_bytes, lambda *_: None)
+        self._workers = ThreadPoolExecutor(limits.concurrent, "worker")
         self._lineage: Trace | None = None
 
     def deployed(self) -> Deployed:
@@ -55,27 +51,19 @@ class Service:
             raise BusyError(f"No detector is loaded yet. {self.champion.problem}")
         return self.champion.deployed
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one of the places for requests under way.
+    async def predict(self, request: Request, client: str, *, anomaly_map: bool) -> Scored:
+        """Read the files of a request and score them.
+
+        Args:
+            request: Multipart, with the files in the field ``files``.
+            client: Who asks.
+            anomaly_map: Also answer with a score for every pixel.
 
         Raises:
-            BusyError: If all are taken.
+            BusyError: If there is no room for it now, or it would take too long.
+            InvalidInputError: If it cannot be scored.
         """
-        if self._under_way >= self.limits.waiting:
-            raise BusyError(
-                f"This server takes {self.limits.waiting} requests at a time, and has them. Send "
-                "the request again in a second."
-            )
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-
-    async def predict(self, request: Request, *, anomaly_map: bool) -> Scored:
-        """Read the files of a request and score them."""
-        with self.place():
+        with self.admission.place(client, self.batcher.retry_after()):
             deployed = self.deployed()
             if not request.headers.get("content-type", "").startswith("multipart/form-data"):
                 raise UnsupportedError(
@@ -86,23 +74,44 @@ class Service:
             async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
                 files = files_of(form)
                 wanted = anomaly_map or flag(form.get("anomaly_map", ""))
+                try:
+                    async with asyncio.timeout(self.limits.answer_seconds):
+                        return await self._answer(request, deployed, files, wanted=wanted)
+                except TimeoutError as error:
+                    raise BusyError(
+                        f"An answer must not take longer than {self.limits.answer_seconds:g} s, "
+                        "and would. Send fewer frames, or the request again later.",
+                        retry_after=self.batcher.retry_after(),
+                    ) from error
 
-                def score() -> Scored:
-                    contents = [file.file.read() for file in files]
-                    channels = deployed.packaged.preprocessing.channels
-                    frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
-                    note = self.watch.note(deployed)
-                    found = predict(
-                        deployed.packaged,
-                        frames,
-                        anomaly_map=wanted,
-                        false_alarm_rate=self.champion.false_alarm_rate,
-                        observe=note.observe,
-                    )
-                    note.leave(found)
-                    return answers.scored(deployed, found, request.state.request_id)
+    async def _answer(
+        self, request: Request, deployed: Deployed, files: list[UploadFile], *, wanted: bool
+    ) -> Scored:
+        note, packaged = self.watch.note(deployed), deployed.packaged
 
-                return await anyio.to_thread.run_sync(score, limiter=self._slots)
+        def decode() -> Job:
+            contents = [file.file.read() for file in files]
+            channels = packaged.preprocessing.channels
+            frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+            return Job(
+                packaged=packaged,
+                inputs=packaged.preprocessing(frames),
+                map_size=frames.shape[-2:] if wanted else None,
+                observe=note.observe if note.observes else None,
+            )
+
+        def judge(raw: Raw) -> Scored:
+            found = packaged.judge(raw, false_alarm_rate=self.champion.false_alarm_rate)
+            note.leave(found)
+            return answers.scored(deployed, found, request.state.request_id)
+
+        loop = asyncio.get_running_loop()  # a timeout frees the request, and no worker that is busy
+        job = await loop.run_in_executor(self._workers, decode)
+        self.batcher.submit(job)
+        raw = await asyncio.wrap_future(job.answer)
+        if len(raw.image_score) <= FEW_FRAMES and not wanted:
+            return judge(raw)
+        return await loop.run_in_executor(self._workers, judge, raw)
 
     def health(self) -> dict[str, Any]:
         """Which version serves, and whether anything is wrong."""
@@ -136,42 +145,3 @@ class Service:
             return asdict(self._lineage)
         self._lineage = found
         return asdict(found)
-
-
-def predict(
-    packaged: Packaged,
-    frames: NDArray[np.uint8],
-    *,
-    anomaly_map: bool,
-    false_alarm_rate: float | None = None,
-    observe: Callable[[Tensor], None] | None = None,
-) -> Prediction:
-    """Score frames in batches that fit into memory, however large they are.
-
-    Args:
-        packaged: The detector.
-        frames: As ``Packaged.predict`` takes them, and the options as well.
-        anomaly_map: Also return a score for every pixel.
-        false_alarm_rate: That decides what is anomalous.
-        observe: Is given what the detector looked at.
-
-    Raises:
-        InvalidInputError: If the detector cannot use the frames, or they are too small for it.
-    """
-    height, width = packaged.preprocessing.image_size or frames.shape[-2:]
-    batch_size = min(max(BATCH_PIXELS // (height * width), 1), MAX_BATCH)
-    try:
-        return packaged.predict(
-            frames,
-            anomaly_map=anomaly_map,
-            batch_size=batch_size,
-            false_alarm_rate=false_alarm_rate,
-            observe=observe,
-        )
-    except RuntimeError as error:  # of torch; the warm-up has shown that larger frames work
-        if min(height, width) >= SMALLEST_SIDE:
-            raise
-        raise InvalidInputError(
-            f"Frames of {width} x {height} pixels are too small for this detector. Send them at "
-            "the size it was trained on."
-        ) from error

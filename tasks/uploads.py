@@ -53,9 +53,15 @@ class Limits:
     total_pixels: int = 100_000_000
     """Pixels of all frames of one request together."""
     concurrent: int = 2
-    """Requests that are scored at the same time."""
-    waiting: int = 16
+    """Requests whose files are decoded at the same time."""
+    waiting: int = 96
     """Requests that may be under way at the same time, arriving, waiting or being scored."""
+    waiting_each: int = 64
+    """Of one client: of one key, or of one address where no key is needed."""
+    queued_bytes: int = 256 * 2**20
+    """Bytes of decoded frames that may wait to be scored."""
+    answer_seconds: float = 30.0
+    """Seconds in which a request must be answered after it has arrived."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

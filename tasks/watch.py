@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from models.capabilities import Observable
 from models.errors import UnseenError
 from tasks import drift, project, served
 from tasks.champion import Deployed
@@ -49,9 +50,14 @@ class _Known:
 
 
 class Note:
-    """What one request showed a detector; nothing that goes wrong in here reaches the request."""
+    """What one request showed a detector; nothing that goes wrong in here reaches the request.
+
+    Attributes:
+        observes: The detector has feature vectors to tell of.
+    """
 
     def __init__(self, watch: "Watch", deployed: Deployed) -> None:
+        self.observes = isinstance(deployed.packaged.detector, Observable)
         self._watch, self._deployed = watch, deployed
         self._features: list[Tensor] = []
         self._frames = 0

@@ -22,14 +22,15 @@ def test_a_full_server_says_so_and_stays_healthy(settled):
     service = app.state.service
     service.champion.refresh()
     deployed, gate, entered = service.champion.deployed, threading.Event(), threading.Event()
-    predict = deployed.packaged.predict
+    forward = deployed.packaged.forward
 
     def slow(*args, **options):
         entered.set()
         gate.wait(30)
-        return predict(*args, **options)
+        return forward(*args, **options)
 
-    deployed.packaged.predict = slow
+    deployed.packaged.forward = slow
+    service.batcher.start()
 
     async def story():
         transport = httpx.ASGITransport(app)
