@@ -40,18 +40,30 @@ def serve(
         bool, typer.Option("--open", help="Let everybody predict who reaches the server, keyless.")
     ] = False,
     key_file: KeyFile = None,
+    log_predictions: Annotated[
+        bool,
+        typer.Option(help="Keep scores and SHA-256 of files in .unseen/predictions, no images."),
+    ] = True,
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
     POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
-    GET /docs. On 127.0.0.1 predictions need no key until there is one ('unseen keys add'); at any
-    other address they do. docs/serving.md tells the rest.
+    GET /metrics (Prometheus), GET /docs. On 127.0.0.1 predictions need no key until there is one
+    ('unseen keys add'); at any other address they do. docs/serving.md tells the rest.
     """
     from tasks.access import Access, Keys, is_local
     from tasks.serve import serve as start
 
     access = Access(Keys(key_file), local=is_local(host), open_to_all=open_to_all)
-    start(name, host=host, port=port, false_alarm_rate=false_alarm_rate, wait=wait, access=access)
+    start(
+        name,
+        host=host,
+        port=port,
+        false_alarm_rate=false_alarm_rate,
+        wait=wait,
+        access=access,
+        log_predictions=log_predictions,
+    )
 
 
 @keys.command()

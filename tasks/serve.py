@@ -5,6 +5,7 @@ made from, ``GET /health`` whether there is one, ``GET /drift`` whether what it 
 like what it learned, ``/docs`` describes them all.
 """
 
+import functools
 import logging
 import os
 import socket
@@ -14,16 +15,19 @@ from typing import Any
 
 import anyio
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from models.errors import InvalidInputError
 from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
 from tasks.forms import FORM
-from tasks.guard import Guard, answer, log_config
+from tasks.guard import Guard, answer
+from tasks.logs import log_config
+from tasks.metrics import CONTENT_TYPE, Metrics
 from tasks.service import Service
 from tasks.uploads import Limits
 
@@ -37,6 +41,7 @@ def build_app(
     poll_seconds: float = 2.0,
     false_alarm_rate: float | None = None,
     access: Access | None = None,
+    log_predictions: bool = True,
 ) -> FastAPI:
     """The app that serves a registered model.
 
@@ -47,22 +52,19 @@ def build_app(
         false_alarm_rate: Share of normal frames that may be called anomalous; the champion's own
             threshold decides if None.
         access: Who may ask for what; as on a server that this machine alone can reach if None.
+        log_predictions: Keep what was answered; see ``tasks.predictions``.
     """
     limits = limits or Limits()
-    service = Service(name, limits, poll_seconds, false_alarm_rate)
+    service = Service(name, limits, poll_seconds, false_alarm_rate, log_predictions=log_predictions)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.champion.start()
-        service.watch.start()
-        service.batcher.start()
+        service.start()
         yield
-        service.champion.stop()
-        await anyio.to_thread.run_sync(service.batcher.stop)
-        await anyio.to_thread.run_sync(service.watch.stop)
+        await anyio.to_thread.run_sync(service.stop)
 
     app = FastAPI(title=f"unseen: {name}", lifespan=lifespan)
-    app.add_middleware(Guard, limits=limits)
+    app.add_middleware(Guard, limits=limits, record=functools.partial(record, service.metrics))
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
@@ -72,7 +74,7 @@ def build_app(
     @app.post("/predict", openapi_extra={"requestBody": body})
     async def predict(request: Request, *, anomaly_map: bool = False) -> Scored:
         """Score images, or the frames of a clip."""
-        client = require(request, PREDICT) or (request.client.host if request.client else "")
+        client = require(request, PREDICT)
         return await service.predict(request, client, anomaly_map=anomaly_map)
 
     @app.get("/health")
@@ -92,10 +94,32 @@ def build_app(
         require(request)
         return await service.drift()
 
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """What Prometheus reads."""
+        require(request)
+        text = await anyio.to_thread.run_sync(service.metrics.text)
+        return Response(text, media_type=CONTENT_TYPE)
+
     return app
 
 
-def serve(
+def record(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
+    """Count an answered request, and log it in one line."""
+    metrics.request(getattr(scope.get("route"), "path", "other"), status, seconds)
+    facts = {
+        "request_id": scope["state"]["request_id"],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "seconds": round(seconds, 6),
+        "client": scope["client"][0] if scope.get("client") else None,
+        **scope["state"].get("facts", {}),
+    }
+    log.info("request", extra={"facts": facts})
+
+
+def serve(  # noqa: PLR0913
     name: str,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -105,6 +129,7 @@ def serve(
     false_alarm_rate: float | None = None,
     wait: bool = False,
     access: Access | None = None,
+    log_predictions: bool = True,
 ) -> None:
     """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
 
@@ -134,6 +159,7 @@ def serve(
         poll_seconds=poll_seconds,
         false_alarm_rate=false_alarm_rate,
         access=access,
+        log_predictions=log_predictions,
     )
     config = uvicorn.Config(
         app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()
