@@ -198,20 +198,23 @@ def trace(
     file: Annotated[
         Path | None, typer.Option(help="The other way: which registered versions saw this file?")
     ] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="Request id of an answer of the server, to start there.")
+    ] = None,
     restore: Annotated[
         Path | None, typer.Option(help="Put exactly the bytes it was trained on into this folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Show the data, code and statistics behind a detector, or the detectors behind a file."""
+    """Show the data, code and statistics behind a detector or an answer, or who saw a file."""
     from flows.display import rendered, trace_output
 
-    if (reference is None) == (file is None):
+    if sum(given is not None for given in (reference, file, prediction)) != 1:
         raise InvalidInputError(
-            "trace needs a model or a file, and one of the two. Say 'unseen trace NAME' or "
-            "'unseen trace --file PATH'."
+            "trace needs a model, a file or a prediction, and one of them. Say 'unseen trace "
+            "NAME', 'unseen trace --file PATH' or 'unseen trace --prediction ID'."
         )
-    found = trace_output(reference, file, restore)
+    found = trace_output(reference, file, restore, prediction)
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:
