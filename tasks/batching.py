@@ -53,7 +53,7 @@ class Job:
     @property
     def kind(self) -> Hashable:
         """Inputs of one kind fit into one batch."""
-        return id(self.packaged), self.inputs.shape[1:], self.observe is None
+        return id(self.packaged), self.inputs.shape[1:]
 
     def batch_size(self) -> int:
         """Inputs of this kind that are scored at once."""
@@ -197,7 +197,7 @@ def _forward(pieces: list[Piece]) -> None:
     """Score the inputs of one batch, and give each job what is its own."""
     inputs = [piece.job.inputs[piece.places] for piece in pieces]
     packaged, observed = pieces[0].job.packaged, list[Tensor]()
-    observe = None if pieces[0].job.observe is None else observed.append
+    observe = observed.append if any(piece.job.observe for piece in pieces) else None
     try:
         found = packaged.forward(np.concatenate(inputs) if len(inputs) > 1 else inputs[0], observe)
     except RuntimeError as error:  # of torch; the warm-up has shown that larger frames work

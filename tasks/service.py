@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import anyio
-from fastapi import Request, UploadFile
+from fastapi import Request
 from prometheus_client.core import Metric
+from starlette.datastructures import UploadFile
 
 from tasks import answers, metrics, uploads
 from tasks.admission import Admission
