@@ -22,6 +22,8 @@ from tasks import decoding
 
 SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 """First bytes of the images that are accepted."""
+START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
+"""Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
 
 
 class TooLargeError(InvalidInputError):
@@ -121,6 +123,11 @@ def _read_images(files: Sequence[bytes], *, channels: int, limits: Limits) -> ND
 
 def _open(content: bytes, place: int) -> Image.Image:
     """The image with its header read and no pixel decoded."""
+    if content.startswith(SIGNATURES["JPEG"]) and content.count(START_OF_SCAN) > MOST_SCANS:
+        raise TooLargeError(
+            f"File {place} may have {MOST_SCANS} scans, and has more: it would take minutes to "
+            "decode. Save it again."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
