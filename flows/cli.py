@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import services_cli, upkeep
+from flows import services_cli, serving_cli, upkeep
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -169,29 +169,6 @@ def rollback(
 
 
 @app.command()
-def serve(
-    name: Name,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
-    false_alarm_rate: Annotated[
-        float | None,
-        typer.Option(help="Share of normal frames that may raise an alarm; else the model's own."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Start without a champion; answer 503 until there is one")
-    ] = False,
-) -> None:
-    """Serve the champion over HTTP and follow its alias without restart.
-
-    POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
-    GET /docs.
-    """
-    from tasks.serve import serve as start
-
-    start(name, host=host, port=port, false_alarm_rate=false_alarm_rate, wait=wait)
-
-
-@app.command()
 def monitor(
     name: Name,
     url: Annotated[
@@ -221,20 +198,23 @@ def trace(
     file: Annotated[
         Path | None, typer.Option(help="The other way: which registered versions saw this file?")
     ] = None,
+    prediction: Annotated[
+        str | None, typer.Option(help="Request id of an answer of the server, to start there.")
+    ] = None,
     restore: Annotated[
         Path | None, typer.Option(help="Put exactly the bytes it was trained on into this folder.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Show the data, code and statistics behind a detector, or the detectors behind a file."""
+    """Show the data, code and statistics behind a detector or an answer, or who saw a file."""
     from flows.display import rendered, trace_output
 
-    if (reference is None) == (file is None):
+    if sum(given is not None for given in (reference, file, prediction)) != 1:
         raise InvalidInputError(
-            "trace needs a model or a file, and one of the two. Say 'unseen trace NAME' or "
-            "'unseen trace --file PATH'."
+            "trace needs a model, a file or a prediction, and one of them. Say 'unseen trace "
+            "NAME', 'unseen trace --file PATH' or 'unseen trace --prediction ID'."
         )
-    found = trace_output(reference, file, restore)
+    found = trace_output(reference, file, restore, prediction)
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:
@@ -261,6 +241,7 @@ def film(
 
 
 services_cli.register(app)
+serving_cli.register(app)
 app.command()(upkeep.reproduce)
 app.command()(upkeep.prune)
 app.command()(upkeep.backup)

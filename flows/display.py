@@ -217,11 +217,16 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def trace_output(reference: str | None, file: Path | None, folder: Path | None) -> Any:
+def trace_output(
+    reference: str | None, file: Path | None, folder: Path | None, prediction: str | None = None
+) -> Any:
     """What ``unseen trace`` shows: a trace, sightings of a file, or what was restored."""
     from tasks.sightings import trace_file
     from tasks.trace import trace
+    from tasks.trace_prediction import trace_prediction
 
+    if prediction is not None:
+        return trace_prediction(prediction)
     if file is not None:
         return trace_file(file)
     assert reference is not None
@@ -234,9 +239,12 @@ def trace_output(reference: str | None, file: Path | None, folder: Path | None) 
 
 
 def rendered(record: Any) -> RenderableType:
-    """A trace, sightings or restored bytes, for people."""
+    """A trace, of a prediction too, sightings or restored bytes, for people."""
     from tasks import trace_view, traced
+    from tasks.trace_prediction import TracedPrediction
 
+    if isinstance(record, TracedPrediction):
+        return trace_view.render_prediction(record)
     if isinstance(record, traced.Trace):
         return trace_view.render(record)
     if isinstance(record, traced.Sightings):

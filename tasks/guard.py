@@ -9,7 +9,7 @@ import logging
 import re
 import time
 import uuid
-from typing import Any
+from collections.abc import Callable
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +18,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.config import LOGGING_CONFIG
 
 from models.errors import UnseenError
 from tasks.uploads import Limits, TooLargeError
@@ -27,6 +26,9 @@ log = logging.getLogger(__name__)
 
 LINGER_SECONDS = 5.0
 """How long the rest of a refused body is thrown away, so that its sender gets to read why."""
+Record = Callable[[Scope, int, float], None]
+CLIENT_WENT_AWAY = 499
+"""Status under which a request is recorded that nobody waited for."""
 
 
 class TooSlowError(UnseenError):
@@ -36,32 +38,62 @@ class TooSlowError(UnseenError):
 
 
 class BusyError(UnseenError):
-    """The server cannot answer now, but soon."""
+    """The server cannot answer now, but soon.
+
+    Attributes:
+        headers: Tell the client after how many seconds to ask again.
+    """
 
     http_status = 503
 
+    def __init__(self, sentence: str, *, retry_after: int = 1) -> None:
+        super().__init__(sentence)
+        self.headers = {"Retry-After": str(retry_after)}
+
+
+class GreedyError(BusyError):
+    """One client asks for too much at once; others are still answered."""
+
+    http_status = 429
+
 
 class Guard:
-    """ASGI middleware that gives each request its id, its limits and its error messages."""
+    """ASGI middleware that gives each request its id, its limits and its error messages.
 
-    def __init__(self, app: ASGIApp, limits: Limits) -> None:
+    Args:
+        app: The app behind it.
+        limits: What a request may cost.
+        record: Is told of each request that was answered: its scope, in whose ``state`` the app
+            may have left ``facts``, the status, and the seconds it took.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        record: Callable[[Scope, int, float], None] | None = None,
+    ) -> None:
         self.app = app
         self.limits = limits
+        self.record = record or (lambda *_: None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request through to the app."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        started = time.perf_counter()
         exchange = _Exchange(scope, receive, send, self.limits)
         scope.setdefault("state", {})["request_id"] = exchange.request_id
         try:
             exchange.check_length()
             await self.app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
-            log.info("%s: the client went away.", exchange.request_id)
+            exchange.status = CLIENT_WENT_AWAY
         except Exception as error:
             await exchange.fail(error)
+        finally:
+            self.record(scope, exchange.status, time.perf_counter() - started)
 
 
 class _Exchange:
@@ -78,6 +110,7 @@ class _Exchange:
         self._received = 0
         self._arriving = "content-length" in self._headers or "transfer-encoding" in self._headers
         self._started = False
+        self.status = CLIENT_WENT_AWAY
 
     def check_length(self) -> None:
         """Refuse a body that admits to being too long, before a byte of it is read."""
@@ -111,7 +144,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send a part of the response; the connection ends with it if the body was not read."""
         if message["type"] == "http.response.start":
-            self._started = True
+            self._started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
             if self._arriving:
@@ -150,7 +183,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
 def to_response(error: Exception, request_id: str) -> JSONResponse:
     """The JSON that tells the sender what went wrong, and never how the server is built."""
     status, sentence = _explain(error)
-    headers = {"Retry-After": "1"} if status == 503 else dict(getattr(error, "headers", None) or {})
+    headers = dict(getattr(error, "headers", None) or {})
     return JSONResponse({"error": sentence, "request_id": request_id}, status, headers)
 
 
@@ -165,10 +198,3 @@ def _explain(error: Exception) -> tuple[int, str]:
         )
         return 422, f"The request cannot be used: {found}."
     return 500, "The server failed. Its log has more, under this request id."
-
-
-def log_config() -> dict[str, Any]:
-    """Uvicorn's own logging, which our log joins: promotions and failures beside the requests."""
-    ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    loggers = {**LOGGING_CONFIG["loggers"], __package__: ours}
-    return {**LOGGING_CONFIG, "loggers": loggers}

@@ -1,5 +1,7 @@
 """Look: has what a served model is shown drifted, by its server or by what that wrote down?"""
 
+import os
+
 import httpx
 from prefect import task
 
@@ -10,6 +12,8 @@ from tasks.served import Identity, Served
 
 SECONDS = 30.0
 """How long a server may take to answer."""
+KEY = "UNSEEN_KEY"
+"""Environment variable with the key to a server that needs one."""
 
 
 @task
@@ -18,8 +22,9 @@ def look(name: str, url: str | None = None) -> DriftReport:
 
     Args:
         name: The registered model.
-        url: Server that is asked; else the statistics are read that the last server of this
-            repository wrote, at most half a minute ago while it runs.
+        url: Server that is asked, with the key in ``UNSEEN_KEY`` if it needs one; else the
+            statistics are read that the last server of this repository wrote, at most half a
+            minute ago while it runs.
 
     Raises:
         NotFoundError: If there is no such model, or it has no champion.
@@ -31,7 +36,9 @@ def look(name: str, url: str | None = None) -> DriftReport:
 
 def _ask(name: str, url: str) -> DriftReport:
     try:
-        reply = httpx.get(f"{url.rstrip('/')}/drift", timeout=SECONDS)
+        token = os.environ.get(KEY)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        reply = httpx.get(f"{url.rstrip('/')}/drift", headers=headers, timeout=SECONDS)
         found = drift.from_json(reply.raise_for_status().json())
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(

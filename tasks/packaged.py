@@ -3,8 +3,8 @@
 Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,45 @@ class Prediction:
     """Score of every pixel at the frames' own size, shape (N, H, W); None unless asked for."""
     soft_assignment: NDArray[np.float64] | None = None
     """Probability of each of K clusters, shape (N, K); None if the detector knows no clusters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """What a detector says of inputs, each by itself: not yet compared with calibration images."""
+
+    image_score: NDArray[np.float64]
+    """Shape (N,)."""
+    anomaly_map: Tensor | None
+    """Shape (N, h, w), at the detector's own size or at that which ``at`` gave it."""
+    soft_assignment: NDArray[np.float64] | None
+    """Shape (N, K)."""
+
+    def __getitem__(self, places: slice) -> "Raw":
+        """Some of the inputs."""
+        maps, assignments = self.anomaly_map, self.soft_assignment
+        return Raw(
+            image_score=self.image_score[places],
+            anomaly_map=None if maps is None else maps[places],
+            soft_assignment=None if assignments is None else assignments[places],
+        )
+
+    @torch.no_grad()
+    def at(self, size: tuple[int, ...] | None) -> "Raw":
+        """With maps (N, H, W) of this size, on the CPU; without maps if it is None.
+
+        Raises:
+            InvalidInputError: If the detector does not localise.
+        """
+        if size is None:
+            return replace(self, anomaly_map=None)
+        if self.anomaly_map is None:
+            raise InvalidInputError(
+                "This detector scores whole images and makes no anomaly map. Ask without the map."
+            )
+        planes = self.anomaly_map[:, None].float()
+        if planes.shape[-2:] != tuple(size):
+            planes = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear")
+        return replace(self, anomaly_map=planes[:, 0].cpu())
 
 
 class Packaged:
@@ -121,7 +160,6 @@ class Packaged:
             observe=observe,
         )
 
-    @torch.no_grad()
     def score(
         self,
         inputs: NDArray[np.uint8],
@@ -144,31 +182,55 @@ class Packaged:
             InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
                 localise.
         """
+        found = [
+            self.forward(inputs[start : start + batch_size], observe).at(map_size)
+            for start in range(0, len(inputs), batch_size)
+        ]
+        return self.judge(together(found), false_alarm_rate=false_alarm_rate)
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: NDArray[np.uint8], observe: Callable[[Tensor], None] | None = None
+    ) -> Raw:
+        """What the detector says of one batch of preprocessed inputs (N, C, H, W), each by itself.
+
+        Raises:
+            InvalidInputError: If the detector refuses the inputs, or scores one with NaN.
+        """
+        found = self._call(as_tensor(inputs, self.device), observe)
+        q = found.soft_assignment
+        return Raw(
+            image_score=found.image_score.double().cpu().numpy(),
+            anomaly_map=found.anomaly_map,
+            soft_assignment=None if q is None else q.double().cpu().numpy(),
+        )
+
+    def judge(self, raw: Raw, *, false_alarm_rate: float | None = None) -> Prediction:
+        """The prediction for the inputs of one clip, or of still images, that were scored.
+
+        Args:
+            raw: Their scores, in order; maps are resized already, or None.
+            false_alarm_rate: As in ``predict``.
+
+        Raises:
+            InvalidInputError: If the calibration clips are too few for the false-alarm rate.
+        """
         threshold = self.threshold
         if false_alarm_rate is not None:
             threshold = self.calibration.threshold(false_alarm_rate)
-        scores, maps, assignments = [], [], []
-        for start in range(0, len(inputs), batch_size):
-            batch = as_tensor(inputs[start : start + batch_size], self.device)
-            found = self._call(batch, observe)
-            scores.append(found.image_score.double().cpu())
-            if found.soft_assignment is not None:
-                assignments.append(found.soft_assignment.double().cpu().numpy())
-            if map_size:
-                maps.append(_resized(found.anomaly_map, map_size))
-        image_score = running_mean(torch.cat(scores), self.smoothing).numpy()
-        p_value, is_clip = self.calibration.p_values(image_score), self.preprocessing.window > 1
+        scores = running_mean(torch.from_numpy(raw.image_score), self.smoothing).numpy()
+        p_value, is_clip = self.calibration.p_values(scores), self.preprocessing.window > 1
         q_value = discovery_q_values(torch.from_numpy(p_value), dependent=is_clip)
         return Prediction(
-            frame_index=np.arange(len(inputs)) + self.preprocessing.window - 1,
-            image_score=image_score,
+            frame_index=np.arange(len(scores)) + self.preprocessing.window - 1,
+            image_score=scores,
             p_value=p_value,
-            anomalous=image_score >= threshold,
+            anomalous=scores >= threshold,
             threshold=threshold,
             q_value=q_value.numpy(),
-            clip_p_value=self.calibration.clip_p_value(image_score) if is_clip else None,
-            anomaly_map=np.concatenate(maps) if map_size else None,
-            soft_assignment=np.concatenate(assignments) if assignments else None,
+            clip_p_value=self.calibration.clip_p_value(scores) if is_clip else None,
+            anomaly_map=None if raw.anomaly_map is None else raw.anomaly_map.cpu().numpy(),
+            soft_assignment=raw.soft_assignment,
         )
 
     def _call(self, images: Tensor, observe: Callable[[Tensor], None] | None) -> Any:
@@ -184,12 +246,14 @@ class Packaged:
             raise InvalidInputError(str(error)) from error  # theirs is a class of the sources
 
 
-def _resized(anomaly_map: Tensor | None, size: tuple[int, ...]) -> NDArray[np.float32]:
-    if anomaly_map is None:
-        raise InvalidInputError(
-            "This detector scores whole images and makes no anomaly map. Ask without the map."
-        )
-    planes = anomaly_map[:, None].float()
-    if planes.shape[-2:] != tuple(size):
-        planes = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear")
-    return planes[:, 0].cpu().numpy()
+def together(parts: Sequence[Raw]) -> Raw:
+    """The scores of all inputs of one request, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    maps = [part.anomaly_map for part in parts if part.anomaly_map is not None]
+    assignments = [part.soft_assignment for part in parts if part.soft_assignment is not None]
+    return Raw(
+        image_score=np.concatenate([part.image_score for part in parts]),
+        anomaly_map=torch.cat(maps) if maps else None,
+        soft_assignment=np.concatenate(assignments) if assignments else None,
+    )

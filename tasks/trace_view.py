@@ -13,6 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tasks.records import Decision, Validation
+from tasks.trace_prediction import TracedPrediction
 from tasks.traced import (
     Restored,
     Sightings,
@@ -27,6 +28,8 @@ from tasks.traced import (
 
 SHORT = 12
 """Characters of a long name that are shown."""
+MOST_FILES, MOST_FRAMES = 4, 4
+"""Of a prediction that are shown: its first files, and the frames that scored highest."""
 
 
 def render(trace: Trace) -> Tree:
@@ -57,6 +60,29 @@ def render(trace: Trace) -> Tree:
     for note in trace.notes:
         tree.add(Text(f"note: {note}", style="yellow"))
     return tree
+
+
+def render_prediction(found: TracedPrediction) -> Group:
+    """An answer of the server, and below it the trace of the version that gave it."""
+    said = found.prediction
+    tree = Tree(_line(f"prediction {said.request_id}", said.when))
+    _add(tree, "by", f"{said.model} version {said.version}", f"digest {said.model_digest[:SHORT]}")
+    if said.client:
+        _add(tree, "for", f"the key {said.client!r}")
+    files = _add(tree, "files", f"{len(said.files)}, by SHA-256")
+    for digest in said.files[:MOST_FILES]:
+        files.add(Text(digest))
+    if len(said.files) > MOST_FILES:
+        files.add(Text(f"and {len(said.files) - MOST_FILES} more"))
+    alarms = f"{len(said.anomalous)} of {len(said.frames)} frames anomalous"
+    told = _add(tree, "said", alarms, f"threshold {said.threshold:.6g}")
+    rows = zip(said.frames, said.image_score, said.p_value, strict=True)
+    worst = sorted(rows, key=lambda row: row[1], reverse=True)[:MOST_FRAMES]
+    for frame, score, p_value in worst:
+        told.add(Text(f"frame {frame}: score {score:.6g}, p-value {p_value:.4g}"))
+    for note in found.notes:
+        tree.add(Text(f"note: {note}", style="yellow"))
+    return Group(tree, render(found.trace)) if found.trace else Group(tree)
 
 
 def render_sightings(sightings: Sightings) -> RenderableType:

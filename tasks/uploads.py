@@ -22,6 +22,8 @@ from tasks import decoding
 
 SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 """First bytes of the images that are accepted."""
+START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
+"""Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
 
 
 class TooLargeError(InvalidInputError):
@@ -53,9 +55,15 @@ class Limits:
     total_pixels: int = 100_000_000
     """Pixels of all frames of one request together."""
     concurrent: int = 2
-    """Requests that are scored at the same time."""
-    waiting: int = 16
+    """Requests whose files are decoded at the same time."""
+    waiting: int = 96
     """Requests that may be under way at the same time, arriving, waiting or being scored."""
+    waiting_each: int = 64
+    """Of one client: of one key, or of one address where no key is needed."""
+    queued_bytes: int = 256 * 2**20
+    """Bytes of decoded frames that may wait to be scored."""
+    answer_seconds: float = 30.0
+    """Seconds in which a request must be answered after it has arrived."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -115,6 +123,11 @@ def _read_images(files: Sequence[bytes], *, channels: int, limits: Limits) -> ND
 
 def _open(content: bytes, place: int) -> Image.Image:
     """The image with its header read and no pixel decoded."""
+    if content.startswith(SIGNATURES["JPEG"]) and content.count(START_OF_SCAN) > MOST_SCANS:
+        raise TooLargeError(
+            f"File {place} may have {MOST_SCANS} scans, and has more: it would take minutes to "
+            "decode. Save it again."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:

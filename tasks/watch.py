@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from models.capabilities import Observable
 from models.errors import UnseenError
 from tasks import drift, project, served
 from tasks.champion import Deployed
@@ -26,10 +27,12 @@ from tasks.served import Identity, Seen, Served
 
 log = logging.getLogger(__name__)
 
-MOST_NOTES = 64
+MOST_NOTES = 256
 """Notes that wait to be counted."""
 MOST_FRAMES = 512
 """Frames of one request whose feature vectors are kept."""
+OBSERVED_PER_SECOND, OBSERVED_AT_ONCE = 25, 100
+"""Requests whose feature vectors are counted, in the long run and after a pause."""
 PLACES = 32
 """Places of a frame whose feature vectors are counted."""
 KEPT = 2
@@ -49,9 +52,14 @@ class _Known:
 
 
 class Note:
-    """What one request showed a detector; nothing that goes wrong in here reaches the request."""
+    """What one request showed a detector; nothing that goes wrong in here reaches the request.
+
+    Attributes:
+        observes: The detector has feature vectors to tell of, and there is time to count them.
+    """
 
     def __init__(self, watch: "Watch", deployed: Deployed) -> None:
+        self.observes = watch.has_time(deployed)
         self._watch, self._deployed = watch, deployed
         self._features: list[Tensor] = []
         self._frames = 0
@@ -101,6 +109,7 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._file_lock: FileLock | None = None
         self._complained = False
+        self._allowed, self._counted_at = float(OBSERVED_AT_ONCE), time.monotonic()
 
     def start(self) -> None:
         """Begin to count; to disk, unless another server of this model does so already."""
@@ -133,6 +142,19 @@ class Watch:
     def note(self, deployed: Deployed) -> Note:
         """An empty note of a request that this version will answer."""
         return Note(self, deployed)
+
+    def has_time(self, deployed: Deployed) -> bool:
+        """Whether the feature vectors of one more request can be counted.
+
+        They cost more than all else that is counted: of a crowd, a sample is as good.
+        """
+        now = time.monotonic()
+        grown = (now - self._counted_at) * OBSERVED_PER_SECOND
+        self._allowed, self._counted_at = min(self._allowed + grown, OBSERVED_AT_ONCE), now
+        if self._allowed < 1 or not isinstance(deployed.packaged.detector, Observable):
+            return False
+        self._allowed -= 1
+        return True
 
     def put(self, deployed: Deployed, seen: Seen) -> None:
         """Queue what a request showed, or lose it if too much waits."""

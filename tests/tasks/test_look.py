@@ -1,11 +1,13 @@
 import socket
 import threading
 
+import httpx
 import pytest
 import uvicorn
 
 from models.errors import InvalidInputError, NotFoundError
 from tasks import drift, registry, served, tracking
+from tasks.access import PREDICT, Keys
 from tasks.look import look
 from tasks.serve import build_app
 from tasks.served import Identity
@@ -65,8 +67,6 @@ def url(packaged):
 
 
 def test_a_server_is_asked(url):
-    import httpx
-
     wait_for(lambda: httpx.get(f"{url}/health").status_code == 200 or None)
     for _ in range(2):
         assert httpx.post(f"{url}/predict", files=clip()).status_code == 200
@@ -75,6 +75,16 @@ def test_a_server_is_asked(url):
     assert found.overall.frames == 2 * (len(FRAMES) - 5)
     with pytest.raises(InvalidInputError, match="must serve circles, and serves squares"):
         look.fn("circles", url)
+
+
+def test_a_server_that_needs_a_key_is_asked_with_the_one_in_the_environment(url, monkeypatch):
+    token = Keys().add("monitor", [PREDICT])
+    with pytest.raises(InvalidInputError, match="401 Unauthorized"):
+        look.fn("squares", url)
+    monkeypatch.setenv("UNSEEN_KEY", token)
+    wait_for(lambda: httpx.get(f"{url}/health").status_code == 200 or None)
+    assert look.fn("squares", url).model == "squares"
+    Keys().remove("monitor")
 
 
 @pytest.mark.parametrize("wrong", ["http://127.0.0.1:9", "nonsense", "http://\x00"])

@@ -7,9 +7,11 @@ from rich.console import Console
 from tasks.restore import restore
 from tasks.sightings import trace_file
 from tasks.trace import trace
-from tasks.trace_view import render, render_restored, render_sightings
+from tasks.trace_prediction import TracedPrediction
+from tasks.trace_view import render, render_prediction, render_restored, render_sightings
 from tasks.traced import TracedFlow, TracedStatistics
 from tests.tasks.deployed import VALIDATION
+from tests.tasks.test_predictions import ONE
 
 
 def show(renderable):
@@ -155,3 +157,15 @@ def test_what_was_restored_is_one_sentence(settled, tmp_path):
     text = " ".join(show(render_restored(restore("squares", tmp_path / "restored"))).split())
     assert text.startswith("32 files (13.9 kB) of squares ")
     assert "on which squares version 1 was trained" in text
+
+
+def test_a_prediction_is_shown_with_its_files_its_highest_scores_and_what_does_not_fit():
+    found = TracedPrediction(prediction=ONE, trace=None, notes=("The version is gone.",))
+    text = show(render_prediction(found))
+    assert "prediction r-1" in text
+    assert "squares version 3" in text
+    assert "the key 'gate'" in text
+    assert "c" * 64 in text
+    assert "1 of 2 frames anomalous" in text
+    assert text.index("frame 6: score 0.75, p-value 0.01") < text.index("frame 5: score 0.25")
+    assert "note: The version is gone." in text

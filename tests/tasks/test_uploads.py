@@ -131,6 +131,14 @@ def test_a_decompression_bomb_is_refused_by_its_header():
         assert caught.value.http_status == 413
 
 
+def test_a_photograph_of_a_thousand_scans_is_refused():
+    content = encode(frames(1)[0], "JPEG")
+    scan = content.index(b"\xff\xda")
+    with pytest.raises(TooLargeError, match="File 1 may have 100 scans"):
+        read(content[:scan] + content[scan:-2] * 1000 + content[-2:])
+    assert read(encode(frames(1)[0]) + b"\xff\xda" * 1000).shape == (1, 12, 20)
+
+
 def test_a_bomb_of_many_frames_is_refused_before_decoding():
     content = encode(np.zeros((100, 100), np.uint8))
     with pytest.raises(TooLargeError, match="5 or more frames of 100 x 100"):

@@ -1,0 +1,126 @@
+"""Load: HTTP requests by keep-alive connections, in a process of its own, from a plan in JSON.
+
+    python -m benchmarks._load < plan.json
+
+The plan names host, port, path, content type, body (base64), connections, and either ``seconds`` or
+``requests``; with ``rate``, requests start at these times on average (Poisson), whether or not
+earlier ones are answered, and latency counts from when each was due.
+"""
+
+import asyncio
+import base64
+import json
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Tally:
+    """What came back."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    versions: Counter[str] = field(default_factory=Counter)
+
+
+class Connection:
+    """One keep-alive connection."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self._host, self._port = plan["host"], plan["port"]
+        body = base64.b64decode(plan["body"])
+        head = (
+            f"POST {plan['path']} HTTP/1.1\r\nHost: {self._host}\r\n"
+            f"Content-Type: {plan['content_type']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._request = head.encode() + body
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self) -> tuple[int, bytes]:
+        """Status and body of the answer to one request; 0 if the connection broke."""
+        try:
+            if self._streams is None or self._streams[0].at_eof():  # it was idle for too long
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            reader, writer = self._streams
+            writer.write(self._request)
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+            body = await reader.readexactly(length)
+        except (OSError, EOFError, IndexError):
+            self._streams = None
+            return 0, b""
+        if b"connection: close" in head:
+            writer.close()
+            self._streams = None
+        return int(head[9:12]), body
+
+
+def note(tally: Tally, status: int, body: bytes, since: float) -> None:
+    """Count an answer."""
+    tally.seconds.append(time.perf_counter() - since)
+    tally.statuses[str(status)] += 1
+    place = body.find(b'"version": ')
+    if status == 200 and place >= 0:
+        tally.versions[body[place + 11 : place + 21].split(b",")[0].decode()] += 1
+
+
+async def closed(plan: dict[str, Any], tally: Tally) -> None:
+    """Each connection asks again as soon as it was answered."""
+    end = time.perf_counter() + plan.get("seconds", float("inf"))
+    left = iter(range(plan.get("requests", sys.maxsize)))
+
+    async def client() -> None:
+        connection = Connection(plan)
+        while time.perf_counter() < end and next(left, None) is not None:
+            since = time.perf_counter()
+            note(tally, *await connection.ask(), since)
+
+    await asyncio.gather(*(client() for _ in range(plan["connections"])))
+
+
+async def opened(plan: dict[str, Any], tally: Tally) -> None:
+    """Requests come when they come."""
+    chance, due = random.Random(0), time.perf_counter()  # noqa: S311
+    end = due + plan["seconds"]
+    idle: asyncio.Queue[Connection] = asyncio.Queue()
+    for _ in range(plan["connections"]):
+        idle.put_nowait(Connection(plan))
+
+    async def one(since: float) -> None:
+        connection = await idle.get()
+        note(tally, *await connection.ask(), since)
+        idle.put_nowait(connection)
+
+    async with asyncio.TaskGroup() as group:
+        while due < end:
+            await asyncio.sleep(max(due - time.perf_counter(), 0))
+            group.create_task(one(due))
+            due += chance.expovariate(plan["rate"])
+
+
+def main() -> None:
+    """Carry out the plan, and print what came back."""
+    plan, tally = json.load(sys.stdin), Tally()
+    started = time.perf_counter()
+    asyncio.run((opened if "rate" in plan else closed)(plan, tally))
+    took = time.perf_counter() - started
+    p50, p99 = np.quantile(tally.seconds, [0.5, 0.99]) * 1e3
+    found = {
+        "requests_per_s": len(tally.seconds) / took,
+        "requests": len(tally.seconds),
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "statuses": tally.statuses,
+        "versions": tally.versions,
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""A model that serves: two versions of it in a store of their own, and servers to ask.
+
+The detector is that of the recipe ``digits``, without pretext training: it computes exactly as much
+when it serves, and is there in a minute.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks._product import Product, product
+
+NAME, SIDE = "benchmarked", 64
+"""Registered model, and side of its images."""
+START_SECONDS = 240.0
+RECIPE = f"""
+import dataclasses
+from flows.recipes import Recipe, digits
+from tasks.promote import PromotionPolicy
+
+def benchmarked() -> Recipe:
+    policy = PromotionPolicy(metric="image_auroc", margin=1.0)
+    return dataclasses.replace(digits(), name="{NAME}", pretext=None, promotion=policy)
+"""
+PROMOTE = f"""
+import sys
+from tasks import project
+project.configure()
+from tasks import registry, tracking
+client = tracking.client()
+for version in sys.stdin:
+    client.set_registered_model_alias("{NAME}", registry.CHAMPION, version.strip())
+    print("done", flush=True)
+"""
+"""Moves the alias as often as it is told to, without starting Python each time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server in a process of its own."""
+
+    process: psutil.Process
+    address: tuple[str, int]
+
+    def is_alive(self) -> bool:
+        """Whether it still answers."""
+        host, port = self.address
+        try:
+            return httpx.get(f"http://{host}:{port}/health", timeout=30).status_code < 500
+        except httpx.HTTPError:
+            return False
+
+    def memory_mb(self) -> float:
+        """Resident memory of it and its children."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(each.memory_info().rss for each in family) / 2**20
+
+
+def image(seed: int = 0) -> NDArray[np.uint8]:
+    """Gray levels of one image, uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+
+
+def clip_of_png(num: int = 1) -> tuple[bytes, ...]:
+    """Files of an honest request."""
+    found = []
+    for seed in range(num):
+        file = BytesIO()
+        Image.fromarray(image(seed)).save(file, "PNG")
+        found.append(file.getvalue())
+    return tuple(found)
+
+
+@contextmanager
+def trained() -> Iterator[Product]:
+    """A clone with two versions of the model, of which the second serves."""
+    with product() as clone:
+        recipe = clone.folder / "benchmarked.py"
+        recipe.write_text(RECIPE)
+        servers = clone.environment
+        clone.environment = {**servers, "OMP_NUM_THREADS": "1"}  # small images gain nothing by more
+        for seed in ("0", "1"):
+            clone.unseen("retrain", "--recipe", f"{recipe}:{NAME}", "--seed", seed)
+        clone.environment = servers
+        yield clone
+
+
+@contextmanager
+def ours(clone: Product) -> Iterator[Server]:
+    """``unseen serve`` of the clone."""
+    port = free_port()
+    command = ["-m", "flows.cli", "serve", NAME, "--port", str(port)]
+    with started(clone, command, port, "/health") as process:
+        yield Server(process=process, address=("127.0.0.1", port))
+
+
+@contextmanager
+def mlflows(clone: Product) -> Iterator[Server]:
+    """``mlflow models serve`` of the same version, as it is by default."""
+    port = free_port()
+    model = f"models:/{NAME}@champion"
+    command = ["-m", "mlflow", "models", "serve", "-m", model, "--port", str(port)]
+    with started(clone, [*command, "--env-manager", "local"], port, "/ping") as process:
+        yield Server(process=process, address=("127.0.0.1", port))
+
+
+@contextmanager
+def started(clone: Product, command: list[str], port: int, path: str) -> Iterator[psutil.Process]:
+    """A Python process that answers at a path, and is gone afterwards with all its children."""
+    log = clone.folder / f"server-{port}.log"
+    own = str(Path(sys.executable).parent)
+    environment = {
+        **clone.environment,
+        "MLFLOW_TRACKING_URI": clone.store,
+        "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
+    }
+    with log.open("wb") as output:
+        process = psutil.Popen(
+            [sys.executable, *command],
+            cwd=clone.folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        _wait(process, f"http://127.0.0.1:{port}{path}", log)
+        yield psutil.Process(process.pid)
+    finally:
+        family = [process, *process.children(recursive=True)] if process.is_running() else []
+        for each in family:
+            each.terminate()
+        _, alive = psutil.wait_procs(family, timeout=30)
+        for each in alive:
+            each.kill()
+
+
+def _wait(process: psutil.Popen, url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"The server must answer at {url}:\n{log.read_text()[-3000:]}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def promoter(clone: Product) -> Iterator[subprocess.Popen[str]]:
+    """A process that makes the version champion whose number it is sent in a line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROMOTE],
+        cwd=clone.folder,
+        env={**clone.environment, "MLFLOW_TRACKING_URI": clone.store},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """Our server with a model, in one go."""
+    with trained() as clone, ours(clone) as server:
+        yield server
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def to_mlflow() -> bytes:
+    """The same image as ``mlflow models serve`` takes it: JSON of its gray levels."""
+    return json.dumps({"inputs": image()[None, None].tolist()}).encode()

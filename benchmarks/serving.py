@@ -1,0 +1,153 @@
+"""How much the server bears: beside ``mlflow models serve``, at 80%, for long, and in change.
+
+Same model version, same image, same machine, one run. First both servers, one after the other and
+alone, with as many connections as suit each best; then ours at 80% of that (Poisson arrivals,
+latency from when a request was due); then many requests for its memory; then the champion
+changes again and again under load. A request fails that is not answered 200.
+
+Asked: 5 times as many requests per second as MLflow's server, p99 below 100 ms at 80%, memory flat
+over 100,000 requests, no failed request in a swap.
+
+    python -m benchmarks.serving [--requests 100000] [--seconds 20] [--swaps 20]
+"""
+
+import argparse
+import base64
+import json
+import subprocess
+import sys
+import threading
+from typing import Any
+
+from benchmarks._malformed import BOUNDARY, multipart
+from benchmarks._product import ROOT, Product
+from benchmarks._result import report
+from benchmarks._serving import Server, clip_of_png, mlflows, ours, promoter, to_mlflow, trained
+
+CONNECTIONS = (1, 4, 16, 32)
+"""Of the clients of one server; the best counts."""
+OPEN_CONNECTIONS = 60
+"""For requests that come when they come: below what the server takes from one client."""
+SHARE = 0.8
+WARM_UP = 0.1
+"""Share of the many requests after which memory is first looked at."""
+
+
+def load(server: Server, request: dict[str, Any], **plan: Any) -> dict[str, Any]:
+    """What a process of its own measures while it asks a server."""
+    host, port = server.address
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks._load"],
+        input=json.dumps({"host": host, "port": port, **request, **plan}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    sys.stderr.write(f"{request['path']} {plan} {found}\n")
+    return found
+
+
+def request(path: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """One request of a plan."""
+    text = base64.b64encode(body).decode()
+    return {"path": path, "content_type": content_type, "body": text}
+
+
+def to_ours() -> dict[str, Any]:
+    """An image as our server takes it: a PNG file."""
+    content_type = f"multipart/form-data; boundary={BOUNDARY.decode()}"
+    return request("/predict", content_type, multipart(*clip_of_png()))
+
+
+def capacity(server: Server, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The most requests per second, over numbers of connections; all of them answered 200."""
+    load(server, asked, connections=4, seconds=min(seconds, 5.0))
+    found = [load(server, asked, connections=num, seconds=seconds) for num in CONNECTIONS]
+    whole = [each for each in found if failures(each) == 0]
+    return max(whole, key=lambda each: each["requests_per_s"])
+
+
+def failures(found: dict[str, Any]) -> int:
+    """Requests that were not answered 200."""
+    return sum(count for status, count in found["statuses"].items() if status != "200")
+
+
+def swap(clone: Product, server: Server, swaps: int, seconds: float) -> dict[str, Any]:
+    """What comes back while the champion changes."""
+    found: dict[str, Any] = {}
+
+    def ask() -> None:
+        found.update(load(server, to_ours(), connections=8, seconds=seconds))
+
+    thread = threading.Thread(target=ask)
+    with promoter(clone) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        thread.start()
+        for number in range(swaps):
+            process.stdin.write(f"{number % 2 + 1}\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            thread.join(seconds / (swaps + 1))
+        thread.join()
+    return found
+
+
+def main() -> None:
+    """Measure, write the result, print it last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--requests", type=int, default=100_000, help="for the memory")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
+    parser.add_argument("--swaps", type=int, default=20)
+    parser.add_argument("--data", help="not needed: the data are embedded")
+    chosen = parser.parse_args()
+    json_type = request("/invocations", "application/json", to_mlflow())
+    with trained() as clone:
+        with mlflows(clone) as server:
+            theirs = capacity(server, json_type, chosen.seconds)
+            their_memory = server.memory_mb()
+        with ours(clone) as server:
+            best = capacity(server, to_ours(), chosen.seconds)
+            rate = SHARE * best["requests_per_s"]
+            calm = load(
+                server,
+                to_ours(),
+                connections=OPEN_CONNECTIONS,
+                rate=rate,
+                seconds=2 * chosen.seconds,
+            )
+            first = int(chosen.requests * WARM_UP)
+            load(server, to_ours(), connections=16, requests=first)
+            before = server.memory_mb()
+            long = load(server, to_ours(), connections=16, requests=chosen.requests - first)
+            after = server.memory_mb()
+            swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
+    report(
+        "serving",
+        {
+            "requests_per_s": best["requests_per_s"],
+            "mlflow_requests_per_s": theirs["requests_per_s"],
+            "ratio": best["requests_per_s"] / theirs["requests_per_s"],
+            "p50_ms": calm["p50_ms"],
+            "p99_ms": calm["p99_ms"],
+            "memory_growth_mb": after - before,
+            "memory_mb": after,
+            "mlflow_memory_mb": their_memory,
+            "requests": chosen.requests,
+            "swaps": chosen.swaps,
+            "swap_requests": swapped["requests"],
+            "swap_failures": failures(swapped),
+            "failures": failures(calm) + failures(long),
+        },
+        seeds=[0, 1],
+        notes={
+            "model": "recipe digits (Deep-Anomaly, 64 x 64 gray), without pretext training",
+            "swapped": f"answers by version: {json.dumps(swapped['versions'])}",
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
