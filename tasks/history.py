@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from models.errors import UnseenError
 from tasks import project, registry
 from tasks.records import Decision
 from tasks.tracking import TAG
@@ -31,6 +32,13 @@ DECISION = f"{TAG}decision"
 TIME = "%Y-%m-%dT%H:%M:%S.%f"
 LONGEST = 5000
 """Characters of a tag that every database of MLflow takes."""
+
+
+class ConflictError(UnseenError):
+    """Somebody else has decided meanwhile."""
+
+    exit_code = 4
+    http_status = 409
 
 
 def lock(name: str) -> FileLock:
@@ -84,6 +92,30 @@ def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]
     if champion and served[-1:] != [champion]:
         served.append(champion)
     return served
+
+
+def expect(name: str, champion: int | None, expected: int | None, client: MlflowClient) -> None:
+    """Refuse to decide on what is not so any more; the caller holds ``lock``.
+
+    Args:
+        name: The registered model.
+        champion: The version that serves; None if none does.
+        expected: The one that is believed to serve, 0 for none; None accepts whichever does.
+        client: Of the registry.
+
+    Raises:
+        ConflictError: If they differ; tells who decided what, and why.
+    """
+    if expected is None or expected == (champion or 0):
+        return
+    last = next((each for each in reversed(read(name, client)) if each.action != "refuse"), None)
+    told = "The alias was moved by hand."
+    if last and last.champion == champion:
+        told = f"{last.who} decided so at {last.when[:19]} UTC: {last.why}"
+    raise ConflictError(
+        f"{name} version {expected or 'none'} must still serve for this, and version "
+        f"{champion or 'none'} does. {told} Look at it, then decide again."
+    )
 
 
 def who() -> str:

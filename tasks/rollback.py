@@ -5,7 +5,9 @@ from tasks import history, registry, tracking
 from tasks.records import Decision
 
 
-def rollback(name: str, why: str) -> Decision:
+def rollback(
+    name: str, why: str, *, who: str | None = None, expected: int | None = None
+) -> Decision:
     """Undo the last promotion of a registered model, and record who did it and why.
 
     Rolling back again goes further back. The version that takes over is loaded and its bytes are
@@ -14,19 +16,23 @@ def rollback(name: str, why: str) -> Decision:
     Args:
         name: The registered model.
         why: The reason, for the history.
+        who: On whose behalf; git's user if None.
+        expected: The version that is believed to serve now, 0 for none; None does not care.
 
     Raises:
         NotFoundError: If there is no such model, nothing serves, or nothing served before.
+        ConflictError: If another version than ``expected`` serves.
         RegistryError: If the version that served before is lost or does not load.
     """
     client = tracking.client()
     with history.lock(name):
         history.settle(name, client)
         champion = registry.aliases(client, name).get(registry.CHAMPION)
+        history.expect(name, champion, expected, client)
         if champion is None:
             raise NotFoundError(
                 f"{name} has no champion, so there is nothing to roll back. Promote a version with "
-                f"'unseen promote {name}'."
+                f"'unseen promote {name} VERSION'."
             )
         served = history.succession(history.read(name, client), champion)
         if len(served) < 2:
@@ -42,7 +48,7 @@ def rollback(name: str, why: str) -> Decision:
             champion=served[-2],
             former=champion,
             why=why.strip() or "No reason was given.",
-            who=history.who(),
+            who=who or history.who(),
             when=history.now(),
         )
         return history.record(decision, client)

@@ -7,7 +7,6 @@ like what it learned, ``/docs`` describes them all.
 
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -18,12 +17,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from models.errors import InvalidInputError
 from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
 from tasks.forms import FORM
 from tasks.guard import Guard, answer, log_config
+from tasks.listen import listen
 from tasks.service import Service
 from tasks.uploads import Limits
 
@@ -118,14 +117,7 @@ def serve(
     # The follower asks again soon anyhow: it must not be stuck in MLflow's own minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise InvalidInputError(
-            f"The server must be able to listen on {host} port {port}, got: {error}. "
-            "Choose another with --host and --port."
-        ) from error
+    listener = listen(host, port)
     app = build_app(
         name,
         limits=limits,

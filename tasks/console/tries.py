@@ -1,0 +1,119 @@
+"""Tries: what a detector says of images that somebody drops on the page.
+
+The champion's serving process is asked, so that the page shows what everybody gets. Where none
+runs, and for any other version, the console scores them itself, and nobody counts them.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import httpx
+from fastapi import Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+
+from models.errors import UnseenError
+from tasks import registry, tracking, uploads
+from tasks.forms import files_of
+from tasks.uploads import Limits, UnsupportedError
+
+KEPT = 2
+"""Detectors in memory."""
+SECONDS = 120.0
+"""How long a serving process may take to score a request."""
+PASSED_ON = ("authorization", "x-api-key", "content-type", "content-length")
+"""Headers of a request that its serving process gets to see."""
+ANSWERED_BY = "X-Answered-By"
+
+
+class UnreachableError(UnseenError):
+    """The serving process does not answer."""
+
+    http_status = 502
+
+
+class Tries:
+    """Scores images with any version of any registered model."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._deployed: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._slot = anyio.CapacityLimiter(1)
+
+    async def here(self, request: Request, name: str, version: int, *, maps: bool) -> Response:
+        """Score the files of a request in this process."""
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise UnsupportedError(
+                "A request must be multipart/form-data with a field 'files', got "
+                f"{request.headers.get('content-type', 'no content type')!r}."
+            )
+        async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
+            files = files_of(form)
+            found = await anyio.to_thread.run_sync(
+                lambda: self._score(files, name, version, request.state.request_id, maps=maps),
+                limiter=self._slot,
+            )
+        return JSONResponse(jsonable_encoder(found), headers={ANSWERED_BY: "console"})
+
+    async def there(self, request: Request, url: str, *, maps: bool) -> Response:
+        """Hand a request on to a serving process, and its answer back as it is."""
+        headers = {key: request.headers[key] for key in PASSED_ON if key in request.headers}
+        headers["x-request-id"] = request.state.request_id
+        try:
+            async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
+                reply = await client.post(
+                    f"{url}/predict",
+                    params={"anomaly_map": "true" if maps else "false"},
+                    content=request.stream(),
+                    headers=headers,
+                )
+        except httpx.HTTPError as error:
+            raise UnreachableError(
+                f"The serving process at {url} must answer, got: {error or type(error).__name__}. "
+                "Look at 'unseen status', or choose a version to be scored by the console itself."
+            ) from error
+        kept = {key: reply.headers[key] for key in ("retry-after",) if key in reply.headers}
+        return Response(
+            reply.content,
+            reply.status_code,
+            {**kept, ANSWERED_BY: url},
+            media_type=reply.headers.get("content-type"),
+        )
+
+    def _score(
+        self, files: list[UploadFile], name: str, version: int, request_id: str, *, maps: bool
+    ) -> Any:
+        from tasks import answers
+        from tasks.service import predict  # both bring in torch, for which the page must not wait
+
+        deployed = self._load(name, version)
+        contents = [file.file.read() for file in files]
+        channels = deployed.packaged.preprocessing.channels
+        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        found = predict(deployed.packaged, frames, anomaly_map=maps)
+        return answers.scored(deployed, found, request_id)
+
+    def _load(self, name: str, version: int) -> Any:
+        """A version that is loaded and verified, by the digest that the registry has for it now."""
+        from tasks.champion import deploy
+
+        registered = registry.resolve(tracking.client(), name, version)
+        digest = f"{name}@{version}:{registered.source}"
+        with self._lock:
+            if digest not in self._deployed:
+                while len(self._deployed) >= KEPT:
+                    self._deployed.popitem(last=False)
+                self._deployed[digest] = deploy(registered)
+            self._deployed.move_to_end(digest)
+            return self._deployed[digest]
+
+
+def passed_on(request: Request) -> Mapping[str, str]:
+    """The key of a request, for the serving process that is asked on its behalf."""
+    known = ("authorization", "x-api-key")
+    return {key: request.headers[key] for key in known if key in request.headers}
