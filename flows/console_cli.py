@@ -1,20 +1,16 @@
-"""The commands ``console`` and ``promote`` of ``unseen``: thin, no logic."""
+"""The command ``console`` of ``unseen``: thin, no logic."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from models.errors import InvalidInputError
 
-output = Console()
-
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the ``unseen`` command."""
+    """Add the command to the ``unseen`` command."""
     app.command()(console)
-    app.command()(promote)
 
 
 def console(
@@ -49,22 +45,6 @@ def console(
         open_to_all=open_to_all,
         key_file=key_file,
     )
-
-
-def promote(
-    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
-    version: Annotated[int, typer.Argument(help="Version that should serve.", min=1)],
-    why: Annotated[str, typer.Option(help="Reason, kept in the history.")],
-) -> None:
-    """Let a version serve because you say so, whatever the comparison said; kept with its reason.
-
-    Retraining promotes by itself what is not worse. 'unseen rollback NAME' undoes it.
-    """
-    from tasks.appoint import appoint
-
-    decision = appoint(name, version, why)
-    former = f" instead of {decision.former}" if decision.former else ""
-    output.print(f"{name}: version {version} serves{former}.", markup=False)
 
 
 def _pair(given: str) -> tuple[str, str]:

@@ -1,57 +1,56 @@
-"""Appoint: let a version serve because a person says so, whatever a comparison would say."""
+"""Appoint: let a version serve because an operator says so, whatever its figures."""
 
-from models.errors import InvalidInputError
+from models.errors import ConflictError
 from tasks import history, registry, tracking
 from tasks.records import Decision
 
-LONGEST_REASON = 1000
-"""Characters of a reason."""
-
 
 def appoint(
-    name: str, version: int, why: str, *, who: str | None = None, expected: int | None = None
+    name: str,
+    wanted: str | int,
+    why: str,
+    *,
+    instead_of: int | None = None,
+    who: str | None = None,
 ) -> Decision:
-    """Make a version the champion, and record who wanted it and why.
+    """Make a version the champion, and record who did it and why.
 
-    It is loaded and its bytes are verified first, so that nothing serves that does not run. A
-    rollback undoes it like any promotion.
+    It is loaded and its bytes are verified first. Of two who decide at once, one does and the other
+    is told.
 
     Args:
         name: The registered model.
-        version: The version that is to serve.
+        wanted: Number or alias of the version.
         why: The reason, for the history.
+        instead_of: The champion on which the decision is based; the one at the moment of the call
+            if None.
         who: On whose behalf; git's user if None.
-        expected: The version that is believed to serve now, 0 for none; None does not care.
 
     Raises:
-        InvalidInputError: If there is no reason.
+        ConflictError: If another version serves by now, or the wanted one does already.
         NotFoundError: If there is no such model or version.
-        ConflictError: If another version than ``expected`` serves, or this one does already.
         RegistryError: If the version is lost or does not load.
     """
-    if not 0 < len(why.strip()) <= LONGEST_REASON:
-        raise InvalidInputError(
-            f"A promotion by hand needs a reason of at most {LONGEST_REASON} characters, got "
-            f"{len(why.strip())}. Say why this version should serve."
-        )
     client = tracking.client()
-    judged = registry.resolve(client, name, version)
+    seen = instead_of or registry.aliases(client, name).get(registry.CHAMPION)
+    chosen = registry.resolve(client, name, wanted)
+    number = int(chosen.version)
     with history.lock(name):
         history.settle(name, client)
-        champion = registry.aliases(client, name).get(registry.CHAMPION)
-        history.expect(name, champion, expected, client)
-        if champion == version:
-            raise history.ConflictError(
-                f"{name} version {version} serves already. There is nothing to promote."
+        champion = history.check_unchanged(name, seen, client)
+        if champion == number:
+            raise ConflictError(
+                f"Another version than the champion must be named, and version {number} of {name} "
+                f"serves already. 'unseen history {name}' shows since when."
             )
-        registry.load(judged)
+        registry.load(chosen)
         decision = Decision(
             action="promote",
             name=name,
-            version=version,
-            champion=version,
+            version=number,
+            champion=number,
             former=champion,
-            why=why.strip(),
+            why=why.strip() or "No reason was given.",
             who=who or history.who(),
             when=history.now(),
         )

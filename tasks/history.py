@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from filelock import FileLock
 from mlflow import MlflowClient
 
-from models.errors import UnseenError
+from models.errors import ConflictError
 from tasks import project, registry
 from tasks.records import Decision
 from tasks.tracking import TAG
@@ -32,13 +32,6 @@ DECISION = f"{TAG}decision"
 TIME = "%Y-%m-%dT%H:%M:%S.%f"
 LONGEST = 5000
 """Characters of a tag that every database of MLflow takes."""
-
-
-class ConflictError(UnseenError):
-    """Somebody else has decided meanwhile."""
-
-    exit_code = 4
-    http_status = 409
 
 
 def lock(name: str) -> FileLock:
@@ -75,6 +68,36 @@ def settle(name: str, client: MlflowClient) -> None:
         _put_into_effect(*entries[-1], client)
 
 
+def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | None:
+    """The champion, if it is the one that was seen when the decision was asked for; under ``lock``.
+
+    Two who decide at once would otherwise both be right: a second rollback would go further back.
+
+    Args:
+        name: The registered model.
+        seen: The champion on which the decision is based; None if there was none.
+        client: Of the registry.
+
+    Raises:
+        ConflictError: If another version serves by now; says since when, and by whom.
+    """
+    champion = registry.aliases(client, name).get(registry.CHAMPION)
+    if champion == seen:
+        return champion
+    last = next((each for each in reversed(read(name, client)) if each.champion == champion), None)
+    since = (
+        f" since the {last.action} by {last.who} of {last.when[:19]}: {last.why}" if last else ""
+    )
+    raise ConflictError(
+        f"{name} must be served by {_version(seen)} for this decision, and {_version(champion)} "
+        f"serves{since or '.'} Nothing was done. Look at 'unseen history {name}' and decide again."
+    )
+
+
+def _version(number: int | None) -> str:
+    return f"version {number}" if number else "no version"
+
+
 def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]:
     """Versions to roll back to, one after the other, and the champion last.
 
@@ -92,30 +115,6 @@ def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]
     if champion and served[-1:] != [champion]:
         served.append(champion)
     return served
-
-
-def expect(name: str, champion: int | None, expected: int | None, client: MlflowClient) -> None:
-    """Refuse to decide on what is not so any more; the caller holds ``lock``.
-
-    Args:
-        name: The registered model.
-        champion: The version that serves; None if none does.
-        expected: The one that is believed to serve, 0 for none; None accepts whichever does.
-        client: Of the registry.
-
-    Raises:
-        ConflictError: If they differ; tells who decided what, and why.
-    """
-    if expected is None or expected == (champion or 0):
-        return
-    last = next((each for each in reversed(read(name, client)) if each.action != "refuse"), None)
-    told = "The alias was moved by hand."
-    if last and last.champion == champion:
-        told = f"{last.who} decided so at {last.when[:19]} UTC: {last.why}"
-    raise ConflictError(
-        f"{name} version {expected or 'none'} must still serve for this, and version "
-        f"{champion or 'none'} does. {told} Look at it, then decide again."
-    )
 
 
 def who() -> str:

@@ -16,10 +16,12 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 
-from tasks import registry, tracking
+from tasks import processes, registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
+from tasks.console import pages
 from tasks.forms import FORM
 from tasks.guard import Guard, answer, log_config
 from tasks.listen import listen
@@ -58,11 +60,12 @@ def build_app(
         service.champion.stop()
         await anyio.to_thread.run_sync(service.watch.stop)
 
-    app = FastAPI(title=f"unseen: {name}", lifespan=lifespan)
+    app = FastAPI(title=f"unseen: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, limits=limits)
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
+    pages.add_docs(app)
     app.state.access = access or Access(Keys(), local=True)
     body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 
@@ -71,6 +74,11 @@ def build_app(
         """Score images, or the frames of a clip."""
         require(request, PREDICT)
         return await service.predict(request, anomaly_map=anomaly_map)
+
+    @app.get("/", include_in_schema=False)
+    async def begin() -> RedirectResponse:
+        console = await anyio.to_thread.run_sync(processes.find, pages.PROCESS)
+        return RedirectResponse(console.url if console else "/docs")
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

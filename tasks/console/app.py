@@ -5,8 +5,9 @@ registry and may change it, and a process that answers predictions should do not
 """
 
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from starlette.responses import JSONResponse
 from models.errors import InvalidInputError, UnseenError
 from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
-from tasks.console import changes, pages, reads
+from tasks.console import changes, data, pages, reads
 from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
@@ -32,8 +33,6 @@ from tasks.uploads import Limits
 
 log = logging.getLogger(__name__)
 
-PROCESS = "console"
-"""Among the background processes."""
 USUAL_PORT = 8900
 """Where the console answers if nothing else does."""
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -56,7 +55,7 @@ def build_console(
         limits: What a request may cost.
     """
     limits = limits or Limits()
-    app = FastAPI(title="unseen console", docs_url=None, redoc_url=None)
+    app = FastAPI(title="unseen console", docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.add_middleware(Guard, limits=limits)
     app.add_middleware(pages.Shield, hosts=hosts)
     app.add_exception_handler(HTTPException, answer)
@@ -88,6 +87,18 @@ def build_console(
 
     pages.add_docs(app)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """Open the store and import what reads data versions, before anybody waits for them."""
+    threading.Thread(target=_warm_up, daemon=True).start()
+    yield
+
+
+def _warm_up() -> None:
+    with suppress(UnseenError):
+        data.known(tracking.client())
 
 
 async def _predict(request: Request, name: str, version: int | None, *, maps: bool) -> Response:

@@ -9,12 +9,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks import history, tracking
 from tasks.access import PROMOTE, require
-from tasks.appoint import LONGEST_REASON, appoint
+from tasks.appoint import appoint
 from tasks.records import Decision
 from tasks.rollback import rollback
 
 router = APIRouter(prefix="/api")
+
+LONGEST_REASON = 1000
+"""Characters of a reason."""
 
 Name = Annotated[str, Path(description="Name of the registered model.", max_length=250)]
 
@@ -37,14 +41,20 @@ class Promotion(Change):
 @router.post("/detectors/{name}/promote")
 def promote(request: Request, name: Name, wanted: Promotion) -> Decision:
     """Let a version serve, whatever the comparison said; 409 if somebody was quicker."""
-    who = require(request, PROMOTE)
-    return appoint(
-        name, wanted.version, wanted.why, who=f"{who} (console)", expected=wanted.expected
-    )
+    who = _operator(request, name, wanted)
+    seen = wanted.expected or None
+    return appoint(name, wanted.version, wanted.why, instead_of=seen, who=who)
 
 
 @router.post("/detectors/{name}/rollback")
 def roll_back(request: Request, name: Name, wanted: Change) -> Decision:
     """Let the version serve again that served before; 409 if somebody was quicker."""
+    who = _operator(request, name, wanted)
+    return rollback(name, wanted.why, instead_of=wanted.expected or None, who=who)
+
+
+def _operator(request: Request, name: str, wanted: Change) -> str:
+    """Who decides, if the key allows it and what was seen is still so."""
     who = require(request, PROMOTE)
-    return rollback(name, wanted.why, who=f"{who} (console)", expected=wanted.expected)
+    history.check_unchanged(name, wanted.expected or None, tracking.client())
+    return f"{who} (console)"

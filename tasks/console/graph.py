@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tasks.records import Validation
-from tasks.traced import Trace, TracedData, TracedPretext, TracedRun, TracedSource
+from tasks.traced import Trace, TracedData, TracedPretext, TracedRun, TracedSource, TracedStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,6 @@ def draw(trace: Trace) -> Graph:
     arrows = [
         *_into("validation", "data", boxes),
         *_into("pretext", "pretext-data" if _has(boxes, "pretext-data") else "data", boxes),
-        *_into("pretext", "code", boxes),
         *_into("source", "source-data", boxes),
     ]
     for part in ("validation", "pretext", "code", "source", "statistics"):
@@ -80,34 +79,15 @@ def _boxes(trace: Trace) -> Iterator[Box]:
         yield _data("pretext-data", "Data of the encoder", trace.pretext.data, 0)
     if trace.source and trace.source.data:
         yield _data("source-data", "Data of the source", trace.source.data, 0)
-    yield Box(
-        id="code",
-        kind="code",
-        layer=0,
-        title="Code commit",
-        name=trace.git_commit,
-        facts=(f"sources {trace.code_version}",) if trace.code_version else (),
-        state="warning" if trace.git_commit.endswith("+dirty") else "ok",
-    )
     if trace.validation:
         yield _validation(trace.validation)
     if trace.pretext:
         yield _pretext(trace.pretext)
+    yield _code(trace)
     if trace.source:
         yield _source(trace.source)
     if trace.statistics:
-        parent = trace.statistics.parent_digest[:12]
-        yield Box(
-            id="statistics",
-            kind="statistics",
-            layer=1,
-            title="Statistics",
-            name=trace.statistics.digest,
-            facts=(
-                f"{trace.statistics.num_clips} clips",
-                f"updated from {parent}" if parent else "of all clips",
-            ),
-        )
+        yield _statistics(trace.statistics)
     yield from _made(trace)
 
 
@@ -140,7 +120,11 @@ def _made(trace: Trace) -> Iterator[Box]:
     if model.champion == model.version:
         promoted = [each for each in trace.decisions if each.champion == model.version]
         last = promoted[-1] if promoted else None
-        facts = (f"since {last.when[:19]}", last.who) if last else ("the alias was set by hand",)
+        facts = (
+            (f"since {last.when[:19]}", last.who.partition(" <")[0])
+            if last
+            else ("the alias was set by hand",)
+        )
         yield Box(id="serving", kind="serving", layer=4, title="Champion", facts=facts)
 
 
@@ -161,6 +145,31 @@ def _data(id_: str, title: str, data: TracedData, layer: int) -> Box:
         name=version.digest,
         facts=tuple(facts),
         state=state,
+    )
+
+
+def _code(trace: Trace) -> Box:
+    return Box(
+        id="code",
+        kind="code",
+        layer=1,
+        title="Code commit",
+        name=trace.git_commit,
+        facts=(f"sources {trace.code_version}",) if trace.code_version else (),
+        state="warning" if trace.git_commit.endswith("+dirty") else "ok",
+    )
+
+
+def _statistics(statistics: TracedStatistics) -> Box:
+    parent = statistics.parent_digest[:12]
+    made = f"updated from {parent}" if parent else "of all clips"
+    return Box(
+        id="statistics",
+        kind="statistics",
+        layer=1,
+        title="Statistics",
+        name=statistics.digest,
+        facts=(f"{statistics.num_clips} clips", made),
     )
 
 

@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+PROCESS = "console"
+"""Name of the console among the background processes."""
 ASSETS = Path(__file__).with_name("assets")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "

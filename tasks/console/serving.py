@@ -76,3 +76,11 @@ class Serving:
             return dict(reply.raise_for_status().json())
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers at all."""
+    try:
+        return httpx.get(url, timeout=SECONDS).is_success
+    except httpx.HTTPError:
+        return False

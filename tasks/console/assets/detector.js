@@ -58,6 +58,10 @@ export function overview(name, { again }) {
   };
 }
 
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function tile(title, value, ...more) {
   return h("div", { class: "tile" }, h("h2", {}, title), h("div", { class: "value" }, value), h("small", {}, more));
 }
@@ -74,7 +78,7 @@ function tiles(detector, health) {
     "div",
     { class: "tiles" },
     tile("Champion", `Version ${champion.version}`, "since ", time(detector.since ?? champion.created)),
-    tile(words(detector.metric), figure(detector.metric, value), `decides promotions · ${detector.kind}`),
+    tile(capital(words(detector.metric)), figure(detector.metric, value), `decides promotions · ${detector.kind}`),
     tile("Serving", servingPill(health), mismatch ?? (health.since ? ["ready ", time(health.since)] : health.url || "Start it with unseen up")),
     tile("Drift", driftPill(champion.drift), champion.drift ? ["looked ", time(champion.drift.when)] : "No look yet at this version"),
   );
@@ -167,16 +171,17 @@ function decisions(detector) {
   if (!detector.decisions.length) {
     return h("p", { class: "muted" }, "Nothing was decided yet. Every promotion, refusal and rollback is told here, with who and why.");
   }
+  const terms = new Set(["margin", "confidence", "num_resamples", "seed"]);
   const entries = detector.decisions.toReversed().map((each) => {
     const serves = each.champion ? `version ${each.champion} serves` : "none serves";
     const instead = each.former && each.former !== each.champion ? ` instead of version ${each.former}` : "";
-    const numbers = Object.entries(each.figures).map(([name, value]) => `${words(name)} ${number(value)}`);
+    const numbers = Object.entries(each.figures).filter(([name]) => !terms.has(name)).map(([name, value]) => `${words(name)} ${number(value)}`);
     return h(
       "li",
       { class: each.action },
       h("div", { class: "row" }, h("strong", {}, `Version ${each.version} `), pill(...ACTIONS[each.action]), h("span", { class: "muted" }, `${serves}${instead}`), h("span", { class: "grow" }), time(each.when)),
       h("p", {}, each.why),
-      h("small", {}, each.who, numbers.length ? ` · ${numbers.join(" · ")}` : ""),
+      h("small", {}, each.who.replace(/ <[^>]*>/, ""), numbers.length ? ` · ${numbers.join(" · ")}` : ""),
     );
   });
   return h("ol", { class: "decisions" }, entries);

@@ -18,9 +18,14 @@ function kind(schema) {
   return schema.const ?? schema.type ?? "anything";
 }
 
+/** Without the marks that stand around code. */
+function plain(text) {
+  return text.replaceAll("`", "");
+}
+
 function fields(description, schema) {
   const found = resolve(description, schema);
-  const rows = Object.entries(found.properties ?? {}).map(([name, each]) => [h("code", {}, name), kind(each), (found.required ?? []).includes(name) ? "yes" : "no", each.description ?? ""]);
+  const rows = Object.entries(found.properties ?? {}).map(([name, each]) => [h("code", {}, name), kind(each), (found.required ?? []).includes(name) ? "yes" : "no", plain(each.description ?? "")]);
   return rows.length ? table(`Fields of ${found.title ?? "the body"}`, ["Field", "Type", "Needed", "What"], rows) : h("p", {}, kind(schema));
 }
 
@@ -31,8 +36,8 @@ function operation(description, path, method, each) {
   return h(
     "details",
     { class: "operation" },
-    h("summary", {}, pill(method.toUpperCase(), method === "get" ? "plain" : "accent"), " ", h("code", {}, path), h("span", { class: "muted" }, (each.description ?? each.summary ?? "").split("\n")[0])),
-    each.description ? h("p", {}, each.description) : null,
+    h("summary", {}, pill(method.toUpperCase(), method === "get" ? "plain" : "accent"), " ", h("code", {}, path), h("span", { class: "muted" }, plain(each.description ?? each.summary ?? "").split("\n")[0])),
+    each.description ? h("p", {}, plain(each.description)) : null,
     parameters.length ? [h("h3", {}, "Parameters"), table("Parameters", ["Name", "In", "Type", "Needed", "What"], parameters)] : null,
     bodies.map(([type, body]) => [h("h3", {}, `Body: ${type}`), fields(description, body.schema)]),
     answer ? [h("h3", {}, `Answer: ${kind(answer)}`), fields(description, answer.type === "array" ? answer.items : answer)] : null,
@@ -45,7 +50,7 @@ try {
   document.title = `API · ${description.info.title}`;
   content.replaceChildren(
     h("h1", {}, `${description.info.title}: API`),
-    h("p", {}, "What needs a key takes it as ", h("code", {}, "Authorization: Bearer KEY"), ". For tools: ", h("a", { href: "/openapi.json" }, "openapi.json"), "."),
+    h("p", { class: "intro" }, "What needs a key takes it as ", h("code", {}, "Authorization: Bearer KEY"), ". For tools: ", h("a", { href: "/openapi.json" }, "openapi.json"), "."),
     h("section", { class: "card flush" }, operations),
   );
 } catch (error) {
