@@ -90,7 +90,8 @@ def known(client: MlflowClient) -> list[KnownData]:
         row = _from_tags(run.data.tags)
         before = found.setdefault((row.name, row.digest), row)
         seen = (*before.validations, _validation(run, models))
-        found[row.name, row.digest] = replace(before, validations=seen)
+        commit = before.git_commit or row.git_commit
+        found[row.name, row.digest] = replace(before, validations=seen, git_commit=commit)
     for model in client.search_registered_models():
         for version in registry.versions(client, model.name):
             row, number = _from_tags(version.tags), int(version.version)

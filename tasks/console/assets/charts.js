@@ -64,15 +64,21 @@ export function lineChart({ title, series, x, y, height = 240, pick = null }) {
       MARGIN.left + (right > left ? inset + ((value - left) / (right - left)) * (innerWidth - 2 * inset) : innerWidth / 2);
     scaleY = (value) => MARGIN.top + (1 - (value - bottom) / (top - bottom || 1)) * innerHeight;
     const svg = s("svg", { width, height, "aria-hidden": "true" });
-    for (const value of ticks(bottom, top, 4)) {
+    const levels = ticks(bottom, top, 4);
+    const places = Math.max(0, ...levels.map((value) => (String(value).split(".")[1] ?? "").length));
+    const level = y.format ?? ((value) => value.toFixed(places));
+    for (const value of levels) {
       svg.append(
         s("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: scaleY(value), y2: scaleY(value) }),
-        s("text", { class: "axis", x: MARGIN.left - 8, y: scaleY(value) + 4, "text-anchor": "end" }, (y.format ?? number)(value)),
+        s("text", { class: "axis", x: MARGIN.left - 8, y: scaleY(value) + 4, "text-anchor": "end" }, level(value)),
       );
     }
     const most = Math.max(2, Math.floor(innerWidth / 90));
+    let before = "";
     for (const value of x.ticks ? x.ticks(left, right, most) : ticks(left, right, most)) {
-      svg.append(s("text", { class: "axis", x: scaleX(value), y: height - 14, "text-anchor": "middle" }, x.format(value)));
+      const text = x.format(value);
+      if (text !== before) svg.append(s("text", { class: "axis", x: scaleX(value), y: height - 14, "text-anchor": "middle" }, text));
+      before = text;
     }
     svg.append(s("line", { class: "base", x1: MARGIN.left, x2: width - MARGIN.right, y1: height - MARGIN.bottom, y2: height - MARGIN.bottom }));
     for (const each of shown) svg.append(...lines(each, scaleX, scaleY));

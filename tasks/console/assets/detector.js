@@ -109,7 +109,7 @@ function scores(detector, metric) {
       title: `${words(metric)} by version`,
       series: [{ name: words(metric), kind: "main", points }],
       x: { format: (value) => `v${value}`, ticks: whole },
-      y: { format: (value) => number(value), high: unit ? 1 : undefined, least: unit ? 0.01 : undefined },
+      y: { high: unit ? 1 : undefined, least: unit ? 0.01 : undefined },
     }),
     h("p", { class: "legend" }, h("span", { class: "key champion" }, "champion"), h("span", { class: "key main" }, "promoted once"), h("span", { class: "key refused" }, "never served")),
   );

@@ -58,7 +58,7 @@ const UNITS = [
 export function figure(name, value) {
   if (/(_rate|_rate_low|_rate_high|_rate_p\d+)$/.test(name)) return percent(value);
   const unit = UNITS.find(([pattern]) => pattern.test(name));
-  return number(value) + (unit && Number.isFinite(value) ? unit[1] : "");
+  return number(value, 4) + (unit && Number.isFinite(value) ? unit[1] : "");
 }
 
 /** frame_auc -> frame AUC */

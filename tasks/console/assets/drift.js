@@ -61,10 +61,10 @@ function past(looks) {
   return h(
     "div",
     {},
-    h("section", { class: "card" }, h("h2", {}, "Fréchet distance from what was learned"), distance.points.length ? lineChart({ title: "Fréchet distance over time", series: [distance, limit], x, y: { format: number, bottom: 0 } }) : h("p", { class: "muted" }, "This detector has no Gaussian to measure it by.")),
+    h("section", { class: "card" }, h("h2", {}, "Fréchet distance from what was learned"), distance.points.length ? lineChart({ title: "Fréchet distance over time", series: [distance, limit], x, y: { bottom: 0 } }) : h("p", { class: "muted" }, "This detector has no Gaussian to measure it by.")),
     h("section", { class: "card" }, h("h2", {}, "Alarm rate"), lineChart({ title: "Alarm rate over time", series: [alarms, promised], x, y: { format: percent, bottom: 0 }, height: 200 })),
     h("section", { class: "card flush" }, h("h2", {}, "Looks"), table("Looks", ["When", "Version", "Verdict", "Frames", "Fréchet distance", "Alarm rate", "Why"], looks.toReversed().slice(0, 50).map((each) => [
-      time(each.when), `version ${each.version}`, driftPill(each), number(each.figures.frames), number(each.figures.frechet), percent(each.figures.alarm_rate), each.why,
+      time(each.when), String(each.version), driftPill(each), number(each.figures.frames), number(each.figures.frechet), percent(each.figures.alarm_rate), each.why,
     ]))),
   );
 }

@@ -22,6 +22,7 @@ const ROUTES = [
 
 let view = null;
 let shown = "";
+let first = true;
 let leave = new AbortController();
 
 async function show({ keepFocus = false } = {}) {
@@ -49,8 +50,9 @@ async function show({ keepFocus = false } = {}) {
     view = made;
     document.title = `${made.title} · unseen`;
     if (focus) document.getElementById(focus)?.focus();
-    else if (!keepFocus) content.focus({ preventScroll: true });
+    else if (!keepFocus && !first) content.focus({ preventScroll: true });
     if (!keepFocus) window.scrollTo(0, 0);
+    first = false;
   } catch (error) {
     if (!signal.aborted) put(explain(error));
   }

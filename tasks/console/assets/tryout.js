@@ -161,7 +161,7 @@ function timeline(found, select) {
     title: "Image score by frame",
     series: [{ name: "image score", kind: "main", points }, { name: "threshold", kind: "limit", points: limit }],
     x: { format: (value) => String(value) },
-    y: { format: number },
+    y: {},
     height: 180,
     pick: (point) => select(point.index),
   });

@@ -52,7 +52,7 @@ export function viewer(found, files, chosen) {
   const { frames } = found;
   const scale = scaleOf(frames);
   const canvas = h("canvas", { role: "img" });
-  const strength = h("input", { type: "range", id: "strength", min: 0, max: 100, value: 75 });
+  const strength = h("input", { type: "range", id: "strength", min: 0, max: 100, value: 60 });
   const boxes = h("input", { type: "checkbox", id: "boxes", checked: true });
   const slider = h("input", { type: "range", id: "frame", min: 0, max: frames.length - 1, value: strangest(frames), "aria-label": "Frame" });
   const play = h("button", { type: "button", "aria-pressed": "false" }, "Play");
