@@ -177,6 +177,17 @@ def docs_folder(run_id: str) -> Path:
     return Path(place).resolve()
 
 
+def first_page(run_id: str) -> str:
+    """Where to begin to read the Data Docs: the results; the index is empty without scripts.
+
+    Raises:
+        NotFoundError: If the artifact store does not have them.
+    """
+    folder = docs_folder(run_id)
+    results = sorted(folder.glob("validations/**/*.html"))
+    return results[0].relative_to(folder).as_posix() if results else "index.html"
+
+
 def _validation_runs(client: MlflowClient, experiments: list[str]) -> list[Run]:
     return list(
         client.search_runs(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 
 from models.errors import NotFoundError
 from tasks import processes, project, tracking, tracking_server
@@ -139,13 +139,21 @@ def validation(request: Request, run_id: RunId) -> dict[str, Any]:
     return data.validation_result(tracking.client(), run_id)
 
 
+@router.get("/validations/{run_id}/docs")
+def data_docs(request: Request, run_id: RunId) -> RedirectResponse:
+    """To the results in the Data Docs of a validation run."""
+    require(request)
+    data.validation_run(tracking.client(), run_id)
+    return RedirectResponse(f"/api/validations/{run_id}/docs/{data.first_page(run_id)}")
+
+
 @router.get("/validations/{run_id}/docs/{path:path}")
-def data_docs(request: Request, run_id: RunId, path: str) -> FileResponse:
+def data_docs_page(request: Request, run_id: RunId, path: str) -> FileResponse:
     """A page of the Data Docs that Great Expectations wrote; scripts in it do not run."""
     require(request)
     data.validation_run(tracking.client(), run_id)
     folder = data.docs_folder(run_id)
-    file = (folder / (path or "index.html")).resolve()
+    file = (folder / path).resolve()
     if not file.is_relative_to(folder) or not file.is_file():
         raise NotFoundError(f"The Data Docs of run {run_id} have no page {path!r}.")
     return FileResponse(file, headers={"Content-Security-Policy": FOREIGN_POLICY})

@@ -75,13 +75,13 @@ export function validation(runId) {
       const figures = Object.entries(found.statistics).map(([name, value]) => h("div", {}, h("dt", {}, words(name)), h("dd", {}, figure(name, value))));
       const docs = session.key
         ? h("p", { class: "muted" }, "The Data Docs of Great Expectations are in this MLflow run, under validation/data_docs.")
-        : h("p", {}, h("a", { href: `/api/validations/${runId}/docs/index.html`, target: "_blank", rel: "noopener noreferrer" }, "Data Docs of Great Expectations"));
+        : h("p", {}, h("a", { href: `/api/validations/${runId}/docs`, target: "_blank", rel: "noopener noreferrer" }, "Data Docs of Great Expectations"), h("span", { class: "muted" }, ", without its styles, which it would take from the internet"));
       return h(
         "div",
         {},
         h("p", { class: "crumbs" }, h("a", { href: "#/data" }, "Data versions"), " / "),
         h("h1", {}, `Validation of ${found.data.name}`),
-        h("div", { class: "row" }, found.success ? pill("all met", "good") : pill(`${number(found.expectations.length - met)} not met`, "warn"), h("span", {}, `${met} of ${found.expectations.length} expectations met`), h("span", {}, "data ", digest(found.data.digest, "data digest")), h("span", {}, "run ", digest(runId, "run id"))),
+        h("div", { class: "row intro" }, found.success ? pill("all met", "good") : pill(`${number(found.expectations.length - met)} not met`, "warn"), h("span", {}, `${met} of ${found.expectations.length} expectations met`), h("span", {}, "data ", digest(found.data.digest, "data digest")), h("span", {}, "run ", digest(runId, "run id"))),
         h("section", { class: "card flush" }, h("h2", {}, "Expectations"), table("Expectations", ["", "Expectation", "Observed", "Files that fail"], rows)),
         card("Figures of the images", h("dl", { class: "figures" }, figures)),
         docs,

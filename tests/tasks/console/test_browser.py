@@ -288,7 +288,8 @@ CONTRAST = """() => {
   for (const name of ["good", "warn", "bad", "accent"]) {
     pairs.push([`--${name}`, `--${name}-soft`], [`--${name}`, "--surface"]);
   }
-  return [style.getPropertyValue("--page").trim(), Math.min(...pairs.map((each) => ratio(...each)))];
+  const least = Math.min(...pairs.map((each) => ratio(...each)));
+  return [style.getPropertyValue("--page").trim(), least];
 }"""
 
 
