@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from models.errors import InvalidInputError, UnseenError
 from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
-from tasks.console import changes, data, pages, reads
+from tasks.console import changes, overview, pages, reads
 from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
@@ -91,14 +91,14 @@ def build_console(
 
 @asynccontextmanager
 async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Open the store and import what reads data versions, before anybody waits for them."""
+    """Open the store before anybody waits for it."""
     threading.Thread(target=_warm_up, daemon=True).start()
     yield
 
 
 def _warm_up() -> None:
     with suppress(UnseenError):
-        data.known(tracking.client())
+        overview.detectors(tracking.client())
 
 
 async def _predict(request: Request, name: str, version: int | None, *, maps: bool) -> Response:

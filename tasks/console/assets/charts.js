@@ -16,6 +16,14 @@ export function ticks(low, high, count = 5) {
   return found;
 }
 
+/** Whole numbers from `left` to `right`, about `most` of them. */
+export function whole(left, right, most) {
+  const step = Math.max(1, Math.ceil((right - left + 1) / most));
+  const found = [];
+  for (let value = left; value <= right; value += step) found.push(value);
+  return found;
+}
+
 function extent(values, least) {
   const low = Math.min(...values);
   const high = Math.max(...values);

@@ -1,7 +1,7 @@
 // One detector: its versions, their scores, and what was decided about them.
 
 import { get } from "./api.js";
-import { lineChart } from "./charts.js";
+import { lineChart, whole } from "./charts.js";
 import { promote, rollBack } from "./decide.js";
 import { driftPill, link, servingPill, versionOf } from "./detectors.js";
 import { card, digest, exact, figure, h, message, number, pill, table, time, words } from "./dom.js";
@@ -130,13 +130,6 @@ function point(detector, version, metric) {
       about ? `${ACTIONS[about.action][0]}: ${about.why}` : "Not decided yet",
     ],
   };
-}
-
-function whole(left, right, most) {
-  const step = Math.max(1, Math.ceil((right - left + 1) / most));
-  const found = [];
-  for (let value = left; value <= right; value += step) found.push(value);
-  return found;
 }
 
 const ALIASES = { champion: "good", challenger: "accent", "former-champion": "plain" };

@@ -1,7 +1,7 @@
 // Drop an image, or the frames of a clip: what a detector says of each, and where.
 
 import { get, predict, Refused } from "./api.js";
-import { lineChart } from "./charts.js";
+import { lineChart, whole } from "./charts.js";
 import { head } from "./detector.js";
 import { h, message, number, pill, table, tell } from "./dom.js";
 import { viewer } from "./viewer.js";
@@ -52,8 +52,13 @@ function dropzone(send) {
     h("p", { class: "muted" }, "PNG, JPEG, MP4 or AVI. Frames are taken in the order of their names. Nothing is kept."),
     input,
   );
+  const take = (files) => {
+    if (!files.length) return;
+    zone.classList.add("small");
+    send([...files]);
+  };
   input.addEventListener("change", () => {
-    if (input.files.length) send([...input.files]);
+    take(input.files);
     input.value = "";
   });
   zone.addEventListener("dragover", (event) => {
@@ -64,7 +69,7 @@ function dropzone(send) {
   zone.addEventListener("drop", (event) => {
     event.preventDefault();
     zone.classList.remove("over");
-    if (event.dataTransfer.files.length) send([...event.dataTransfer.files]);
+    take(event.dataTransfer.files);
   });
   return zone;
 }
@@ -160,7 +165,7 @@ function timeline(found, select) {
   return lineChart({
     title: "Image score by frame",
     series: [{ name: "image score", kind: "main", points }, { name: "threshold", kind: "limit", points: limit }],
-    x: { format: (value) => String(value) },
+    x: { format: String, ticks: whole },
     y: {},
     height: 180,
     pick: (point) => select(point.index),

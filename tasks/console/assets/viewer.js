@@ -141,7 +141,7 @@ function paint(canvas, picture, map, { opacity, regions }) {
     context.strokeRect(each.left * zoom - 2.5, each.top * zoom - 2.5, each.width * zoom + 5, each.height * zoom + 5);
     context.fillStyle = "#fff";
     context.strokeStyle = "#000";
-    const [x, y] = [each.left * zoom, Math.max(each.top * zoom - 7, 13)];
+    const [x, y] = [Math.max(each.left * zoom, 4), Math.max(each.top * zoom - 7, 13)];
     context.strokeText(String(index + 1), x, y);
     context.fillText(String(index + 1), x, y);
   }
