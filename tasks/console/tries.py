@@ -16,13 +16,15 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
-from models.errors import UnseenError
+from models.errors import InvalidInputError, UnseenError
 from tasks import registry, tracking, uploads
 from tasks.forms import files_of
 from tasks.uploads import Limits, UnsupportedError
 
 KEPT = 2
 """Detectors in memory."""
+BATCH_SIZE = 4
+"""Inputs scored at once: large frames must fit into memory, too."""
 SECONDS = 120.0
 """How long a serving process may take to score a request."""
 PASSED_ON = ("authorization", "x-api-key", "content-type", "content-length")
@@ -88,14 +90,20 @@ class Tries:
     def _score(
         self, files: list[UploadFile], name: str, version: int, request_id: str, *, maps: bool
     ) -> Any:
-        from tasks import answers
-        from tasks.service import predict  # both bring in torch, for which the page must not wait
+        from tasks import answers  # it brings in torch, for which the page must not wait
 
         deployed = self._load(name, version)
         contents = [file.file.read() for file in files]
         channels = deployed.packaged.preprocessing.channels
         frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
-        found = predict(deployed.packaged, frames, anomaly_map=maps)
+        try:
+            found = deployed.packaged.predict(frames, anomaly_map=maps, batch_size=BATCH_SIZE)
+        except RuntimeError as error:  # of torch, whose words say nothing of frames
+            height, width = frames.shape[-2:]
+            raise InvalidInputError(
+                f"{name} version {version} cannot score frames of {width} x {height} pixels. Send "
+                "them at the size it was trained on."
+            ) from error
         return answers.scored(deployed, found, request_id)
 
     def _load(self, name: str, version: int) -> Any:

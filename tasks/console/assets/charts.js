@@ -154,7 +154,7 @@ function marks(point, active, scaleX, scaleY) {
   if (point.mark === "champion") found.push(s("circle", { class: "halo", cx, cy, r: 10 }));
   if (active) found.push(s("circle", { class: "active", cx, cy, r: 8 }));
   found.push(s("circle", { class: `point ${point.series.kind} ${point.mark ?? ""}`, cx, cy, r: point.mark === "small" ? 2.5 : 5 }));
-  if (point.label) found.push(s("text", { class: "label", x: cx, y: cy - 16, "text-anchor": "middle" }, point.label));
+  if (point.label) found.push(s("text", { class: "label", x: cx, y: cy < MARGIN.top + 22 ? cy + 26 : cy - 16, "text-anchor": "middle" }, point.label));
   return found;
 }
 

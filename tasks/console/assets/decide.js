@@ -65,8 +65,8 @@ function compare(detector, before, after) {
   return h(
     "dl",
     { class: "compare" },
+    h("div", {}, h("dt", {}, "figure"), h("dd", {}, words(detector.metric))),
     h("div", {}, h("dt", {}, before ? `now: version ${before.version}` : "now"), h("dd", {}, before ? value(before) : "none")),
     h("div", {}, h("dt", {}, `then: version ${after.version}`), h("dd", {}, value(after))),
-    h("div", {}, h("dt", {}, "figure"), h("dd", {}, words(detector.metric))),
   );
 }

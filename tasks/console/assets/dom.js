@@ -57,6 +57,7 @@ const UNITS = [
 /** A metric of an evaluation with its unit. */
 export function figure(name, value) {
   if (/(_rate|_rate_low|_rate_high|_rate_p\d+)$/.test(name)) return percent(value);
+  if (Math.abs(value) <= 1 && !name.startsWith("num_")) return value.toFixed(4);
   const unit = UNITS.find(([pattern]) => pattern.test(name));
   return number(value, 4) + (unit && Number.isFinite(value) ? unit[1] : "");
 }

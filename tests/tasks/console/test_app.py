@@ -16,7 +16,7 @@ from tasks.console.app import build_console, console
 from tasks.serve import build_app
 from tasks.trace import trace
 from tests.tasks.console.conftest import authorized
-from tests.tasks.test_serve import clip, wait_for
+from tests.tasks.test_serve import FRAMES, clip, wait_for
 
 
 def test_detectors_have_versions_scores_and_decisions(page):
@@ -80,6 +80,9 @@ def test_images_are_scored_alike_here_and_by_the_serving_process(page, stocked):
     other = page.post(f"{path}?version=2", files=clip()).json()
     assert other["version"] == 2
     assert other["frames"][0]["threshold"] != here.json()["frames"][0]["threshold"]
+    small = page.post(path, files=clip(FRAMES[:, :2, :2]))
+    assert small.status_code == 422
+    assert "squares version 1 cannot score frames of 2 x 2 pixels" in small.json()["error"]
     with running(build_app("squares")) as url:
         wait_for(lambda: httpx.get(f"{url}/health").status_code == 200 or None)
         with running(build_console(serving={"squares": url})) as address:
