@@ -16,9 +16,8 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
 
-from tasks import processes, registry, tracking
+from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
 from tasks.console import pages
@@ -65,7 +64,7 @@ def build_app(
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
-    pages.add_docs(app)
+    pages.add_entrance(app)
     app.state.access = access or Access(Keys(), local=True)
     body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 
@@ -74,11 +73,6 @@ def build_app(
         """Score images, or the frames of a clip."""
         require(request, PREDICT)
         return await service.predict(request, anomaly_map=anomaly_map)
-
-    @app.get("/", include_in_schema=False)
-    async def begin() -> RedirectResponse:
-        console = await anyio.to_thread.run_sync(processes.find, pages.PROCESS)
-        return RedirectResponse(console.url if console else "/docs")
 
     @app.get("/health")
     async def health() -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tasks import processes
 
 PROCESS = "console"
 """Name of the console among the background processes."""
@@ -82,9 +84,18 @@ def host_of(header: str) -> str:
 
 def add_docs(app: FastAPI) -> None:
     """Give an app a page ``/docs`` that lists its addresses, and works without internet."""
-    if not any(getattr(route, "name", "") == "assets" for route in app.routes):
-        app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
+    app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:
         return FileResponse(ASSETS / "docs.html", headers={"Content-Security-Policy": POLICY})
+
+
+def add_entrance(app: FastAPI) -> None:
+    """Give a serving process ``/docs``, and ``/``, which leads to the console if one runs."""
+    add_docs(app)
+
+    @app.get("/", include_in_schema=False)
+    def begin() -> RedirectResponse:
+        console = processes.find(PROCESS)
+        return RedirectResponse(console.url if console else "/docs")
