@@ -19,8 +19,11 @@ from starlette.datastructures import UploadFile
 from models.errors import InvalidInputError, UnseenError
 from tasks import registry, tracking, uploads
 from tasks.forms import files_of
+from tasks.guard import BusyError
 from tasks.uploads import Limits, UnsupportedError
 
+MOST_UNDER_WAY = 4
+"""Requests that are received or scored here at a time."""
 KEPT = 2
 """Detectors in memory."""
 BATCH_SIZE = 4
@@ -46,6 +49,7 @@ class Tries:
         self._deployed: OrderedDict[str, Any] = OrderedDict()
         self._lock = threading.Lock()
         self._slot = anyio.CapacityLimiter(1)
+        self._under_way = 0
 
     async def here(self, request: Request, name: str, version: int, *, maps: bool) -> Response:
         """Score the files of a request in this process."""
@@ -54,13 +58,25 @@ class Tries:
                 "A request must be multipart/form-data with a field 'files', got "
                 f"{request.headers.get('content-type', 'no content type')!r}."
             )
+        if self._under_way >= MOST_UNDER_WAY:
+            raise BusyError(
+                f"The console scores {MOST_UNDER_WAY} requests at a time, one after the other, and "
+                "has them. Send the request again in a second."
+            )
+        self._under_way += 1
+        try:
+            found = await self._found(request, name, version, maps=maps)
+        finally:
+            self._under_way -= 1
+        return JSONResponse(jsonable_encoder(found), headers={ANSWERED_BY: "console"})
+
+    async def _found(self, request: Request, name: str, version: int, *, maps: bool) -> Any:
         async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
             files = files_of(form)
-            found = await anyio.to_thread.run_sync(
+            return await anyio.to_thread.run_sync(
                 lambda: self._score(files, name, version, request.state.request_id, maps=maps),
                 limiter=self._slot,
             )
-        return JSONResponse(jsonable_encoder(found), headers={ANSWERED_BY: "console"})
 
     async def there(self, request: Request, url: str, *, maps: bool) -> Response:
         """Hand a request on to a serving process, and its answer back as it is."""

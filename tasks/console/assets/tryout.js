@@ -20,7 +20,7 @@ export function tryout(name, { signal }) {
     },
     render({ detector, health }) {
       if (!detector.versions.length) return h("div", {}, head(name, "/try"), message("There is no version yet", "Train one:", h("pre", {}, `unseen retrain --recipe ${name}`)));
-      const results = h("div", { id: "results", "aria-live": "polite" });
+      const results = h("div", { id: "results" });
       const choice = versions(detector, health);
       const send = (files) => score(name, files, choice.value, results, signal);
       return h(

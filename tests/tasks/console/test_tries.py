@@ -2,6 +2,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tasks.console.app import build_console
+from tasks.console.tries import MOST_UNDER_WAY
 from tests.tasks.console.test_serving import server
 
 
@@ -18,6 +19,15 @@ def test_a_serving_process_that_is_gone_is_named(page):
     answer = other.post("/api/detectors/squares/predict", files={"files": b"x"})
     assert answer.status_code == 502
     assert url in answer.json()["error"]
+
+
+def test_more_than_a_few_at_a_time_are_refused(page):
+    tries = page.app.state.tries
+    tries._under_way = MOST_UNDER_WAY
+    answer = page.post("/api/detectors/squares/predict?version=1", files={"files": b"x"})
+    tries._under_way = 0
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert "has them" in answer.json()["error"]
 
 
 @pytest.mark.parametrize(
