@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import services_cli, serving_cli, upkeep
+from flows import console_cli, services_cli, serving_cli, upkeep
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -241,6 +241,7 @@ def film(
 
 
 services_cli.register(app)
+console_cli.register(app)
 serving_cli.register(app)
 app.command()(upkeep.reproduce)
 app.command()(upkeep.prune)

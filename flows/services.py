@@ -1,7 +1,8 @@
 """Services: what runs in the background, from one ``up`` to one ``down``, and how it is.
 
-A Prefect server, an MLflow server, a worker for the deployments, and one serving process for each
-model. Servers that the environment configures are used as they are: not started and not stopped.
+A Prefect server, an MLflow server, a worker for the deployments, one serving process for each
+model, and the console. Servers that the environment configures are used as they are: not started
+and not stopped.
 """
 
 import time
@@ -15,15 +16,16 @@ from flows import wanted as wanting
 from flows.wanted import Wanted
 from models.errors import UnseenError
 from tasks import orchestrator, processes, tracking_server
+from tasks.console import pages, serving
 from tasks.processes import Background
 
 WORKER = "worker"
-SERVE = "serve-"
+SERVE = serving.PROCESS
 """What the name of a serving process begins with; the model's follows."""
-USUAL_PREFECT_PORT, USUAL_SERVE_PORT = 4200, 8000
+USUAL_PREFECT_PORT, USUAL_SERVE_PORT, USUAL_CONSOLE_PORT = 4200, 8000, 8900
 START_SECONDS = 180.0
 """How long all of it may take to be healthy: everything imports torch on a cold disk."""
-ENDING = (SERVE, WORKER, tracking_server.NAME, orchestrator.NAME)
+ENDING = (pages.PROCESS, SERVE, WORKER, tracking_server.NAME, orchestrator.NAME)
 """Order in which services end: nobody should lose a server while it works."""
 
 
@@ -67,6 +69,7 @@ def up(given: Mapping[str, Any]) -> list[Service]:
         wanting.remember(wanted)
         _start_worker(orchestrator.connect())
         _start_serving(wanted)
+        _start_console(wanted)
         return _wait_until_well(wanted)
 
 
@@ -108,8 +111,9 @@ def services(wanted: Wanted | None) -> list[Service]:
 
 
 def _expected(wanted: Wanted) -> list[str]:
-    serving = [SERVE + name for name in wanted.models] if wanted.serve else []
-    return [orchestrator.NAME, tracking_server.NAME, WORKER, *serving]
+    served = [SERVE + name for name in wanted.models] if wanted.serve else []
+    console = [pages.PROCESS] if wanted.console else []
+    return [orchestrator.NAME, tracking_server.NAME, WORKER, *served, *console]
 
 
 def _rank(name: str) -> tuple[int, str]:
@@ -144,6 +148,8 @@ def _health(name: str, url: str, since: str) -> tuple[str, bool]:
         well = orchestrator.is_healthy(url)
     elif name == tracking_server.NAME:
         well = tracking_server.is_healthy(url)
+    elif name == pages.PROCESS:
+        well = serving.answers(url)
     else:
         return _health_of_serving(url)
     return ("ok" if well else "does not answer", well)
@@ -193,6 +199,15 @@ def _start_serving(wanted: Wanted) -> None:
         model = name.removeprefix(SERVE)
         command = ["-m", "flows.cli", "serve", model, "--port", port, "--wait"]
         processes.start(name, command, url=f"http://127.0.0.1:{port}")
+
+
+def _start_console(wanted: Wanted) -> None:
+    if not wanted.console:
+        processes.stop(pages.PROCESS)
+    elif not processes.find(pages.PROCESS):
+        port = str(processes.port(wanted.console_port, USUAL_CONSOLE_PORT))
+        command = ["-m", "flows.cli", "console", "--port", port]
+        processes.start(pages.PROCESS, command, url=f"http://127.0.0.1:{port}")
 
 
 def _wait_until_well(wanted: Wanted) -> list[Service]:

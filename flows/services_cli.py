@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+output = Console()
 
 Port = Annotated[int | None, typer.Option(help="Else the usual port, or any that is free.")]
 
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def up(
+def up(  # noqa: PLR0913, PLR0917 - as many as there are options
     recipe: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,12 +43,16 @@ def up(
     prefect_port: Port = None,
     mlflow_port: Port = None,
     serve_port: Port = None,
+    console: Annotated[
+        bool | None, typer.Option("--console/--no-console", help="Run the web page. [console]")
+    ] = None,
+    console_port: Port = None,
 ) -> None:
     """Start everything in the background: schedules, triggers, monitoring, serving, both servers.
 
     A local Prefect server and an MLflow server (unless PREFECT_API_URL or MLFLOW_TRACKING_URI name
-    yours), a worker that retrains by the clock, on new data ('unseen ingest') and on drift, and one
-    serving process for each model, which answers 503 until it has a champion.
+    yours), a worker that retrains by the clock, on new data ('unseen ingest') and on drift, one
+    serving process for each model, which answers 503 until it has a champion, and the console.
 
     Say it again after a crash or a reboot: what runs is left alone, what does not is started, with
     the options of the last time. Logs are in .unseen/processes. docs/operations.md tells the rest.
@@ -66,6 +70,8 @@ def up(
             "prefect_port": prefect_port,
             "mlflow_port": mlflow_port,
             "serve_port": serve_port,
+            "console": console,
+            "console_port": console_port,
         }
     )
     _show_status()
@@ -80,7 +86,7 @@ def down() -> None:
     from flows.services import down as stop
 
     stopped = stop()
-    console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing ran here.")
+    output.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing ran here.")
 
 
 def status(
@@ -103,7 +109,7 @@ def _show_status(*, as_json: bool = False) -> bool:
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:
-        console.print(status_tables(found))
+        output.print(status_tables(found))
     return found.well
 
 

@@ -27,10 +27,13 @@ class Wanted:
     """What a retrain does while its model is being retrained: ``wait`` or ``refuse``."""
     serve: bool = True
     """Whether the champions are served."""
+    console: bool = True
+    """Whether the operators' console runs."""
     prefect_port: int | None = None
     mlflow_port: int | None = None
     serve_port: int | None = None
     """Port of the first served model; the next ones follow."""
+    console_port: int | None = None
 
     def __post_init__(self) -> None:
         if not self.recipes:

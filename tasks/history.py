@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from models.errors import ConflictError
 from tasks import project, registry
 from tasks.records import Decision
 from tasks.tracking import TAG
@@ -65,6 +66,36 @@ def settle(name: str, client: MlflowClient) -> None:
     entries = _entries(name, client)
     if entries and registry.model(client, name).tags.get(IN_EFFECT) != entries[-1][0]:
         _put_into_effect(*entries[-1], client)
+
+
+def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | None:
+    """The champion, if it is the one that was seen when the decision was asked for; under ``lock``.
+
+    Two who decide at once would otherwise both be right: a second rollback would go further back.
+
+    Args:
+        name: The registered model.
+        seen: The champion on which the decision is based; None if there was none.
+        client: Of the registry.
+
+    Raises:
+        ConflictError: If another version serves by now; says since when, and by whom.
+    """
+    champion = registry.aliases(client, name).get(registry.CHAMPION)
+    if champion == seen:
+        return champion
+    last = next((each for each in reversed(read(name, client)) if each.champion == champion), None)
+    since = (
+        f" since the {last.action} by {last.who} of {last.when[:19]}: {last.why}" if last else ""
+    )
+    raise ConflictError(
+        f"{name} must be served by {_version(seen)} for this decision, and {_version(champion)} "
+        f"serves{since or '.'} Nothing was done. Look at 'unseen history {name}' and decide again."
+    )
+
+
+def _version(number: int | None) -> str:
+    return f"version {number}" if number else "no version"
 
 
 def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]:

@@ -9,7 +9,6 @@ import functools
 import json
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -22,12 +21,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from models.errors import InvalidInputError
 from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
+from tasks.console import pages
 from tasks.forms import FORM
 from tasks.guard import Guard, answer
+from tasks.listen import listen
 from tasks.logs import log_config
 from tasks.metrics import CONTENT_TYPE, Metrics
 from tasks.service import Service
@@ -68,11 +68,12 @@ def build_app(
         yield
         await anyio.to_thread.run_sync(service.stop)
 
-    app = FastAPI(title=f"unseen: {name}", lifespan=lifespan)
+    app = FastAPI(title=f"unseen: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(Guard, limits=limits, record=functools.partial(record, service.metrics))
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
+    pages.add_entrance(app)
     app.state.access = access or Access(Keys(), local=True)
     body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 
@@ -161,14 +162,7 @@ def serve(  # noqa: PLR0913
     # The follower asks again soon anyhow: it must not be stuck in MLflow's own minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise InvalidInputError(
-            f"The server must be able to listen on {host} port {port}, got: {error}. "
-            "Choose another with --host and --port."
-        ) from error
+    listener = listen(host, port)
     share_cores()
     app = build_app(
         name,

@@ -91,6 +91,7 @@ def test_everything_is_up_and_well_before_there_is_a_champion(project):
         "mlflow",
         "worker",
         "serve-tiny_knn",
+        "console",
     ]
     assert found["champions"] == {}
     planned = {each["name"]: each for each in found["deployments"]}
@@ -107,6 +108,10 @@ def test_a_new_data_version_starts_a_retrain_whose_champion_is_served(project):
     assert run["parameters"] == {"recipe": KNN, "if_busy": "wait"}
     serving = processes.find("serve-tiny_knn").url
     assert until(lambda: httpx.get(f"{serving}/health").json().get("version")) == 1
+    console = processes.find("console").url
+    health = httpx.get(f"{console}/api/detectors/tiny_knn/serving", timeout=60).json()
+    assert (health["state"], health["version"], health["url"]) == ("ok", 1, serving)
+    assert httpx.get(serving).headers["location"] == console
 
 
 def test_the_same_data_again_start_nothing(project):

@@ -1,0 +1,143 @@
+"""Tries: what a detector says of images that somebody drops on the page.
+
+The champion's serving process is asked, so that the page shows what everybody gets. Where none
+runs, and for any other version, the console scores them itself, and nobody counts them.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import httpx
+from fastapi import Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+
+from models.errors import InvalidInputError, UnseenError
+from tasks import registry, tracking, uploads
+from tasks.forms import files_of
+from tasks.guard import BusyError
+from tasks.uploads import Limits, UnsupportedError
+
+MOST_UNDER_WAY = 4
+"""Requests that are received or scored here at a time."""
+KEPT = 2
+"""Detectors in memory."""
+BATCH_SIZE = 4
+"""Inputs scored at once: large frames must fit into memory, too."""
+SECONDS = 120.0
+"""How long a serving process may take to score a request."""
+PASSED_ON = ("authorization", "x-api-key", "content-type", "content-length")
+"""Headers of a request that its serving process gets to see."""
+ANSWERED_BY = "X-Answered-By"
+
+
+class UnreachableError(UnseenError):
+    """The serving process does not answer."""
+
+    http_status = 502
+
+
+class Tries:
+    """Scores images with any version of any registered model."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._deployed: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._slot = anyio.CapacityLimiter(1)
+        self._under_way = 0
+
+    async def here(self, request: Request, name: str, version: int, *, maps: bool) -> Response:
+        """Score the files of a request in this process."""
+        if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            raise UnsupportedError(
+                "A request must be multipart/form-data with a field 'files', got "
+                f"{request.headers.get('content-type', 'no content type')!r}."
+            )
+        if self._under_way >= MOST_UNDER_WAY:
+            raise BusyError(
+                f"The console scores {MOST_UNDER_WAY} requests at a time, one after the other, and "
+                "has them. Send the request again in a second."
+            )
+        self._under_way += 1
+        try:
+            found = await self._found(request, name, version, maps=maps)
+        finally:
+            self._under_way -= 1
+        return JSONResponse(jsonable_encoder(found), headers={ANSWERED_BY: "console"})
+
+    async def _found(self, request: Request, name: str, version: int, *, maps: bool) -> Any:
+        async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
+            files = files_of(form)
+            return await anyio.to_thread.run_sync(
+                lambda: self._score(files, name, version, request.state.request_id, maps=maps),
+                limiter=self._slot,
+            )
+
+    async def there(self, request: Request, url: str, *, maps: bool) -> Response:
+        """Hand a request on to a serving process, and its answer back as it is."""
+        headers = {key: request.headers[key] for key in PASSED_ON if key in request.headers}
+        headers["x-request-id"] = request.state.request_id
+        try:
+            async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
+                reply = await client.post(
+                    f"{url}/predict",
+                    params={"anomaly_map": "true" if maps else "false"},
+                    content=request.stream(),
+                    headers=headers,
+                )
+        except httpx.HTTPError as error:
+            raise UnreachableError(
+                f"The serving process at {url} must answer, got: {error or type(error).__name__}. "
+                "Look at 'unseen status', or choose a version to be scored by the console itself."
+            ) from error
+        kept = {key: reply.headers[key] for key in ("retry-after",) if key in reply.headers}
+        return Response(
+            reply.content,
+            reply.status_code,
+            {**kept, ANSWERED_BY: url},
+            media_type=reply.headers.get("content-type"),
+        )
+
+    def _score(
+        self, files: list[UploadFile], name: str, version: int, request_id: str, *, maps: bool
+    ) -> Any:
+        from tasks import answers  # it brings in torch, for which the page must not wait
+
+        deployed = self._load(name, version)
+        contents = [file.file.read() for file in files]
+        channels = deployed.packaged.preprocessing.channels
+        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        try:
+            found = deployed.packaged.predict(frames, anomaly_map=maps, batch_size=BATCH_SIZE)
+        except RuntimeError as error:  # of torch, whose words say nothing of frames
+            height, width = frames.shape[-2:]
+            raise InvalidInputError(
+                f"{name} version {version} cannot score frames of {width} x {height} pixels. Send "
+                "them at the size it was trained on."
+            ) from error
+        return answers.scored(deployed, found, request_id)
+
+    def _load(self, name: str, version: int) -> Any:
+        """A version that is loaded and verified, by the digest that the registry has for it now."""
+        from tasks.champion import deploy
+
+        registered = registry.resolve(tracking.client(), name, version)
+        digest = f"{name}@{version}:{registered.source}"
+        with self._lock:
+            if digest not in self._deployed:
+                while len(self._deployed) >= KEPT:
+                    self._deployed.popitem(last=False)
+                self._deployed[digest] = deploy(registered)
+            self._deployed.move_to_end(digest)
+            return self._deployed[digest]
+
+
+def passed_on(request: Request) -> Mapping[str, str]:
+    """The key of a request, for the serving process that is asked on its behalf."""
+    known = ("authorization", "x-api-key")
+    return {key: request.headers[key] for key in known if key in request.headers}

@@ -1,0 +1,87 @@
+"""A registry worth looking at, and its console."""
+
+from types import SimpleNamespace
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.tasks.drifting import report, shown
+
+
+@pytest.fixture(scope="module")
+def stocked(settled):
+    """Model ``squares`` of two versions, the second not promoted, with drift and a validation.
+
+    Attributes:
+        settled: The fixture below it.
+        validation_run: A run that the real ``validate`` would have logged.
+        look_run: A run of ``monitor``.
+        token: Of a key that may promote.
+    """
+    import mlflow
+
+    from tasks import history, lineage, registry, tracking
+    from tasks.access import Keys
+    from tasks.log_drift import log_drift
+    from tasks.records import Decision
+
+    settled.deploy(seed=1, promoted=False)
+    client = tracking.client()
+    refused = Decision(
+        action="refuse",
+        name="squares",
+        version=2,
+        champion=1,
+        former=1,
+        why="<b>It is worse</b> by 0.02.",
+        who="Ada <ada@example.org>",
+        when=history.now(),
+        figures={"difference": -0.02, "margin": 0.01},
+    )
+    history.record(refused, client)
+    look_run = log_drift.fn(report(verdict="no drift", recent=shown(100, distance=1.0)))
+    look_run = log_drift.fn(report())
+    expectations = [outcome("enough images", success=True), outcome("no constant image")]
+    tags = lineage.data_tags(settled.clips)
+    with tracking.run("validate", "squares", tags=tags, params={}) as active:
+        mlflow.log_dict(
+            {"success": False, "statistics": {"num_files": 32.0}, "expectations": expectations},
+            "validation/result.json",
+        )
+        mlflow.log_text("<h1>Data Docs</h1>", "validation/data_docs/index.html")
+        mlflow.log_metrics({"num_failed": 1, "num_critical": 0})
+    keys = Keys()
+    assert registry.aliases(client, "squares")["champion"] == 1
+    return SimpleNamespace(
+        settled=settled,
+        client=client,
+        validation_run=active.info.run_id,
+        look_run=look_run,
+        token=keys.add("Grace", ["promote"]),
+    )
+
+
+def outcome(name, *, success=False):
+    """What came of one expectation, as ``validate`` logs it."""
+    return {
+        "name": name,
+        "description": f"There must be {name}",
+        "severity": "warning",
+        "success": success,
+        "observed": None,
+        "files": [] if success else ["train/good/01/000.png (contrast 0.0)"],
+        "num_files": 0 if success else 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def page(stocked):
+    """A client of the console."""
+    from tasks.console.app import build_console
+
+    with TestClient(build_console()) as client:
+        yield client
+
+
+def authorized(token):
+    return {"Authorization": f"Bearer {token}"}
