@@ -50,3 +50,10 @@ class DataValidationError(DataError):
 
 class RegistryError(UnseenError):
     """The registry holds something that cannot be trusted or changed as asked."""
+
+
+class ConflictError(RegistryError):
+    """Somebody else changed what was to be changed, meanwhile; nothing was done."""
+
+    exit_code = 4
+    http_status = 409

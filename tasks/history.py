@@ -11,13 +11,14 @@ afterwards is left alone.
 import getpass
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from models.errors import ConflictError
 from tasks import project, registry
 from tasks.records import Decision
 from tasks.tracking import TAG
@@ -44,12 +45,12 @@ def read(name: str, client: MlflowClient) -> tuple[Decision, ...]:
     Raises:
         NotFoundError: If there is no such model.
     """
-    return tuple(decision for _, decision in _entries(name, client))
+    return tuple(decision for _, decision in _entries(registry.model(client, name).tags))
 
 
 def record(decision: Decision, client: MlflowClient) -> Decision:
     """Append a decision and put it into effect; the caller holds ``lock``."""
-    entries = _entries(decision.name, client)
+    entries = _entries(registry.model(client, decision.name).tags)
     key = _next_key(entries[-1][0] if entries else None)
     text = json.dumps(asdict(decision))
     if len(text) > LONGEST:
@@ -62,9 +63,40 @@ def record(decision: Decision, client: MlflowClient) -> Decision:
 
 def settle(name: str, client: MlflowClient) -> None:
     """Put the last decision into effect if its process died before it could; under ``lock``."""
-    entries = _entries(name, client)
-    if entries and registry.model(client, name).tags.get(IN_EFFECT) != entries[-1][0]:
+    tags = registry.model(client, name).tags
+    entries = _entries(tags)
+    if entries and tags.get(IN_EFFECT) != entries[-1][0]:
         _put_into_effect(*entries[-1], client)
+
+
+def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | None:
+    """The champion, if it is the one that was seen when the decision was asked for; under ``lock``.
+
+    Two who decide at once would otherwise both be right: a second rollback would go further back.
+
+    Args:
+        name: The registered model.
+        seen: The champion on which the decision is based; None if there was none.
+        client: Of the registry.
+
+    Raises:
+        ConflictError: If another version serves by now; says since when, and by whom.
+    """
+    champion = registry.aliases(client, name).get(registry.CHAMPION)
+    if champion == seen:
+        return champion
+    last = next((each for each in reversed(read(name, client)) if each.champion == champion), None)
+    since = (
+        f" since the {last.action} by {last.who} of {last.when[:19]}: {last.why}" if last else ""
+    )
+    raise ConflictError(
+        f"{name} must be served by {_version(seen)} for this decision, and {_version(champion)} "
+        f"serves{since or '.'} Nothing was done. Look at 'unseen history {name}' and decide again."
+    )
+
+
+def _version(number: int | None) -> str:
+    return f"version {number}" if number else "no version"
 
 
 def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]:
@@ -102,8 +134,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _entries(name: str, client: MlflowClient) -> list[tuple[str, Decision]]:
-    tags = registry.model(client, name).tags
+def _entries(tags: Mapping[str, str]) -> list[tuple[str, Decision]]:
     keys = sorted(key for key in tags if key.startswith(ENTRY))
     return [(key, Decision(**json.loads(tags[key]))) for key in keys]
 

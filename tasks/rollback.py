@@ -5,24 +5,29 @@ from tasks import history, registry, tracking
 from tasks.records import Decision
 
 
-def rollback(name: str, why: str) -> Decision:
+def rollback(name: str, why: str, *, instead_of: int | None = None) -> Decision:
     """Undo the last promotion of a registered model, and record who did it and why.
 
     Rolling back again goes further back. The version that takes over is loaded and its bytes are
-    verified first, so that a rollback never ends in a model that does not run.
+    verified first, so that a rollback never ends in a model that does not run. Of two who roll back
+    at once, one does and the other is told.
 
     Args:
         name: The registered model.
         why: The reason, for the history.
+        instead_of: The version to take back; the champion at the moment of the call if None. With
+            it, a rollback that was asked for twice is made once.
 
     Raises:
+        ConflictError: If another version serves by now.
         NotFoundError: If there is no such model, nothing serves, or nothing served before.
         RegistryError: If the version that served before is lost or does not load.
     """
     client = tracking.client()
+    seen = instead_of or registry.aliases(client, name).get(registry.CHAMPION)
     with history.lock(name):
         history.settle(name, client)
-        champion = registry.aliases(client, name).get(registry.CHAMPION)
+        champion = history.check_unchanged(name, seen, client)
         if champion is None:
             raise NotFoundError(
                 f"{name} has no champion, so there is nothing to roll back. Promote a version with "
