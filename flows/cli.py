@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import console_cli, services_cli, serving_cli, upkeep
+from flows import console_cli, decisions_cli, failures, services_cli, serving_cli, upkeep
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -146,29 +146,6 @@ def models() -> None:
 
 
 @app.command()
-def history(name: Name) -> None:
-    """Show every promotion, refusal and rollback of a model: who, when, why."""
-    from flows.display import history_table
-
-    console.print(history_table(name))
-
-
-@app.command()
-def rollback(
-    name: Name,
-    why: Annotated[str, typer.Option(help="Reason, kept in the history.")] = "no reason given",
-) -> None:
-    """Undo the last promotion: the version that served before serves again."""
-    from tasks.rollback import rollback as undo
-
-    decision = undo(name, why)
-    console.print(
-        f"{name}: version {decision.champion} serves again instead of {decision.former}. "
-        f"'unseen history {name}' shows all decisions."
-    )
-
-
-@app.command()
 def monitor(
     name: Name,
     url: Annotated[
@@ -243,6 +220,9 @@ def film(
 services_cli.register(app)
 console_cli.register(app)
 serving_cli.register(app)
+app.command()(decisions_cli.history)
+app.command()(decisions_cli.promote)
+app.command()(decisions_cli.rollback)
 app.command()(upkeep.reproduce)
 app.command()(upkeep.prune)
 app.command()(upkeep.backup)
@@ -252,6 +232,7 @@ app.command("restore-backup")(upkeep.restore_backup)
 def main() -> None:
     """Run the command; a failure that the reader can mend is one sentence and an exit code."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it logs
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         if not {"-h", "--help"} & set(sys.argv) and len(sys.argv) > 1:
@@ -260,6 +241,12 @@ def main() -> None:
     except UnseenError as error:
         errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        told = failures.explain(error)
+        if told is None:
+            raise
+        errors.print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         errors.print("interrupted; run the same command again to resume.")
         sys.exit(130)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from models.errors import UnseenError
+from flows import failures
 from tasks import orchestrator
 
 if TYPE_CHECKING:
@@ -128,6 +128,5 @@ def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, st
 
 
 def _without_expected_failures(record: logging.LogRecord) -> bool:
-    """Keep tracebacks of our own clear errors out of the log: the command prints them once."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, UnseenError)
+    """Keep tracebacks of failures that the command tells in one sentence out of the log."""
+    return not failures.is_expected(record.exc_info[1] if record.exc_info else None)

@@ -11,7 +11,7 @@ afterwards is left alone.
 import getpass
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
@@ -45,12 +45,12 @@ def read(name: str, client: MlflowClient) -> tuple[Decision, ...]:
     Raises:
         NotFoundError: If there is no such model.
     """
-    return tuple(decision for _, decision in _entries(name, client))
+    return tuple(decision for _, decision in _entries(registry.model(client, name).tags))
 
 
 def record(decision: Decision, client: MlflowClient) -> Decision:
     """Append a decision and put it into effect; the caller holds ``lock``."""
-    entries = _entries(decision.name, client)
+    entries = _entries(registry.model(client, decision.name).tags)
     key = _next_key(entries[-1][0] if entries else None)
     text = json.dumps(asdict(decision))
     if len(text) > LONGEST:
@@ -63,8 +63,9 @@ def record(decision: Decision, client: MlflowClient) -> Decision:
 
 def settle(name: str, client: MlflowClient) -> None:
     """Put the last decision into effect if its process died before it could; under ``lock``."""
-    entries = _entries(name, client)
-    if entries and registry.model(client, name).tags.get(IN_EFFECT) != entries[-1][0]:
+    tags = registry.model(client, name).tags
+    entries = _entries(tags)
+    if entries and tags.get(IN_EFFECT) != entries[-1][0]:
         _put_into_effect(*entries[-1], client)
 
 
@@ -133,8 +134,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _entries(name: str, client: MlflowClient) -> list[tuple[str, Decision]]:
-    tags = registry.model(client, name).tags
+def _entries(tags: Mapping[str, str]) -> list[tuple[str, Decision]]:
     keys = sorted(key for key in tags if key.startswith(ENTRY))
     return [(key, Decision(**json.loads(tags[key]))) for key in keys]
 

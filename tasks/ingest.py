@@ -222,7 +222,8 @@ def _replace(name: str, path: Path) -> None:
     here = versions.hash_folder(target) if target.is_dir() else ()
     new = bool(here) and here != versions.hash_folder(path)
     likely = [dvc_md5] if (dvc_md5 := versions.recorded()) else []
-    if new and not versions.holder(name, versions.digest(here), likely):
+    kept = new and versions.holder(name, versions.digest(here), likely)
+    if new and not (kept and objects.at_hand(*(entry.md5 for entry in here))):
         raise DataError(
             f"{target} holds files that are in no version yet and would be lost. Keep them with "
             f"'unseen ingest {name}', or delete them, then try again."

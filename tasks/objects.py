@@ -22,8 +22,9 @@ def opened() -> Iterator[Any]:
     from dvc.repo import Repo
     from dvc_data.hashfile.build import IgnoreInCollectedDirError
 
-    for logger in ("dvc", "dvc_data", "dvc_objects"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    for logger in ("dvc_data", "dvc_objects"):  # what they fail to write, check_stored tells
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     root = project.root()
     try:
         if not (root / ".dvc").is_dir():
@@ -36,6 +37,16 @@ def opened() -> Iterator[Any]:
             f"DVC must be able to do its work in {root}, got: {error}. Check 'dvc status', the "
             "permissions and the free space of the disk."
         ) from error
+
+
+def replace_dvc_file(stage: Any) -> None:
+    """Write the ``.dvc`` file of a stage at once; DVC itself leaves it empty for a moment."""
+    from dvc.stage.serialize import to_single_stage_file
+    from dvc.utils.serialize import dumps_yaml
+
+    partial = project.home() / f"{Path(stage.path).name}.part"
+    partial.write_text(dumps_yaml(to_single_stage_file(stage)))
+    partial.replace(stage.path)
 
 
 def cache_folder() -> Path:
@@ -73,6 +84,21 @@ def missing(md5s: Iterable[str]) -> tuple[str, ...]:
     """Those of the objects that DVC's cache does not hold."""
     top = cache_folder()
     return tuple(md5 for md5 in md5s if not (top / md5[:2] / md5[2:]).exists())
+
+
+def check_stored(md5s: Iterable[str]) -> None:
+    """Raise unless DVC's cache holds these objects; DVC only logs that it could not write one.
+
+    Raises:
+        DataError: Otherwise.
+    """
+    wanted = tuple(md5s)
+    if lacking := missing(wanted):
+        raise DataError(
+            f"DVC's cache must take every file of a version, and {len(lacking)} of {len(wanted)} "
+            f"could not be written to {cache_folder()}. Check the free space and the permissions, "
+            "then try again; no version has changed."
+        )
 
 
 def at_hand(*md5s: str) -> bool:

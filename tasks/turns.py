@@ -1,20 +1,22 @@
 """Turns: one retrain of a registered model at a time, on this machine.
 
 Whoever has the turn holds a lock of the operating system, which ends with its process, however that
-ends: nobody waits for the dead. A note beside the lock says who it is.
+ends: nobody waits for the dead. A note beside the lock says who it is. If it is still there when
+the next one takes its turn, the one before was killed, and what it left is cleared away.
 """
 
 import json
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from models.errors import InvalidInputError, UnseenError
-from tasks import history, project, tracking
+from tasks import history, project, remains, tracking
 
 log = logging.getLogger(__name__)
 
@@ -55,30 +57,42 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
             ) from error
         log.warning("%s is being retrained by %s; waiting for the turn.", name, holder(name))
         lock.acquire(poll_interval=POLL_SECONDS)
-    try:
-        _write(note)
+    with ExitStack() as held:
+        held.callback(lock.release)
+        if killed := _read(note):
+            remains.clear(name, killed)
+        folder = remains.scratch_name()
+        held.callback(note.unlink, missing_ok=True)
+        _write(note, folder)
+        held.enter_context(remains.scratch(folder))
         yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
 
 
 def holder(name: str) -> str:
     """Who has the turn, in words; as far as is known."""
-    try:
-        found = json.loads((project.home() / f"{name}.retrain.json").read_text())
-        flow_run = f", flow run {found['flow_run']}" if found["flow_run"] else ""
-        return f"{found['who']} (process {found['pid']}{flow_run}, since {found['since']})"
-    except (OSError, ValueError, KeyError):
+    found = _read(project.home() / f"{name}.retrain.json")
+    if not {"who", "pid", "flow_run", "since"} <= found.keys():
         return "somebody"
+    flow_run = f", flow run {found['flow_run']}" if found["flow_run"] else ""
+    return f"{found['who']} (process {found['pid']}{flow_run}, since {found['since']})"
 
 
-def _write(note: Path) -> None:
+def _read(note: Path) -> dict[str, Any]:
+    """What a note says; empty if there is none."""
+    try:
+        found = json.loads(note.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(note: Path, scratch: Path) -> None:
     found = {
         "who": history.who(),
         "pid": os.getpid(),
         "flow_run": tracking.flow_run_id(),
         "since": history.now()[:19],
+        "scratch": str(scratch),
     }
     partial = note.with_suffix(".part")
     partial.write_text(json.dumps(found))

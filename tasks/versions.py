@@ -114,12 +114,8 @@ def entries_at(dvc_md5: str, name: str) -> tuple[Entry, ...]:
     Raises:
         DataError: If the list of files is neither in the cache nor in the remote.
     """
-    prefix = f"{name}/"
-    return tuple(
-        Entry(item["relpath"].removeprefix(prefix), item["md5"])
-        for item in objects.listing(dvc_md5)
-        if item["relpath"].startswith(prefix)
-    )
+    listed = [(*item["relpath"].split("/", 1), item["md5"]) for item in objects.listing(dvc_md5)]
+    return tuple(Entry(path, md5) for owner, path, md5 in listed if owner == name)
 
 
 def entries(version: DataVersion) -> tuple[Entry, ...]:
@@ -204,12 +200,14 @@ def add(name: str) -> DataVersion:
     from dvc.repo.add import get_or_create_stage
 
     with lock(), objects.opened() as repo, repo.lock:
+        store(folder() / name)  # DVC would write the list of files before the files
         stage, _ = get_or_create_stage(repo, str(folder()))
         repo.check_graph(stages=[stage])
         stage.add_outs(str(folder() / name), relink=False)
         out = stage.outs[0]
+        objects.check_stored(info.value for key, _, info in out.obj if key[0] == name)
         out.meta.size = objects.num_bytes(info.value for _, _, info in out.obj)
-        stage.dump()
+        objects.replace_dvc_file(stage)
     return current(name)
 
 
@@ -226,6 +224,7 @@ def store(path: Path) -> None:
         cache = repo.cache.local
         staging, _, tree = build(cache, str(path.resolve()), cache.fs, "md5")
         transfer(staging, cache, {tree.hash_info}, shallow=False)
+        objects.check_stored(item["md5"] for item in tree.as_list())
 
 
 def remember(files: Mapping[str, Sequence[Entry]]) -> None:

@@ -1,7 +1,10 @@
 import dataclasses
 import subprocess
+from types import SimpleNamespace
 
 import pytest
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultStore
 
 from tasks import caching, tracking
 from tasks.records import DataVersion, TrainedModel, Validation
@@ -51,3 +54,13 @@ def test_a_result_counts_only_while_its_run_is_there(tmp_path, monkeypatch):
     assert not caching.is_alive(record)
     with pytest.raises(AttributeError):
         caching.is_alive("not a record")
+
+
+@pytest.mark.parametrize("written", [b"", b'{"metadata": {"storage_key": "fi', b'"a record"'])
+def test_a_result_that_was_written_halfway_is_computed_anew(tmp_path, written):
+    store = ResultStore(result_storage=LocalFileSystem(basepath=str(tmp_path)))
+    context = SimpleNamespace(task=SimpleNamespace(name="fit"), result_store=store)
+    first = caching.cache_key(context, {"seed": 0})
+    (tmp_path / first).write_bytes(written)
+    assert caching.cache_key(context, {"seed": 0}) == first
+    assert not store.exists(first)

@@ -1,7 +1,16 @@
-import pytest
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
-from models.errors import NotFoundError, RegistryError
+import pytest
+from mlflow import MlflowClient
+
+from benchmarks import _crash_checks as checks
+from models.errors import ConflictError, NotFoundError, RegistryError
 from tasks import history, registry, tracking
+from tasks.appoint import appoint
 from tasks.records import Decision
 from tasks.rollback import rollback
 
@@ -82,3 +91,91 @@ def test_a_model_without_a_champion_cannot_be_rolled_back(store, register_detect
 def test_an_unknown_model_is_refused(store):
     with pytest.raises(NotFoundError, match=r"no registered model 'circles'. Registered: none"):
         rollback("circles", "")
+
+
+def test_who_saw_another_champion_does_not_go_further_back(three_champions):
+    rollback("squares", "It misses carts.", instead_of=3)
+    with pytest.raises(ConflictError, match=r"version 2 serves since the rollback by .* carts\."):
+        rollback("squares", "It misses carts.", instead_of=3)
+    assert registry.aliases(three_champions, "squares")["champion"] == 2
+    assert len(history.read("squares", three_champions)) == 4
+
+
+def test_a_rollback_that_was_killed_before_it_took_effect_is_finished_and_not_repeated(
+    three_champions, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "set_registered_model_alias", die)
+        with pytest.raises(Killed):
+            rollback("squares", "It misses carts.")
+    with pytest.raises(ConflictError, match=r"It misses carts\."):
+        rollback("squares", "It misses carts.")
+    assert registry.aliases(three_champions, "squares")["champion"] == 2
+    assert len(history.read("squares", three_champions)) == 4
+
+
+OPERATOR = """
+import sys
+from models.errors import ConflictError
+from tasks.rollback import rollback
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(rollback("squares", sys.argv[1], instead_of=3).champion)
+except ConflictError as error:
+    print(error)
+"""
+
+
+def test_of_two_operators_at_once_one_wins_and_the_other_is_told(three_champions):
+    environment = {**os.environ, "PYTHONPATH": str(Path(history.__file__).parents[1])}
+    other = subprocess.Popen(
+        [sys.executable, "-c", OPERATOR, "Says Grace."],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "ready\n"
+    other.stdin.write("\n")
+    other.stdin.flush()
+    try:
+        mine = str(rollback("squares", "Says Ada.", instead_of=3).champion)
+    except ConflictError as error:
+        mine = str(error)
+    answers = {"Says Ada.": mine, "Says Grace.": other.communicate(timeout=300)[0].strip()}
+    made = history.read("squares", three_champions)
+    assert len(made) == 4
+    assert answers.pop(made[-1].why) == "2"
+    (told,) = answers.values()
+    assert made[-1].why in told
+    assert "Nothing was done" in told
+    assert registry.aliases(three_champions, "squares")["champion"] == 2
+
+
+def test_a_reader_always_sees_one_champion_with_complete_artifacts(three_champions, repository):
+    seen, wrong, done = [], [], threading.Event()
+
+    def poll():
+        while not done.is_set():
+            state = checks.read(repository)
+            seen.append(state.aliases["squares", "champion"])
+            wrong.extend(checks.problems(repository, state))
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    try:
+        for _ in range(2):
+            rollback("squares", "")
+            appoint("squares", 3, "")
+    finally:
+        done.set()
+        reader.join()
+    assert wrong == []
+    assert {2, 3} == set(seen)

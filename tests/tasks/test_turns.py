@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -77,8 +78,11 @@ def test_a_killed_one_gives_its_turn_back(home):
         with pytest.raises(OccupiedError, match=f"process {holder.pid}"), turn("a", "refuse"):
             raise AssertionError
         holder.send_signal(signal.SIGKILL)
+    left = Path(json.loads((home / ".unseen" / "a.retrain.json").read_text())["scratch"])
+    assert left.is_dir()
     with turn("a", "refuse"):
         assert f"process {os.getpid()}" in turns.holder("a")
+        assert not left.exists()
 
 
 def test_an_unknown_wish_is_refused():

@@ -57,6 +57,26 @@ def test_another_set_changes_data_dvc_but_nobody_elses_digest(repository, stills
     assert versions.names(now.dvc_md5) == ("others", "stills")
 
 
+def test_data_dvc_is_replaced_at_once_or_not_at_all(repository, stills, monkeypatch):
+    before = (repository / "data.dvc").read_text()
+    save(repository / "data" / "stills" / "test" / "good" / "009.png", picture(9))
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_):
+        raise Killed
+
+    monkeypatch.setattr(type(repository), "replace", die)
+    with pytest.raises(Killed):
+        versions.add("stills")
+    monkeypatch.undo()
+    monkeypatch.chdir(repository)
+    assert (repository / "data.dvc").read_text() == before
+    assert versions.add("stills").num_files == 9
+    assert not list((repository / ".unseen").glob("*.part"))
+
+
 def test_a_set_stays_recorded_when_its_working_copy_is_gone(repository, stills):
     shutil.rmtree(repository / "data" / "stills")
     write_stills(repository / "data" / "others", seed=1)
