@@ -52,6 +52,15 @@ def retrain(
     if_busy: Annotated[
         str, typer.Option(help="wait or refuse, while somebody else retrains this model.")
     ] = "wait",
+    devices: Annotated[
+        int | None, typer.Option(help="Processes that train the pretext task, a GPU or core each.")
+    ] = None,
+    shards: Annotated[
+        int, typer.Option(help="Processes that divide features, moments and evaluation.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask cluster for the shards, tcp://HOST:PORT; else here.")
+    ] = None,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
@@ -62,7 +71,16 @@ def retrain(
     from flows.session import run_retrain
 
     shown = run_retrain(
-        recipe, data, device, backbone, seed, keep_encoder=keep_encoder, if_busy=if_busy
+        recipe,
+        data,
+        device,
+        backbone,
+        seed,
+        keep_encoder=keep_encoder,
+        if_busy=if_busy,
+        devices=devices,
+        shards=shards,
+        scheduler=scheduler,
     )
     console.print(shown)
 
@@ -116,6 +134,9 @@ def ingest(
         typer.Option("--from", help="Take a well-known set from this folder, not the network."),
     ] = None,
     commit: Annotated[bool, typer.Option(help="Commit data.dvc in git at once.")] = False,
+    push: Annotated[
+        bool, typer.Option(help="Copy the bytes to DVC's remote, for other machines to have.")
+    ] = False,
 ) -> None:
     """Bring a folder or a well-known set in, version it with DVC, and show what changed.
 
@@ -125,7 +146,7 @@ def ingest(
     from flows.display import ingest_summary
     from tasks.ingest import ingest_folder
 
-    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit)
+    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit, push=push)
     console.print(ingest_summary(version, changes, committed=commit))
 
 

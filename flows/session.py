@@ -25,16 +25,18 @@ def run_retrain(
     backbone: str | None,
     seed: int | None,
     *,
-    keep_encoder: bool = False,
-    if_busy: str = "wait",
+    **options: object,
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
+
+    Args:
+        recipe, data, device, backbone, seed, options: As the flow takes them.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
     arguments = (recipe, data, device, backbone, seed)
-    return _decided("retrain", *arguments, keep_encoder=keep_encoder, if_busy=if_busy)
+    return _decided("retrain", *arguments, **options)
 
 
 def run_adapt(

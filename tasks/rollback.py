@@ -20,7 +20,7 @@ def rollback(name: str, why: str) -> Decision:
         RegistryError: If the version that served before is lost or does not load.
     """
     client = tracking.client()
-    with history.lock(name):
+    with history.lock(name) as lock:
         history.settle(name, client)
         champion = registry.aliases(client, name).get(registry.CHAMPION)
         if champion is None:
@@ -45,4 +45,5 @@ def rollback(name: str, why: str) -> Decision:
             who=history.who(),
             when=history.now(),
         )
+        lock.check()
         return history.record(decision, client)

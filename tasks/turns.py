@@ -1,7 +1,7 @@
-"""Turns: one retrain of a registered model at a time, on this machine.
+"""Turns: one retrain of a registered model at a time.
 
-Whoever has the turn holds a lock of the operating system, which ends with its process, however that
-ends: nobody waits for the dead. A note beside the lock says who it is.
+Whoever has the turn holds a lock (``tasks.locks``), which ends with its process, however that ends:
+nobody waits for the dead. A note beside the lock says who it is.
 """
 
 import json
@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from models.errors import InvalidInputError, UnseenError
 from tasks import history, project, tracking
+from tasks.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +44,10 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
     """
     if if_busy not in CHOICES:
         raise InvalidInputError(f"if_busy must be one of {', '.join(CHOICES)}, got {if_busy!r}.")
-    lock = FileLock(project.home() / f"{name}.retrain.lock")
+    lock = Lock(f"{name}.retrain")
     note = project.home() / f"{name}.retrain.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(wait=False)
     except Timeout as error:
         if if_busy == "refuse":
             raise OccupiedError(
@@ -54,7 +55,7 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
                 "again later, or wait for it with --if-busy wait."
             ) from error
         log.warning("%s is being retrained by %s; waiting for the turn.", name, holder(name))
-        lock.acquire(poll_interval=POLL_SECONDS)
+        lock.acquire(poll=POLL_SECONDS)
     try:
         _write(note)
         yield
@@ -70,7 +71,7 @@ def holder(name: str) -> str:
         flow_run = f", flow run {found['flow_run']}" if found["flow_run"] else ""
         return f"{found['who']} (process {found['pid']}{flow_run}, since {found['since']})"
     except (OSError, ValueError, KeyError):
-        return "somebody"
+        return Lock(f"{name}.retrain").holder() or "somebody"
 
 
 def _write(note: Path) -> None:
