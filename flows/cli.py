@@ -32,7 +32,7 @@ RecipeName = Annotated[
 
 
 @app.command()
-def retrain(
+def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
     recipe: RecipeName = "walkway",
     data: Annotated[
         Path | None,

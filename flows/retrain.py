@@ -20,7 +20,7 @@ from tasks.validate import validate
 
 
 @flow
-def retrain(
+def retrain(  # noqa: PLR0913 - every option of the command
     recipe: str = "walkway",
     data: Path | None = None,
     device: str | None = None,

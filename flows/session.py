@@ -24,13 +24,17 @@ def run_retrain(
     device: str | None,
     backbone: str | None,
     seed: int | None,
-    *,
     **options: object,
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
 
     Args:
-        recipe, data, device, backbone, seed, options: As the flow takes them.
+        recipe: As the flow takes it, like all that follows.
+        data: Folder to ingest first.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
 
     Raises:
         UnseenError: As the tasks raise it.

@@ -47,7 +47,7 @@ def fabric(device: str, processes: int = 1) -> Fabric:
 
 def _num_machines() -> int:
     """Machines that ``torchrun`` was started on, as it tells its processes."""
-    world, local = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return max(world // local, 1)
 
 

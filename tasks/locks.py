@@ -86,7 +86,7 @@ class Lock:
             _ask(self._connection, "SELECT 1")
 
     def holder(self) -> str | None:
-        """Who has it, as far as the database of locks knows; None if nobody, or if there is none."""
+        """Who has it, as far as the database of locks knows; None if nobody has."""
         url = database()
         if url is None:
             return None
@@ -137,11 +137,9 @@ def database() -> str | None:
         return url
     if store.startswith("postgres"):
         return store
-    if not store.startswith(("sqlite:", "file:")) and urlparse(store).hostname not in (
-        None,
-        *LOCAL,
-    ):
-        _warn_once(urlparse(store).hostname or "")
+    host = urlparse(store).hostname
+    if host not in {None, *LOCAL}:
+        _warn_once(str(host))
     return None
 
 

@@ -1,4 +1,4 @@
-"""Moments of clips, computed in shards: every clip as it would be here, so the same to the last bit."""
+"""Moments of clips, computed in shards: each clip as it would be here, so the same."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

@@ -45,14 +45,7 @@ def solve_together(
     """
     _check_devices(training)
     with scratch("ranks") as folder:
-        described = {
-            "version": version,
-            "encoder": encoder.config,  # type: ignore[dict-item]
-            "pretext": pretext,
-            "training": training,
-        }
-        (folder / JOB).write_text(json.dumps(package.to_json(described)))
-        save_file(package.plain(encoder.state_dict()), folder / WEIGHTS)
+        prepare(folder, version, encoder, pretext, training)
         with (folder / LOG).open("wb") as log:
             done = subprocess.run(
                 [*_torchrun(training.devices), "-m", "tasks.rank", str(folder)],
@@ -66,6 +59,24 @@ def solve_together(
             return solve.read(folder)
         except OSError as error:
             raise TrainingError(_problem(folder, done.returncode)) from error
+
+
+def prepare(
+    folder: Path,
+    version: DataVersion,
+    encoder: Encoder,
+    pretext: PretextConfig,
+    training: Training,
+) -> None:
+    """Write to a folder what ``tasks.rank`` is to do; arguments as in ``solve_together``."""
+    job = {
+        "version": version,
+        "encoder": encoder.config,
+        "pretext": pretext,
+        "training": training,
+    }
+    (folder / JOB).write_text(json.dumps(package.to_json(job)))
+    save_file(package.plain(encoder.state_dict()), folder / WEIGHTS)
 
 
 def _torchrun(num: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shards: parts of a task's work that other processes or machines do, through Prefect's Dask runner.
+"""Shards: parts of a task's work, done by other processes or machines through Prefect and Dask.
 
 What is divided is told by a context and not by an argument of a task: shards are computed as the
 whole would have been, clip by clip in the same batches, so that they change nothing about a result

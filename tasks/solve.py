@@ -1,4 +1,4 @@
-"""Solve a pretext task, and keep of it what outlives the process: figures, pictures, the encoder."""
+"""Solve a pretext task, and keep what outlives the process: figures, pictures, the encoder."""
 
 import json
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
-"""The whole story with a real PostgreSQL and a real S3, on two machines: two clones, no files shared."""
+"""The whole story on a real PostgreSQL and a real S3, by two clones that share no file."""
 
 import os
 import shutil
 import subprocess
 import threading
 import time
-from contextlib import ExitStack, chdir
+from contextlib import ExitStack, chdir, closing
 
 import cv2
 import mlflow
@@ -127,10 +127,10 @@ def test_runs_and_models_are_in_postgresql_and_their_files_in_s3(story, stores):
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
     assert logged.artifact_location.startswith("s3://unseen/mlflow/pooled/models/m-")
     url = make_url(stores("psycopg2", "prefect")).set(drivername="postgresql")
-    with psycopg2.connect(url.render_as_string(hide_password=False)) as connection:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'")
-            assert cursor.fetchone()[0] == 2
+    with closing(psycopg2.connect(url.render_as_string(hide_password=False))) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT count(*) FROM flow_run WHERE state_type = 'COMPLETED'")
+        assert cursor.fetchone()[0] == 2
 
 
 def test_the_second_machine_got_the_data_from_s3_and_judged_its_model_by_the_first_ones(
