@@ -22,10 +22,12 @@ ENV DO_NOT_TRACK=1 \
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
     DVC_NO_ANALYTICS=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    GIT_CONFIG_COUNT=1 \
+    GIT_CONFIG_KEY_0=safe.directory \
+    GIT_CONFIG_VALUE_0=/repository
 
 USER unseen
-RUN git config --global safe.directory /repository
 WORKDIR /repository
 ENTRYPOINT ["tini", "--"]
 CMD ["unseen", "--help"]

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def postgres():
         _run([binaries / "initdb", "-D", data, "--encoding=utf8", *options], user)
         command = [binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port]
         command += ["-c", "fsync=off", "-k", folder]
-        with _process(command, folder / "log", user):
+        with _process(command, folder / "log", user, signal.SIGINT):  # whoever is connected
             _wait_for(port, folder / "log")
             base = f"unseen:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
             _create(base, "mlflow", "prefect")
@@ -67,7 +68,7 @@ def s3():
         command += [f"-{part}.port.grpc={ports[f'{part} grpc']}" for part in parts]
         command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64"]
         command += [f"-s3.config={folder / 's3.json'}"]
-        with _process(command, folder / "log", None, patient=False):
+        with _process(command, folder / "log", None, signal.SIGKILL):  # it would take its time
             _wait_for(ports["s3"], folder / "log")
             address = f"http://127.0.0.1:{ports['s3']}"
             _until(
@@ -112,7 +113,7 @@ def _run(command, user):
 
 
 @contextmanager
-def _process(command, log, user, *, patient=True):
+def _process(command, log, user, ending):
     with log.open("wb") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -125,7 +126,7 @@ def _process(command, log, user, *, patient=True):
     try:
         yield process
     finally:
-        process.terminate() if patient else process.kill()
+        process.send_signal(ending)
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:

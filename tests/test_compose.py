@@ -101,6 +101,7 @@ def test_the_worker_serves_a_pool_of_prefect_yaml_and_decides_under_a_shared_loc
     assert pools[create[2]] == deploy[deploy.index("--name") + 1]
     assert start[start.index("--pool") + 1] == create[2]
     assert locks.VARIABLE in script("worker")
+    assert locks.VARIABLE in script("serve")
 
 
 def test_the_image_is_made_of_the_lock_and_does_not_run_as_root():
