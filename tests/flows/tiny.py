@@ -38,11 +38,6 @@ def pooled() -> Recipe:
     return dataclasses.replace(tiny(), name="pooled", pretext=None, detector=detector)
 
 
-def pooled_divided() -> Recipe:
-    """The same as another model, which no remembered result is about."""
-    return dataclasses.replace(pooled(), name="pooled_divided")
-
-
 def tiny_alocc() -> Recipe:
     """ALOCC on patches of them, for a few steps: it localises."""
     detector = ALOCC.Config(patch=32, stride=16, width=4, num_steps=6, num_snapshots=2)
