@@ -5,6 +5,7 @@ whole would have been, clip by clip in the same batches, so that they change not
 and a remembered one holds for any number of them.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -100,6 +101,7 @@ def _runner(num: int, scheduler: str | None) -> "TaskRunner[Any]":
         raise InvalidInputError(
             "Shards need Prefect's Dask runner. Install unseen[scale]."
         ) from error
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of every connection
     if scheduler:
         return DaskTaskRunner(address=scheduler)
     local = {"n_workers": num, "threads_per_worker": 1, "dashboard_address": None}
