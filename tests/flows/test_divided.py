@@ -21,6 +21,7 @@ from tasks.moments_shards import candidates, moments_of_shard
 from tasks.records import TrainedModel
 from tests.flows.conftest import RECIPE
 
+pytest.importorskip("prefect_dask", reason="Prefect's Dask runner is in the extra scale")
 POOLED = RECIPE.replace(":tiny", ":pooled")
 
 

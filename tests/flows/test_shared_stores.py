@@ -10,7 +10,6 @@ from contextlib import ExitStack, chdir, closing
 import cv2
 import mlflow
 import numpy as np
-import psycopg2
 import pytest
 from filelock import Timeout
 from mlflow import MlflowClient
@@ -35,6 +34,7 @@ from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
 from tests.servers import KEY, SECRET, postgres, s3
 
+psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is in the extra scale")
 POOLED = RECIPE.replace(":tiny", ":pooled")
 
 
