@@ -43,7 +43,7 @@ def postgres():
         with _process(command, folder / "log", user, signal.SIGINT):  # whoever is connected
             _wait_for(port, folder / "log")
             base = f"unseen:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
-            _create(base, "mlflow", "prefect")
+            _create(base, ("mlflow", "prefect"), folder / "log")
             yield lambda driver, name: f"postgresql+{driver}://{base}/{name}"
 
 
@@ -155,11 +155,11 @@ def _wait_for(port, log):
     _until(lambda: socket.create_connection(("127.0.0.1", port), timeout=1).close(), log)
 
 
-def _create(base, *databases):
+def _create(base, databases, log):
     import psycopg2
 
     server = f"postgresql://{base}/postgres"
-    connection = psycopg2.connect(server, connect_timeout=START_SECONDS)
+    connection = _until(lambda: psycopg2.connect(server), log)  # it may still be starting up
     connection.autocommit = True
     with connection.cursor() as cursor:
         for name in databases:
