@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows import console_cli, decisions_cli, failures, services_cli, serving_cli, upkeep
+from flows import (
+    console_cli,
+    decisions_cli,
+    failures,
+    services_cli,
+    serving_cli,
+    training_cli,
+    upkeep,
+)
 from models.errors import InvalidInputError, UnseenError
 from tasks import project
 
@@ -26,45 +34,8 @@ console = Console()
 errors = Console(stderr=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
-RecipeName = Annotated[
-    str, typer.Option("--recipe", "-r", help="A name from 'unseen recipes', or FILE.py:NAME.")
-]
 
-
-@app.command()
-def retrain(
-    recipe: RecipeName = "walkway",
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder to ingest as the recipe's data set first; else what is there."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="pretext (trained here) or imagenet (torchvision's).")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    keep_encoder: Annotated[
-        bool,
-        typer.Option("--keep-encoder", help="Refit on the champion's encoder; train no other."),
-    ] = False,
-    if_busy: Annotated[
-        str, typer.Option(help="wait or refuse, while somebody else retrains this model.")
-    ] = "wait",
-) -> None:
-    """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
-
-    Unchanged data, recipe and code: nothing is computed again. A killed run resumes after the last
-    finished step. Exit code 3: the data failed validation; nothing was trained. 4: somebody else
-    retrains this model, and --if-busy says refuse.
-    """
-    from flows.session import run_retrain
-
-    shown = run_retrain(
-        recipe, data, device, backbone, seed, keep_encoder=keep_encoder, if_busy=if_busy
-    )
-    console.print(shown)
+app.command()(training_cli.retrain)
 
 
 @app.command()
@@ -116,6 +87,9 @@ def ingest(
         typer.Option("--from", help="Take a well-known set from this folder, not the network."),
     ] = None,
     commit: Annotated[bool, typer.Option(help="Commit data.dvc in git at once.")] = False,
+    push: Annotated[
+        bool, typer.Option(help="Copy the bytes to DVC's remote, for other machines to have.")
+    ] = False,
 ) -> None:
     """Bring a folder or a well-known set in, version it with DVC, and show what changed.
 
@@ -125,7 +99,7 @@ def ingest(
     from flows.display import ingest_summary
     from tasks.ingest import ingest_folder
 
-    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit)
+    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit, push=push)
     console.print(ingest_summary(version, changes, committed=commit))
 
 

@@ -17,13 +17,13 @@ from typing import Any
 
 from models.clustering import AUGMENTED
 from models.clustering.dcec import DCEC
-from models.contracts import DetectorConfig, EncoderConfig, PretextConfig
+from models.contracts import Additive, DetectorConfig, EncoderConfig, PretextConfig
 from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pixels import Pixels
 from models.encoders.slim import SlimTrunk
-from models.errors import NotFoundError
+from models.errors import InvalidInputError, NotFoundError
 from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.one_class.knn import NearestNeighbours
@@ -249,6 +249,21 @@ def describe(recipe: object) -> dict[str, Any]:
 
     described: dict[str, Any] = plain(recipe)
     return described
+
+
+def check_divisible(recipe: Recipe, shards: int) -> None:
+    """Refuse shards for a detector whose training cannot be divided, before anything is trained.
+
+    Raises:
+        InvalidInputError: If it learns more than moments, which alone add up exactly.
+    """
+    detector = recipe.detector.build(recipe.encoder.build()) if shards > 1 else None
+    if detector is not None and not isinstance(detector, Additive):
+        raise InvalidInputError(
+            f"Only detectors that learn nothing but moments can be fitted in shards, and "
+            f"{type(detector).__name__} of the recipe {recipe.name!r} learns more. Leave --shards "
+            "out, or choose a recipe with PooledGaussian; --devices divides the pretext task."
+        )
 
 
 def _found(module: ModuleType | None = None) -> dict[str, Callable[[], Recipe]]:

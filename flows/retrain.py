@@ -14,12 +14,13 @@ from tasks.promote import promote
 from tasks.records import Decision
 from tasks.register import register
 from tasks.sample import sample
+from tasks.shards import divided
 from tasks.turns import turn
 from tasks.validate import validate
 
 
 @flow
-def retrain(
+def retrain(  # noqa: PLR0913 - every option of the command
     recipe: str = "walkway",
     data: Path | None = None,
     device: str | None = None,
@@ -28,6 +29,9 @@ def retrain(
     *,
     keep_encoder: bool = False,
     if_busy: str = "wait",
+    devices: int | None = None,
+    shards: int = 1,
+    scheduler: str | None = None,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -40,12 +44,18 @@ def retrain(
         keep_encoder: Fit on the champion's encoder instead of training one. A detector whose
             statistics add up is then refitted from the difference between the data versions.
         if_busy: ``wait`` if the model is being retrained already, or ``refuse``.
+        devices: Processes that train the pretext task together, instead of the recipe's.
+        shards: Processes that divide features, moments and evaluation between them; the result is
+            the same. Only for detectors that learn nothing but moments.
+        scheduler: Address of a Dask cluster to do it; else as many processes are started here.
 
     Returns:
         What was decided about the challenger, and why.
     """
-    chosen = recipes.load(recipe, device=device, backbone=backbone, seed=seed)
-    with turn(chosen.name, if_busy):
+    overrides = {"device": device, "backbone": backbone, "seed": seed, "devices": devices}
+    chosen = recipes.load(recipe, **overrides)
+    recipes.check_divisible(chosen, shards)
+    with turn(chosen.name, if_busy), divided(shards, scheduler):
         version = ingest(chosen.dataset, data)
         validation = validate(version, chosen.expectations, chosen.name)
         if keep_encoder:

@@ -24,17 +24,23 @@ def run_retrain(
     device: str | None,
     backbone: str | None,
     seed: int | None,
-    *,
-    keep_encoder: bool = False,
-    if_busy: str = "wait",
+    **options: object,
 ) -> RenderableType:
     """Run the flow ``retrain`` against a Prefect server and return a summary to print.
+
+    Args:
+        recipe: As the flow takes it, like all that follows.
+        data: Folder to ingest first.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
     arguments = (recipe, data, device, backbone, seed)
-    return _decided("retrain", *arguments, keep_encoder=keep_encoder, if_busy=if_busy)
+    return _decided("retrain", *arguments, **options)
 
 
 def run_adapt(

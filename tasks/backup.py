@@ -111,8 +111,9 @@ def _database() -> Path:
     uri = tracking.client().tracking_uri
     if not uri.startswith(SQLITE):
         raise RegistryError(
-            f"This backs up an MLflow store in SQLite on this machine, and {uri} is none. Back up "
-            "its database and its artifact store by their own tools; docs/housekeeping.md says how."
+            f"This backs up an MLflow store in SQLite on this machine, and {tracking.shown(uri)} "
+            "is none. Back up its database and its artifact store by their own tools; "
+            "docs/housekeeping.md says how."
         )
     return Path(uri.removeprefix(SQLITE))
 

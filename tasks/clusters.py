@@ -7,6 +7,7 @@ Shapes: N = images, K = clusters, H W = image.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +58,16 @@ class Members:
             best = np.argsort(-assignment[:, cluster], kind="stable")
             chosen = [place for place in best if own[place] == cluster][:SHOWN]
             found = [Member(assignment[at, cluster], part.frames[at].copy()) for at in chosen]
-            row[:] = sorted([*row, *found], key=lambda member: -member.probability)[:SHOWN]
+            row[:] = _most_probable([*row, *found])
+
+    def merge(self, other: Members) -> None:
+        """Take in what was kept of later parts of the test split."""
+        pairs = zip_longest(self.rows, other.rows, fillvalue=())
+        self.rows = [_most_probable([*row, *found]) for row, found in pairs]
+
+
+def _most_probable(members: list[Member]) -> list[Member]:
+    return sorted(members, key=lambda member: -member.probability)[:SHOWN]
 
 
 def measure(scores: pd.DataFrame) -> tuple[dict[str, float], list[str]]:

@@ -1,5 +1,6 @@
 """Where a model is trained, and what that cost: device, precision, memory, images per second."""
 
+import os
 import resource
 import sys
 import time
@@ -17,11 +18,12 @@ from models.errors import InvalidInputError
 GIGABYTE = 1e9
 
 
-def fabric(device: str) -> Fabric:
+def fabric(device: str, processes: int = 1) -> Fabric:
     """Device and precision to train with: bf16 autocast on a GPU, float32 on the CPU.
 
     Args:
         device: ``auto`` takes a GPU if there is one; ``cpu`` or ``cuda`` force it.
+        processes: On this machine that average their gradients; more than one needs ``torchrun``.
 
     Raises:
         InvalidInputError: If ``cuda`` is asked for and there is none.
@@ -34,11 +36,19 @@ def fabric(device: str) -> Fabric:
         )
     made = Fabric(
         accelerator="cuda" if gpu else "cpu",
-        devices=1,
+        devices=processes,
+        num_nodes=_num_machines() if processes > 1 else 1,
+        strategy="ddp" if processes > 1 else "auto",
         precision="bf16-mixed" if gpu else "32-true",
     )
     made.launch()
     return made
+
+
+def _num_machines() -> int:
+    """Machines that ``torchrun`` was started on, as it tells its processes."""
+    world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return max(world // local, 1)
 
 
 def device_of(model: nn.Module | Detector) -> torch.device:

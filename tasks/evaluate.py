@@ -17,8 +17,8 @@ from models.contracts import Progress, silent
 from models.metrics import detection, intervals
 from tasks import (
     clusters,
-    datasets,
     lineage,
+    measure_shards,
     package,
     pictures,
     plots,
@@ -27,13 +27,10 @@ from tasks import (
     tracking,
 )
 from tasks.caching import REMEMBERED
-from tasks.gallery import Gallery
+from tasks.measure import Measured, measure
 from tasks.packaged import Packaged
 from tasks.records import DataVersion, Report, TrainedModel
-from tasks.scoring import Scored, scored
 from tasks.tracking import TAG
-
-COLUMNS = ["clip", "kind", "frame", "label", "image_score", "p_value", "pixel_score"]
 
 TITLES = {
     "frame_auc": "frame AUC",
@@ -44,23 +41,6 @@ TITLES = {
     "cluster_nmi": "NMI",
 }
 """What the title of the picture of a result says."""
-
-
-@dataclass
-class Measured:
-    """What is known of a test split after every part of it was scored."""
-
-    scores: pd.DataFrame
-    """One row per frame; ``pixel_score`` settles the pixel-level criterion, NaN without masks."""
-    is_video: bool
-    pixel_auroc: float | None
-    """Over all pixels of still images with masks."""
-    gallery: Gallery
-    members: clusters.Members
-    seconds: float
-    """That scoring took, without reading."""
-    elapsed: float
-    """With reading, decoding and measuring."""
 
 
 @dataclass
@@ -90,10 +70,11 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
         RegistryError: If the packaged detector does not load.
     """
     packaged = package.load(registry.folder(detector.model_uri), device="auto")
-    measured = _measure(version, packaged, progress.bar)
+    measured = measure_shards.measured(version, detector, packaged, progress.bar)
     metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
-    if measured.pixel_auroc is not None:
-        metrics.values["pixel_auroc"] = measured.pixel_auroc
+    pixel_auroc = measured.pixels.auroc()
+    if not np.isnan(pixel_auroc):
+        metrics.values["pixel_auroc"] = pixel_auroc
     found, notes = clusters.measure(measured.scores)
     metrics.values.update(found)
     metrics.notes.extend(notes)
@@ -115,7 +96,7 @@ def score_version(
     Raises:
         DataError: If the test split cannot be read, or is shorter than the detector's window.
     """
-    return _measure(version, packaged, progress).scores
+    return measure(version, packaged, progress).scores
 
 
 def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metrics:
@@ -176,58 +157,6 @@ def _add_pixel_eer(found: Metrics, scores: pd.DataFrame) -> None:
         found.values["pixel_eer"] = detection.equal_error_rate(labels, pixel_scores)
     else:
         found.notes.append("No pixel_eer: there are no masks, or no anomaly maps.")
-
-
-def _measure(version: DataVersion, packaged: Packaged, progress: Progress) -> Measured:
-    snapshot = datasets.open_version(version)
-    clips = snapshot.clips("test")
-    is_video = datasets.is_video(clips)
-    pixels, gallery, members = detection.PixelRoc(), Gallery(), clusters.Members()
-    tables, seconds, started = [], 0.0, time.perf_counter()
-    for part in scored(snapshot, clips, packaged, progress):
-        tables.append(_table(part))
-        gallery.update(part)
-        members.update(part)
-        seconds += part.seconds
-        maps = part.prediction.anomaly_map
-        if not is_video and maps is not None and part.masks is not None:
-            pixels.update(maps, part.masks)
-    pixel_auroc = pixels.auroc()
-    return Measured(
-        scores=pd.concat(tables, ignore_index=True),
-        is_video=is_video,
-        pixel_auroc=None if np.isnan(pixel_auroc) else pixel_auroc,
-        gallery=gallery,
-        members=members,
-        seconds=seconds,
-        elapsed=time.perf_counter() - started,
-    )
-
-
-def _table(part: Scored) -> pd.DataFrame:
-    found = part.prediction
-    columns = (
-        part.clips,
-        part.kinds,
-        part.numbers,
-        part.labels.astype(int),
-        found.image_score,
-        found.p_value,
-        _pixel_scores(part),
-    )
-    table = pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-    if found.soft_assignment is not None:
-        table["cluster"] = found.soft_assignment.argmax(axis=1)
-    return table
-
-
-def _pixel_scores(part: Scored) -> NDArray[np.float64]:
-    """NaN where there is no map, no mask, or a mask that contradicts the label."""
-    maps = part.prediction.anomaly_map
-    if maps is None or part.masks is None:
-        return np.full(len(part.clips), np.nan)
-    values = detection.pixel_level_scores(maps, part.masks)
-    return np.where(part.masks.any(axis=(1, 2)) == part.labels, values, np.nan)
 
 
 def _log(

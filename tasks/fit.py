@@ -38,6 +38,7 @@ from tasks import (
 from tasks.caching import REMEMBERED
 from tasks.calibration import Calibration
 from tasks.datasets import Clip, Snapshot
+from tasks.moments_shards import ShardedSource
 from tasks.preprocessing import Preprocessing
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 
@@ -100,7 +101,7 @@ def fit(
         model, statistics = detector.build(trained), None
         with devices.measured() as usage:
             if isinstance(model, Additive):
-                source = moments.Source(model, training, fabric, usage)
+                source = ShardedSource(model, training, fabric, usage, encoder, detector)
                 statistics = moments.fit(model, snapshot, clips, held_out, source).describe()
             else:
                 model.fit(usage.count(batches), held_out, fabric=fabric, progress=progress.bar)

@@ -38,6 +38,13 @@ class Gallery:
         self.alarming = _merge(self.alarming, _best(part, ~labels, score), num_alarming, _highest)
         self.missed = _merge(self.missed, _best(part, labels, -score), num_missed, _lowest)
 
+    def merge(self, other: "Gallery") -> None:
+        """Take in what was kept of later parts of the test split."""
+        num_detected, num_alarming, num_missed = self._sizes
+        self.detected = _merge(self.detected, other.detected, num_detected, _highest)
+        self.alarming = _merge(self.alarming, other.alarming, num_alarming, _highest)
+        self.missed = _merge(self.missed, other.missed, num_missed, _lowest)
+
     def highlights(self, count: int) -> list[Picture]:
         """Detected frames of as many kinds and clips as possible."""
         chosen: list[Picture] = []

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from filelock import FileLock
 from mlflow import MlflowClient
 
 from models.errors import ConflictError
 from tasks import project, registry
+from tasks.locks import Lock
 from tasks.records import Decision
 from tasks.tracking import TAG
 
@@ -34,9 +34,9 @@ LONGEST = 5000
 """Characters of a tag that every database of MLflow takes."""
 
 
-def lock(name: str) -> FileLock:
-    """Held around reading, deciding and recording; by the processes of one repository."""
-    return FileLock(project.home() / f"{name}.decision.lock")
+def lock(name: str) -> Lock:
+    """Held around reading, deciding and recording; see ``tasks.locks`` for by whom."""
+    return Lock(f"{name}.decision")
 
 
 def read(name: str, client: MlflowClient) -> tuple[Decision, ...]:

@@ -42,7 +42,12 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
 
 
 def ingest_folder(
-    source: str, *, name: str | None = None, origin: Path | None = None, commit: bool = False
+    source: str,
+    *,
+    name: str | None = None,
+    origin: Path | None = None,
+    commit: bool = False,
+    push: bool = False,
 ) -> tuple[DataVersion, Changes]:
     """What ``unseen ingest`` does: bring a set in, and tell what changed against the last version.
 
@@ -52,6 +57,7 @@ def ingest_folder(
         name: Name of the data set, with a folder as ``source``.
         origin: Folder of a public set's raw files.
         commit: Commit ``data.dvc``, and what DVC made beside it, in git.
+        push: Copy its bytes to DVC's default remote before anybody is told of it.
 
     Raises:
         InvalidInputError: If the arguments do not fit together.
@@ -70,6 +76,8 @@ def ingest_folder(
         changes = versions.compare(before, versions.entries(version))
         if commit and _commit(target, with_gitignore=ignore_was_clean):
             version = versions.current(target)
+    if push:
+        objects.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
     if changes:
         events.data_versioned(version, changes)
     return version, changes

@@ -87,6 +87,11 @@ class Source:
         batches = Batches(snapshot, [clip], **inputs.reading(self.training))
         return self.model.moments(self.usage.count(batches), fabric=self.fabric)
 
+    def each(self, snapshot: Snapshot, clips: Mapping[str, Clip]) -> dict[str, Moments]:
+        """Moments of each clip, by the key that it has."""
+        shown = progress.bar(clips.items(), total=len(clips), description="Moments of clips")
+        return {key: self.moments(snapshot, clip) for key, clip in shown}
+
     def basis(self) -> str:
         """Digest of all that the moments of a clip depend on, besides the clip."""
         model: Any = self.model
@@ -157,7 +162,7 @@ def gather(
             why = str(error)
     elif cheapest:
         why = "Most images differ from those of every earlier run."
-    computed = _compute(snapshot, wanted, source)
+    computed = source.each(snapshot, wanted)
     parts = {key: _part(clip, source) for key, clip in wanted.items()}
     total = Moments.combined(computed.values(), len(next(iter(computed.values())).mean))
     return Fitted(total=total, parts=parts, computed=computed, why=why)
@@ -177,7 +182,7 @@ def _update(
     gone = {key: part for key, part in parent.parts.items() if key not in wanted}
     total = Moments.from_tensors(parent.total.tensors())
     removed = Moments.combined(_removed(parent, gone, source), len(total.mean))
-    computed = _compute(snapshot, new, source)
+    computed = source.each(snapshot, new)
     for part in computed.values():
         total.merge(part)
     total.subtract(removed)
@@ -209,11 +214,6 @@ def _removed(parent: Parent, gone: Mapping[str, Part], source: Source) -> Iterab
             if key not in known:
                 raise DataError(f"Clip {gone[key].name} is no longer as it was in {parent.data}.")
             yield source.moments(before, known[key])
-
-
-def _compute(snapshot: Snapshot, clips: Mapping[str, Clip], source: Source) -> dict[str, Moments]:
-    shown = progress.bar(clips.items(), total=len(clips), description="Moments of clips")
-    return {key: source.moments(snapshot, clip) for key, clip in shown}
 
 
 def _part(clip: Clip, source: Source) -> Part:

@@ -192,6 +192,36 @@ def fetch(md5s: Iterable[str]) -> None:
             ) from error
 
 
+def push(md5s: Iterable[str]) -> str:
+    """Copy objects to DVC's default remote, those that it has left out; its name.
+
+    Raises:
+        DataError: If there is no remote, or it does not take them.
+    """
+    with opened() as repo:
+        remote = repo.config["core"].get("remote")
+        if not remote:
+            raise DataError(
+                "Pushing needs a DVC remote, and there is none. Name one with 'dvc remote add -d "
+                "NAME URL'."
+            )
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        try:
+            failed = repo.cloud.push([HashInfo("md5", md5) for md5 in md5s]).failed
+        except Exception as error:  # every kind of remote has exceptions of its own
+            raise DataError(
+                f"DVC's remote '{remote}' must take the data, got: {error}. Check the network and "
+                "'dvc remote list'."
+            ) from error
+        if failed:
+            raise DataError(
+                f"DVC's remote '{remote}' must take all objects, and did not take {len(failed)}. "
+                "Say it again, or try 'dvc push'."
+            )
+        return str(remote)
+
+
 def remote_url() -> str | None:
     """URL of DVC's default remote, None if there is none."""
     with opened() as repo:

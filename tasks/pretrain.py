@@ -3,11 +3,10 @@
 import time
 
 import mlflow
-from lightning_fabric import Fabric
 from mlflow.entities import Metric
 from prefect import task
 
-from models.contracts import Encoder, EncoderConfig, PretextConfig, PretextTask
+from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks import (
     contact_sheet,
@@ -17,16 +16,14 @@ from tasks import (
     examples,
     inputs,
     lineage,
-    progress,
     tracking,
 )
-from tasks.batches import Batches, identity
+from tasks.batches import identity
 from tasks.caching import REMEMBERED
 from tasks.pairs import TrackedPairs
+from tasks.ranks import solve_together
 from tasks.records import DataVersion, TrainedModel, Training
-
-NUM_EXAMPLES = 6
-"""Images in the picture of the task and its solution."""
+from tasks.solve import Solution, solve
 
 
 @task(**REMEMBERED)
@@ -73,8 +70,12 @@ def pretrain(
             snapshot = datasets.open_version(version)
             seen = [identity(clip) for clip in inputs.normal_clips(snapshot, training)[0]]
             images, held_out = inputs.pretext_batches(snapshot, training, pretext)
-            solved = _solve(pretext.build(trunk), images, fabric, run_id)
-            _log_solution(solved, held_out)
+            if training.devices > 1:
+                solution = solve_together(version, trunk, pretext, training)
+            else:
+                solution = solve(pretext.build(trunk), images, held_out, fabric)
+            trunk.load_state_dict(solution.encoder)
+            _log(solution, run_id)
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
@@ -86,23 +87,12 @@ def pretrain(
     )
 
 
-def _solve(
-    pretext: PretextTask, images: Batches | TrackedPairs, fabric: Fabric, run_id: str
-) -> PretextTask:
-    with devices.measured() as usage:
-        pretext.fit(usage.count(images), fabric=fabric, progress=progress.bar)
-    mlflow.set_tag(f"{tracking.TAG}device", devices.name_of(fabric.device))
-    mlflow.log_metrics({**usage.metrics, "num_images": images.num_images})
-    moment = int(time.time() * 1000)
-    losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(pretext.history_, 1)]
-    tracking.client().log_batch(run_id, metrics=losses)
-    return pretext
-
-
-def _log_solution(pretext: PretextTask, held_out: Batches | TrackedPairs) -> None:
+def _log(solution: Solution, run_id: str) -> None:
     """The task's own figures and a picture, both of images that it was not trained on."""
-    figures = pretext.evaluate(held_out)
-    mlflow.log_metrics({f"pretext.{name}": value for name, value in figures.items()})
-    first = next(iter(held_out))
-    shown = pretext.examples(first[:: max(len(first) // NUM_EXAMPLES, 1)][:NUM_EXAMPLES])
-    mlflow.log_image(examples.sheet(shown), artifact_file="pretext/examples.png")
+    mlflow.set_tag(f"{tracking.TAG}device", solution.device)
+    mlflow.log_metrics(dict(solution.usage))
+    moment = int(time.time() * 1000)
+    losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(solution.losses, 1)]
+    tracking.client().log_batch(run_id, metrics=losses)
+    mlflow.log_metrics({f"pretext.{name}": value for name, value in solution.figures.items()})
+    mlflow.log_image(examples.sheet(solution.examples), artifact_file="pretext/examples.png")

@@ -81,7 +81,7 @@ def promote(
     client, name = tracking.client(), challenger.name
     judged = registry.resolve(client, name, challenger.version)
     _check(judged, report, policy)
-    with history.lock(name):
+    with history.lock(name) as lock:
         history.settle(name, client)
         champion = registry.aliases(client, name).get(registry.CHAMPION)
         recorded = _recorded(history.read(name, client), challenger.version, champion, policy)
@@ -89,6 +89,7 @@ def promote(
             return recorded
         registry.load(judged)
         decision = _decide(client, judged, report, policy, champion, rival)
+        lock.check()
         return history.record(decision, client)
 
 

@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from filelock import FileLock
 from mlflow import MlflowClient
 
 from models.contracts import Progress, silent
 from models.errors import InvalidInputError, RegistryError
-from tasks import project, references, stale_files, stale_flows, stale_objects, stale_runs, tracking
+from tasks import references, stale_files, stale_flows, stale_objects, stale_runs, tracking
+from tasks.locks import Lock
 from tasks.stale import Kind
 
 DAY = 86400.0
@@ -64,9 +64,9 @@ def prune(
     return Pruned(keep_days=keep_days, deleted=delete, kinds=kinds, notes=notes)
 
 
-def lock() -> FileLock:
+def lock() -> Lock:
     """Held while things are taken away, and while a backup is made of them."""
-    return FileLock(project.home() / "prune.lock")
+    return Lock("prune")
 
 
 def _find(client: MlflowClient, cutoff: float) -> tuple[tuple[Kind, ...], tuple[str, ...]]:

@@ -159,6 +159,8 @@ class Training:
     """``pretext``: train the encoder on this data; ``imagenet``: torchvision's AlexNet weights."""
     device: str = "auto"
     """``auto`` (a GPU if there is one), ``cpu`` or ``cuda``."""
+    devices: int = 1
+    """Processes that solve the pretext task together, each on a GPU or some of the cores, >= 1."""
 
     def __post_init__(self) -> None:
         _require(self.window >= 1, f"window must be at least 1, got {self.window}.")
@@ -178,6 +180,7 @@ class Training:
             size is None or (len(size) == 2 and min(size) >= 1),
             f"image_size must be a height and a width of at least 1 pixel, or None, got {size}.",
         )
+        _require(self.devices >= 1, f"devices must be at least 1, got {self.devices}.")
         _require(self.batch_size >= 1, f"batch_size must be at least 1, got {self.batch_size}.")
         _require(
             0 < self.calibration_share < 1,

@@ -1,13 +1,13 @@
 """Register: make a fitted detector a version of a registered model, as its challenger."""
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.exceptions import MlflowException
 from prefect import task
 
 from models.errors import RegistryError
-from tasks import lineage, package, project, registry, tracking
+from tasks import lineage, package, registry, tracking
+from tasks.locks import Lock
 from tasks.packaged import Packaged
 from tasks.records import ModelVersion, Report, TrainedModel
 
@@ -26,7 +26,7 @@ def register(detector: TrainedModel, report: Report, model_name: str) -> ModelVe
     client = tracking.client()
     packaged = package.load(registry.folder(detector.model_uri))
     _check(detector, report, packaged)
-    with FileLock(project.home() / f"{model_name}.register.lock"):
+    with Lock(f"{model_name}.register"):
         version = _existing(client, model_name, detector) or _create(
             client,
             model_name,

@@ -3,8 +3,10 @@
 This file imports neither torch nor Prefect; ``load`` does when it is called.
 """
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
@@ -13,6 +15,7 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from models.errors import NotFoundError, RegistryError
+from tasks import project
 from tasks.tracking import TAG
 
 if TYPE_CHECKING:
@@ -82,6 +85,8 @@ def versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
 def folder(source: str) -> Path:
     """Readable copy of the packaged detector in an MLflow model; the original if it is local.
 
+    A model never changes once it was logged, so that it is fetched from another machine once.
+
     Args:
         source: ``models:/m-...``, as a run logged it and a version records it.
 
@@ -89,7 +94,7 @@ def folder(source: str) -> Path:
         RegistryError: If the artifact store does not have it.
     """
     try:
-        return Path(mlflow.artifacts.download_artifacts(source)) / "artifacts" / PACKAGE
+        return _model(source) / "artifacts" / PACKAGE
     except (MlflowException, OSError) as error:
         raise RegistryError(
             f"The files of the model {source} must be in MLflow's artifact store, got: {error}. "
@@ -113,3 +118,22 @@ def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
             f"whose digest is {recorded}, got {packaged.digest}. Take another version."
         )
     return packaged
+
+
+def _model(source: str) -> Path:
+    """Folder of an MLflow model: the original, or a copy that appears complete or not at all."""
+    model_id = source.removeprefix("models:/")
+    place = MlflowClient().get_logged_model(model_id).artifact_location
+    if urlsplit(place).scheme in {"", "file"}:
+        return Path(mlflow.artifacts.download_artifacts(source))
+    copy = project.home() / "downloads" / model_id
+    if not copy.is_dir():
+        copy.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as partial:
+            fetched = mlflow.artifacts.download_artifacts(source, dst_path=partial)
+            try:
+                Path(fetched).rename(copy)
+            except OSError:
+                if not copy.is_dir():  # else somebody was quicker
+                    raise
+    return copy

@@ -28,7 +28,7 @@ def rollback(
     """
     client = tracking.client()
     seen = instead_of or registry.aliases(client, name).get(registry.CHAMPION)
-    with history.lock(name):
+    with history.lock(name) as lock:
         history.settle(name, client)
         champion = history.check_unchanged(name, seen, client)
         if champion is None:
@@ -53,4 +53,5 @@ def rollback(
             who=who or history.who(),
             when=history.now(),
         )
+        lock.check()
         return history.record(decision, client)

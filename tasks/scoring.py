@@ -61,30 +61,58 @@ class _Part:
 
 
 def scored(
-    snapshot: Snapshot, clips: Sequence[Clip], packaged: Packaged, progress: Progress
+    snapshot: Snapshot,
+    clips: Sequence[Clip],
+    packaged: Packaged,
+    progress: Progress,
+    share: range | None = None,
 ) -> Iterator[Scored]:
     """Score clips in order; frames before the first full window are left out.
+
+    Args:
+        snapshot: Where they are read.
+        clips: Of the test split.
+        packaged: A detector.
+        progress: Shows the parts.
+        share: Places of the parts to score, as ``weights`` counts them; all if None.
 
     Raises:
         DataError: If a file cannot be read, or no clip is as long as the detector's window.
     """
-    window = packaged.preprocessing.window
-    long_enough = [clip for clip in clips if len(clip.frames) >= window]
-    if not long_enough:
-        raise DataError(
-            f"The test split must hold an image or clip of at least {window} frames for this "
-            f"detector, got {len(clips)} clips, all shorter. Add some to test/."
-        )
     localises: bool | None = None
-    parts = list(_parts(snapshot, long_enough, window, packaged.smoothing))
+    preprocessing = packaged.preprocessing
+    parts = _long_enough(snapshot, clips, preprocessing.window, packaged.smoothing)
+    parts = parts if share is None else parts[share.start : share.stop]
     for part in progress(parts, total=len(parts), description="Scoring test clips"):
-        for read, frames in _read(snapshot, part, packaged.preprocessing.channels):
+        for read, frames in _read(snapshot, part, preprocessing.channels):
             started = time.perf_counter()
             if localises is None:
                 localises = _localises(packaged, frames)
             prediction = _without(part.lead, packaged.predict(frames, anomaly_map=localises))
             seconds = time.perf_counter() - started
             yield _with_truth(snapshot, read, frames, prediction, seconds)
+
+
+def weights(snapshot: Snapshot, clips: Sequence[Clip], window: int) -> list[int]:
+    """Frames of each of the parts that ``scored`` scores one after the other.
+
+    Raises:
+        DataError: If no clip is as long as the window.
+    """
+    parts = _long_enough(snapshot, clips, window)
+    return [sum(len(clip.frames) for clip in part.clips) for part in parts]
+
+
+def _long_enough(
+    snapshot: Snapshot, clips: Sequence[Clip], window: int, smoothing: int = 1
+) -> list[_Part]:
+    chosen = [clip for clip in clips if len(clip.frames) >= window]
+    if not chosen:
+        raise DataError(
+            f"The test split must hold an image or clip of at least {window} frames for this "
+            f"detector, got {len(clips)} clips, all shorter. Add some to test/."
+        )
+    return list(_parts(snapshot, chosen, window, smoothing))
 
 
 def _localises(packaged: Packaged, frames: NDArray[np.uint8]) -> bool:

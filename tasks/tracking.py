@@ -1,5 +1,6 @@
 """The MLflow store: runs with what is needed to trace them, and the client of the registry."""
 
+import contextlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -7,19 +8,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
 from tasks import project
+from tasks.locks import Lock
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
 TAG = "unseen."
 """Prefix of every tag of ours, on runs, model versions and registered models."""
+ARTIFACTS = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
+"""MLflow's own variable: where artifacts go if the store is a database server."""
+SQLITE = "sqlite:"
 
 
 def client() -> MlflowClient:
@@ -33,26 +38,60 @@ def client() -> MlflowClient:
         mlflow.set_tracking_uri(uri)
     found = MlflowClient(uri)
     try:
-        with FileLock(project.home() / "mlflow.lock"):  # two processes must not create the tables
+        with _lock(uri):  # two processes must not create the tables
             found.search_experiments(max_results=1)
     except MlflowException as error:
         raise RegistryError(
-            f"MLflow must answer at {uri}, got: {error.message.splitlines()[0]}. Start the server, "
-            "or correct MLFLOW_TRACKING_URI."
+            f"MLflow must answer at {shown(uri)}, got: {error.message.splitlines()[0]}. Start the "
+            "server, or correct MLFLOW_TRACKING_URI."
         ) from error
     return found
+
+
+def shown(uri: str) -> str:
+    """An address as it may be printed: without user and password."""
+    address = urlsplit(uri)
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
+
+
+def artifact_root(uri: str) -> str | None:
+    """Where the artifacts of a store belong; None if a server decides.
+
+    Args:
+        uri: Of the store. A file of SQLite keeps them beside it, below ``.unseen``.
+
+    Raises:
+        RegistryError: If it is a database server and nobody says where.
+    """
+    if uri.startswith(SQLITE):
+        return (project.home() / "artifacts").as_uri()
+    if uri.startswith(("http://", "https://")):
+        return None
+    if root := os.environ.get(ARTIFACTS):
+        return root
+    raise RegistryError(
+        f"Artifacts need a place that all who use the store at {shown(uri)} can reach. Set "
+        f"{ARTIFACTS} to it, such as s3://bucket/path."
+    )
 
 
 def experiment(name: str) -> str:
     """Id of the experiment ``name``, made on first use."""
     store = client()
-    with FileLock(project.home() / "mlflow.lock"):
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    with _lock(uri):
         found = store.get_experiment_by_name(name)
         if found:
             return str(found.experiment_id)
-        ours = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
-        location = (project.home() / "artifacts" / name).as_uri() if ours else None
+        root = artifact_root(uri)
+        location = f"{root.rstrip('/')}/{quote(name)}" if root else None
         return str(store.create_experiment(name, artifact_location=location))
+
+
+def _lock(uri: str) -> contextlib.AbstractContextManager[object]:
+    """Held while tables or an experiment are made; a server sees to that itself."""
+    remote = uri.startswith(("http://", "https://"))
+    return contextlib.nullcontext() if remote else Lock("mlflow")
 
 
 def hardware() -> dict[str, str]:

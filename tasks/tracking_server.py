@@ -1,17 +1,18 @@
 """The MLflow server on the local store: for browsers, and for tools that speak HTTP.
 
 It stands beside the store and not in front of it. Commands, flow runs and the serving process go on
-reading and writing the same SQLite file and the same folder of artifacts themselves: they work with
-or without the server, and remember results under one address. Artifact locations are ``file:``
-addresses, which resolve alike on both ways, on this machine. To share a store between machines, set
-``MLFLOW_TRACKING_URI`` to a server; then no local one is started.
+reading and writing the same database and the same artifacts themselves: they work with or without
+the server, and remember results under one address. The store is a file of SQLite with ``file:``
+addresses of artifacts, which resolve alike on both ways on this machine; or, for several machines,
+PostgreSQL and the place that ``MLFLOW_DEFAULT_ARTIFACT_ROOT`` names. If ``MLFLOW_TRACKING_URI`` is
+itself a server, no local one is started.
 """
 
 import os
 
 import httpx
 
-from tasks import processes, project, tracking
+from tasks import processes, tracking
 from tasks.processes import Background
 
 NAME = "mlflow"
@@ -42,18 +43,16 @@ def start(port: int | None = None) -> Background | None:
     store = tracking.client().tracking_uri  # now its tables exist, made by one process alone
     number = processes.port(port, USUAL_PORT)
     command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(number)]
-    options = {
-        "--workers": "1",
-        "--backend-store-uri": store,
-        "--default-artifact-root": (project.home() / "artifacts").as_uri(),
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": store,  # not an option: its password would stand in `ps`
+        tracking.ARTIFACTS: tracking.artifact_root(store) or "",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it saves 1.4 GB of memory
     }
-    for option, value in options.items():
-        command += [option, value]
     return processes.start(
         NAME,
-        [*command, "--no-serve-artifacts"],
+        [*command, "--workers", "1", "--no-serve-artifacts"],
         url=f"http://127.0.0.1:{number}",
-        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # it saves 1.4 GB of memory
+        environment=environment,
     )
 
 

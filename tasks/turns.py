@@ -1,8 +1,8 @@
-"""Turns: one retrain of a registered model at a time, on this machine.
+"""Turns: one retrain of a registered model at a time.
 
-Whoever has the turn holds a lock of the operating system, which ends with its process, however that
-ends: nobody waits for the dead. A note beside the lock says who it is. If it is still there when
-the next one takes its turn, the one before was killed, and what it left is cleared away.
+Whoever has the turn holds a lock (``tasks.locks``), which ends with its process, however that ends:
+nobody waits for the dead. A note beside the lock says who it is. If it is still there when the next
+one on this machine takes its turn, the one before was killed, and what it left is cleared away.
 """
 
 import json
@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from models.errors import InvalidInputError, UnseenError
 from tasks import history, project, remains, tracking
+from tasks.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,10 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
     """
     if if_busy not in CHOICES:
         raise InvalidInputError(f"if_busy must be one of {', '.join(CHOICES)}, got {if_busy!r}.")
-    lock = FileLock(project.home() / f"{name}.retrain.lock")
+    lock = Lock(f"{name}.retrain")
     note = project.home() / f"{name}.retrain.json"
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(wait=False)
     except Timeout as error:
         if if_busy == "refuse":
             raise OccupiedError(
@@ -56,7 +57,7 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
                 "again later, or wait for it with --if-busy wait."
             ) from error
         log.warning("%s is being retrained by %s; waiting for the turn.", name, holder(name))
-        lock.acquire(poll_interval=POLL_SECONDS)
+        lock.acquire(poll=POLL_SECONDS)
     with ExitStack() as held:
         held.callback(lock.release)
         if killed := _read(note):
@@ -72,7 +73,7 @@ def holder(name: str) -> str:
     """Who has the turn, in words; as far as is known."""
     found = _read(project.home() / f"{name}.retrain.json")
     if not {"who", "pid", "flow_run", "since"} <= found.keys():
-        return "somebody"
+        return Lock(f"{name}.retrain").holder() or "somebody"
     flow_run = f", flow run {found['flow_run']}" if found["flow_run"] else ""
     return f"{found['who']} (process {found['pid']}{flow_run}, since {found['since']})"
 

@@ -140,6 +140,10 @@ class PixelRoc:
         for kind in (False, True):
             self._counts[int(kind)] += np.bincount(bins[inside == kind], minlength=1 << self.BITS)
 
+    def merge(self, other: "PixelRoc") -> None:
+        """Take in the maps that another has seen."""
+        self._counts += other._counts  # noqa: SLF001 - its own kind
+
     def auroc(self) -> float:
         """Chance that an anomalous pixel scores above a normal one; NaN if a kind is missing."""
         normal, anomalous = self._counts.astype(np.float64)

@@ -1,8 +1,14 @@
-"""Gradient descent of a pretext task: one step after the other, at a falling learning rate."""
+"""Gradient descent of a pretext task: one step after the other, at a falling learning rate.
+
+Several processes (``torchrun``) divide every batch and average their gradients. Each of them goes
+through all batches, so that all take the same steps; where a batch cannot be divided evenly, losses
+weigh as much as the images that they are about, so that the average is the mean over the batch. One
+that is too small to divide is taken by all of them.
+"""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
+import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -11,7 +17,8 @@ from models.contracts import Progress
 from models.pretext._history import Losses
 from models.pretext._schedule import cosine, epochs, num_steps
 
-T = TypeVar("T")
+FEWEST = 2
+"""Images that every process must get at least; triplets need others to differ from."""
 
 
 class Descent:
@@ -28,6 +35,7 @@ class Descent:
         network: ``task`` on them: what to call for a loss.
         epoch: The present epoch, counted from 0.
         share: The present share of the highest learning rate.
+        whole: The present batch, of which this process has its part.
         losses: Of every step.
 
     Example:
@@ -47,25 +55,31 @@ class Descent:
         self._num_epochs = num_epochs
         self.losses = Losses(num_epochs)
         self.epoch, self.share = 0, 1.0
+        self.whole: Tensor = torch.empty(0)
+        self._weight = 1.0
+
+    def seed(self, seed: int) -> int:
+        """A seed of this process's own; the first one's is ``seed`` itself."""
+        return seed + (int(self.fabric.global_rank) << 32)
 
     def over(
         self, batches: Iterable[Tensor], progress: Progress, description: str
     ) -> Iterator[Tensor]:
-        """Every batch of every epoch, with the learning rate set for it."""
+        """This process's part of every batch of every epoch, the learning rate set for it."""
         total = num_steps(batches, self._num_epochs)
         yield from self.through(epochs(batches, self._num_epochs), total, progress, description)
 
     def through(
-        self, steps: Iterable[tuple[int, T]], total: int, progress: Progress, description: str
-    ) -> Iterator[T]:
-        """What each of ``total`` steps is about, given with its epoch, likewise."""
+        self, steps: Iterable[tuple[int, Tensor]], total: int, progress: Progress, description: str
+    ) -> Iterator[Tensor]:
+        """This process's part of what each of ``total`` steps is about, given with its epoch."""
         for step, (self.epoch, given) in enumerate(
             progress(steps, total=total, description=description)
         ):
             self.share = cosine(step, total)
             for group, highest in zip(self._optimizer.param_groups, self._highest, strict=True):
                 group["lr"] = highest * self.share
-            yield given
+            yield self._part(given)
 
     def step(self, loss: Tensor) -> None:
         """Take a step against the gradient of a loss.
@@ -73,7 +87,23 @@ class Descent:
         Raises:
             TrainingError: If it is not finite.
         """
-        self.losses.add(self.epoch, loss)
+        loss = loss * self._weight
+        self.losses.add(self.epoch, self._mean(loss.detach()))
         self._optimizer.zero_grad()
         self.fabric.backward(loss)
         self._optimizer.step()
+
+    def _part(self, batch: Tensor) -> Tensor:
+        self.whole, num = batch, int(self.fabric.world_size)
+        divisible = num > 1 and len(batch) >= FEWEST * num
+        part = batch[self.fabric.global_rank :: num] if divisible else batch
+        self._weight = len(part) * num / len(batch) if divisible else 1.0
+        return part
+
+    def _mean(self, loss: Tensor) -> Tensor:
+        """Mean over the processes."""
+        if self.fabric.world_size == 1:
+            return loss
+        reduced = self.fabric.all_reduce(loss, reduce_op="mean")
+        assert isinstance(reduced, Tensor)
+        return reduced

@@ -139,12 +139,12 @@ class Autoregressive(nn.Module):
         """
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
         descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
-        draw = Generator().manual_seed(self.config.seed)
+        draw = Generator().manual_seed(descent.seed(self.config.seed))
         histogram = PixelHistogram(self.config.levels)
         for images in descent.over(batches, progress, "Autoregressive model"):
             if descent.epoch == 0:
-                seen.update(images)
-                histogram.update(self._levels(images))
+                seen.update(descent.whole)
+                histogram.update(self._levels(descent.whole))
             descent.step(self._loss(descent.network, images, draw, descent.fabric))
         seen.value()  # refuses images in which there was nothing to see
         self.histogram_, self.history_ = histogram, descent.losses.means()

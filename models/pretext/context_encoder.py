@@ -174,10 +174,10 @@ class ContextEncoder(nn.Module):
         optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate, betas=betas)
         descent, mean = Descent(self, optimizer, config.epochs, fabric), MeanImage()
         adversary = self._adversary(descent.fabric)
-        draw = Generator().manual_seed(config.seed)
+        draw = Generator().manual_seed(descent.seed(config.seed))
         for images in descent.over(batches, progress, "Context encoder"):
             if descent.epoch == 0:
-                mean.update(images)
+                mean.update(descent.whole)
             hidden = self._hidden(self._cut(images, draw), draw, descent.fabric)
             paintings = descent.network(hidden.context)
             descent.step(self._loss(paintings, hidden, adversary, descent.share))

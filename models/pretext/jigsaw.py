@@ -172,11 +172,11 @@ class Jigsaw(nn.Module):
             config.tile,
             colour_shift=config.colour_shift,
             gray_share=config.gray_share,
-            seed=config.seed,
+            seed=descent.seed(config.seed),
         )
         for images in descent.over(batches, progress, "Jigsaw puzzles"):
             if descent.epoch == 0:
-                seen.update(images)
+                seen.update(descent.whole)
             descent.step(self._loss(descent.network, descent.fabric.to_device(images), puzzles))
         seen.value()  # refuses images in which there was nothing to see
         self.history_ = descent.losses.means()

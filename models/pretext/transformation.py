@@ -108,10 +108,10 @@ class TransformationClassifier(nn.Module):
         """
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
         descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
-        draw = Generator().manual_seed(self.config.seed)
+        draw = Generator().manual_seed(descent.seed(self.config.seed))
         for images in descent.over(batches, progress, "Transformations"):
             if descent.epoch == 0:
-                seen.update(images)
+                seen.update(descent.whole)
             repeated = images.repeat_interleave(len(FAMILIES), dim=0)
             cut = crops(repeated, self._crop(images), self.config.candidates, draw)
             views, families = self._one_of_each(descent.fabric.to_device(cut), draw)

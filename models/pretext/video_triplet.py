@@ -150,7 +150,7 @@ class VideoTriplet(nn.Module):
             self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         descent, seen = Descent(self, optimizer, config.epochs, fabric), MeanImage()
-        maker, draw = self._maker(), Generator().manual_seed(config.seed)
+        maker, draw = self._maker(), Generator().manual_seed(descent.seed(config.seed))
         for batch in descent.over(batches, progress, "Video triplets"):
             pairs = maker.drawn(batch)
             if descent.epoch == 0:

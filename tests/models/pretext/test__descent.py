@@ -30,9 +30,19 @@ def test_steps_go_down_at_a_rate_that_falls_along_a_half_cosine():
 
 def test_any_steps_can_be_gone_through():
     _, descending = descent()
-    steps = descending.through([(0, "a"), (1, "b")], 2, silent, "letters")
-    told = [(given, descending.epoch) for given in steps]
-    assert told == [("a", 0), ("b", 1)]
+    steps = descending.through([(0, torch.ones(1)), (1, torch.zeros(1))], 2, silent, "numbers")
+    told = [(given.item(), descending.epoch) for given in steps]
+    assert told == [(1, 0), (0, 1)]
+    assert descending.whole.item() == 0
+
+
+def test_one_process_has_whole_batches_and_the_seed_itself():
+    _, descending = descent(1)
+    batch = torch.rand(5, 1)
+    (part,) = descending.over([batch], silent, "steps")
+    assert torch.equal(part, batch)
+    assert torch.equal(descending.whole, batch)
+    assert descending.seed(7) == 7
 
 
 def test_a_loss_that_is_not_finite_ends_it():
