@@ -7,14 +7,16 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
+Scheme = Literal["light", "dark"]
 WIDTH, HEIGHT = 1200, 800
 COLOURS = 256
 """Of the palette of the picture."""
 MILLISECONDS = 120_000
 
 
-def picture(url: str, model: str, clip: Path, out: Path, scheme: str) -> None:
+def picture(url: str, model: str, clip: Path, out: Path, scheme: Scheme) -> None:
     """Drop the frames of a clip on the page of a detector, and photograph what it says."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
@@ -24,8 +26,7 @@ def picture(url: str, model: str, clip: Path, out: Path, scheme: str) -> None:
         sys.exit("A Chromium must be installed; apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        size = {"width": WIDTH, "height": HEIGHT}
-        page = browser.new_page(viewport=size, color_scheme=scheme)
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
         page.set_default_timeout(MILLISECONDS)
         page.goto(f"{url}/#/detectors/{model}/try")
         page.locator("#files").wait_for(state="attached")
