@@ -22,6 +22,7 @@ from tasks.records import TrainedModel
 from tests.flows.conftest import RECIPE
 
 pytest.importorskip("prefect_dask", reason="Prefect's Dask runner is in the extra scale")
+pytestmark = pytest.mark.timeout(900)  # of a machine that is busy with other things
 POOLED = RECIPE.replace(":tiny", ":pooled")
 
 

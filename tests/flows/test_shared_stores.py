@@ -35,6 +35,7 @@ from tests.flows.tiny import write
 from tests.servers import KEY, SECRET, postgres, s3
 
 psycopg2 = pytest.importorskip("psycopg2", reason="PostgreSQL's driver is in the extra scale")
+pytestmark = pytest.mark.timeout(900)  # of a machine that is busy with other things
 POOLED = RECIPE.replace(":tiny", ":pooled")
 
 
