@@ -87,7 +87,7 @@ def test_a_killed_run_resumes_after_the_last_finished_step(repository, orchestra
     [
         (["retrain", "--recipe", "srews"], 2, "There is no recipe 'srews'"),
         (["trace", "nobody"], 2, "nobody"),
-        (["trace"], 2, "needs a model or a file"),
+        (["trace"], 2, "needs a model, a file or a prediction"),
         (["monitor", "nobody"], 2, "nobody"),
         (["rollback", "nobody"], 2, "nobody"),
         (["ingest", "nowhere", "--as", "x"], None, "nowhere"),
