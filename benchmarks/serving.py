@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 from benchmarks._malformed import BOUNDARY, multipart
@@ -75,24 +76,25 @@ def failures(found: dict[str, Any]) -> int:
 
 
 def swap(clone: Product, server: Server, swaps: int, seconds: float) -> dict[str, Any]:
-    """What comes back while the champion changes."""
+    """What comes back while the champion changes, and how often it did."""
     found: dict[str, Any] = {}
 
     def ask() -> None:
         found.update(load(server, to_ours(), connections=8, seconds=seconds))
 
-    thread = threading.Thread(target=ask)
+    thread, done = threading.Thread(target=ask), 0
     with promoter(clone) as process:
         assert process.stdin is not None
-        assert process.stdout is not None
         thread.start()
-        for number in range(swaps):
-            process.stdin.write(f"{number % 2 + 1}\n")
+        while thread.is_alive() and done < swaps:
+            wanted = 3 - server.version()
+            process.stdin.write(f"{wanted}\n")
             process.stdin.flush()
-            process.stdout.readline()
-            thread.join(seconds / (swaps + 1))
+            while thread.is_alive() and server.version() != wanted:
+                time.sleep(0.1)
+            done += thread.is_alive()
         thread.join()
-    return found
+    return {**found, "swaps": done}
 
 
 def main() -> None:
@@ -136,7 +138,7 @@ def main() -> None:
             "memory_mb": after,
             "mlflow_memory_mb": their_memory,
             "requests": chosen.requests,
-            "swaps": chosen.swaps,
+            "swaps": swapped["swaps"],
             "swap_requests": swapped["requests"],
             "swap_failures": failures(swapped),
             "failures": failures(calm) + failures(long),
