@@ -70,6 +70,11 @@ class Server:
         host, port = self.address
         return int(httpx.get(f"http://{host}:{port}/health", timeout=60).json()["version"])
 
+    def processor_seconds(self) -> float:
+        """That it and its children have computed."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(sum(each.cpu_times()[:2]) for each in family)
+
     def memory_mb(self) -> float:
         """Resident memory of it and its children."""
         family = [self.process, *self.process.children(recursive=True)]
