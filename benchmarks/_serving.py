@@ -42,6 +42,7 @@ from tasks import project
 project.configure()
 from tasks import registry, tracking
 client = tracking.client()
+print("ready", flush=True)
 for version in sys.stdin:
     client.set_registered_model_alias("{NAME}", registry.CHAMPION, version.strip())
     print("done", flush=True)
@@ -63,6 +64,16 @@ class Server:
             return httpx.get(f"http://{host}:{port}/health", timeout=30).status_code < 500
         except httpx.HTTPError:
             return False
+
+    def version(self) -> int:
+        """Which version it serves."""
+        host, port = self.address
+        return int(httpx.get(f"http://{host}:{port}/health", timeout=60).json()["version"])
+
+    def processor_seconds(self) -> float:
+        """That it and its children have computed."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(sum(each.cpu_times()[:2]) for each in family)
 
     def memory_mb(self) -> float:
         """Resident memory of it and its children."""
@@ -173,8 +184,10 @@ def promoter(clone: Product) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        yield process
         assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.readline()  # it has imported what it needs
+        yield process
         process.stdin.close()
 
 

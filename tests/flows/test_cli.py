@@ -111,7 +111,7 @@ def command(workplace, orchestrated, monkeypatch, capsys):
     [
         (["retrain", "--recipe", "srews"], 2, "There is no recipe 'srews'"),
         (["trace", "nobody"], 2, "nobody"),
-        (["trace"], 2, "needs a model or a file"),
+        (["trace"], 2, "needs a model, a file or a prediction"),
         (["monitor", "nobody"], 2, "nobody"),
         (["rollback", "nobody"], 2, "nobody"),
         (["promote", "nobody", "1"], 2, "nobody"),
