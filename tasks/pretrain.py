@@ -73,7 +73,9 @@ def pretrain(
             if training.devices > 1:
                 solution = solve_together(version, trunk, pretext, training)
             else:
-                solution = solve(pretext.build(trunk), images, held_out, fabric)
+                alone = solve(pretext.build(trunk), images, held_out, fabric)
+                assert alone is not None  # one process is the first
+                solution = alone
             trunk.load_state_dict(solution.encoder)
             _log(solution, run_id)
             for pairs in (images, held_out):

@@ -96,7 +96,7 @@ def cut(weights: Sequence[int], num: int) -> list[range]:
 
 def _runner(num: int, scheduler: str | None) -> "TaskRunner[Any]":
     try:
-        from prefect_dask import DaskTaskRunner
+        from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise InvalidInputError(
             "Shards need Prefect's Dask runner. Install unseen[scale]."

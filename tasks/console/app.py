@@ -27,8 +27,9 @@ from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
 from tasks.forms import FORM
-from tasks.guard import Guard, answer, log_config, to_response
+from tasks.guard import Guard, answer, to_response
 from tasks.listen import listen
+from tasks.logs import log_config
 from tasks.uploads import Limits
 
 log = logging.getLogger(__name__)
@@ -108,8 +109,9 @@ async def _predict(request: Request, name: str, version: int | None, *, maps: bo
     url = serving.url(name) if version is None else None
     if url:
         return await tries.there(request, url, maps=maps)
-    number = version or await run_in_threadpool(_champion, name)
-    return await tries.here(request, name, number, maps=maps)
+    if version is None:
+        version = await run_in_threadpool(_champion, name)
+    return await tries.here(request, name, version, maps=maps)
 
 
 def _champion(name: str) -> int:
