@@ -38,7 +38,9 @@ SIZE = 128, 128
 BATCH = 32
 CALIBRATION = 5
 """Every fifth normal training tile sets thresholds, which none of these figures depend on."""
-SETTINGS = DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9)
+SETTINGS = DeepAnomaly.Config(
+    flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
+)
 """Of the recipe ``ped2``."""
 CORESET = 0.1
 """Share of patches that PatchCore keeps, as in its paper."""

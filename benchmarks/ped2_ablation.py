@@ -60,30 +60,31 @@ class Step:
     trunk: str = "pretext"
     """``pretext``, ``random``, or ``none``: movement alone."""
     flow: str = "blocks"
-    movement: float = 3.0
-    shrinkage: float = 0.3
-    side: int = 3
+    movement: float = 10.0
+    shrinkage: float = 0.6
+    side: int = 5
     num_votes: int = 9
     smoothing: int = 9
 
 
 CHOSEN = Step()
+PLAIN = Step(movement=1.0, shrinkage=0.3, side=3, num_votes=4, smoothing=1)
 STEPS = {
-    "trunk_random": Step(trunk="random", movement=0, num_votes=4, smoothing=1),
-    "trunk": Step(movement=0, num_votes=4, smoothing=1),
-    "gradients": Step(flow="gradients", num_votes=4, smoothing=1, shrinkage=0.1),
-    "blocks": Step(movement=1.0, num_votes=4, smoothing=1),
-    "heavier": Step(num_votes=4, smoothing=1),
-    "votes": Step(smoothing=1),
-    "smoothed": CHOSEN,
+    "trunk_random": replace(PLAIN, trunk="random", movement=0),
+    "trunk": replace(PLAIN, movement=0),
+    "gradients": replace(PLAIN, flow="gradients", movement=3.0, shrinkage=0.1),
+    "blocks": PLAIN,
+    "votes": replace(PLAIN, num_votes=9),
+    "heavier": replace(CHOSEN, shrinkage=0.3, side=3, smoothing=1),
+    "wider": replace(CHOSEN, smoothing=1),
+    "chosen": CHOSEN,
     "random": replace(CHOSEN, trunk="random"),
     "movement_alone": replace(CHOSEN, trunk="none"),
-    "narrow": replace(CHOSEN, side=1),
-    "wide": replace(CHOSEN, side=5),
-    "less_shrunk": replace(CHOSEN, shrinkage=0.1),
-    "more_shrunk": replace(CHOSEN, shrinkage=0.6),
-    "lighter": replace(CHOSEN, movement=1.0),
-    "heaviest": replace(CHOSEN, movement=10.0),
+    "narrower": replace(CHOSEN, side=3),
+    "widest": replace(CHOSEN, side=7),
+    "less_shrunk": replace(CHOSEN, shrinkage=0.3),
+    "lighter": replace(CHOSEN, movement=3.0),
+    "fewer_votes": replace(CHOSEN, num_votes=4),
     "more_votes": replace(CHOSEN, num_votes=16),
 }
 """Rows by name: first the parts as they are added, then what was chosen with one thing changed."""

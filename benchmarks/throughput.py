@@ -34,7 +34,9 @@ SIZE = 240, 360
 BATCH = 32
 ROUNDS = 7
 """Times that each way is timed, by turns with the others; medians are reported."""
-SETTINGS = DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9)
+SETTINGS = DeepAnomaly.Config(
+    flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
+)
 """Of the recipe ``ped2``."""
 
 

@@ -194,7 +194,9 @@ def ped2() -> Recipe:
         training=Training(window=6, smoothing=9),
         encoder=SlimTrunk.Config(),
         pretext=ContextEncoder.Config(epochs=2, width=32),
-        detector=DeepAnomaly.Config(flow="blocks", movement=3.0, shrinkage=0.3, num_votes=9),
+        detector=DeepAnomaly.Config(
+            flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
+        ),
     )
 
 
