@@ -27,21 +27,17 @@ from torchvision.io import ImageReadMode, decode_image
 from benchmarks._result import report
 from benchmarks._rows import Rows
 from benchmarks._sets import Batches
+from benchmarks._settings import PED2
 from models.contracts import Encoder
 from models.encoders.slim import SlimTrunk
 from models.metrics.detection import auc
 from models.metrics.regions import aupro
-from models.one_class.deep_anomaly import DeepAnomaly
 from models.pretext.context_encoder import ContextEncoder
 
 SIZE = 128, 128
 BATCH = 32
 CALIBRATION = 5
 """Every fifth normal training tile sets thresholds, which none of these figures depend on."""
-SETTINGS = DeepAnomaly.Config(
-    flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
-)
-"""Of the recipe ``ped2``."""
 CORESET = 0.1
 """Share of patches that PatchCore keeps, as in its paper."""
 
@@ -105,7 +101,7 @@ class StillTrunk(nn.Module):
 def deep_anomaly(trunk: Encoder, tiles: Tiles) -> Callable[[Tensor], Scored]:
     """Fit Deep-Anomaly."""
     held_out = torch.arange(len(tiles.train)) % CALIBRATION == 0
-    detector = SETTINGS.build(trunk)
+    detector = PED2.build(trunk)
     detector.fit(Batches(tiles.train[~held_out]), Batches(tiles.train[held_out]))
 
     def score(images: Tensor) -> Scored:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_image
 
 from benchmarks._result import report
+from benchmarks._settings import PED2
 from models.contracts import WINDOW, Encoder
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.slim import SlimTrunk
@@ -34,10 +35,6 @@ SIZE = 240, 360
 BATCH = 32
 ROUNDS = 7
 """Times that each way is timed, by turns with the others; medians are reported."""
-SETTINGS = DeepAnomaly.Config(
-    flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
-)
-"""Of the recipe ``ped2``."""
 
 
 def read(folder: Path | None, split: str, num: int) -> Tensor:
@@ -72,7 +69,7 @@ class Batches:
 
 def fitted(trunk: Encoder, frames: Tensor, device: torch.device) -> DeepAnomaly:
     """A detector whose trunk has random weights, which changes no time."""
-    detector = SETTINGS.build(trunk.to(memory_format=torch.channels_last)).to(device)
+    detector = PED2.build(trunk.to(memory_format=torch.channels_last)).to(device)
     part = len(frames) * 3 // 4
     return detector.fit(Batches(frames[:part], device), Batches(frames[part:], device))
 

@@ -1,0 +1,6 @@
+"""Settings that several benchmarks share, for machines without the product's dependencies."""
+
+from models.one_class.deep_anomaly import DeepAnomaly
+
+PED2 = DeepAnomaly.Config(flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9)
+"""The detector of the recipe ``ped2``."""
