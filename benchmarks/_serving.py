@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -163,11 +163,9 @@ def started(clone: Product, command: list[str], port: int, path: str) -> Iterato
 def _wait(process: psutil.Popen, url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        try:
+        with suppress(httpx.HTTPError):
             if httpx.get(url, timeout=5).status_code == 200:
                 return
-        except httpx.HTTPError:
-            pass
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"The server must answer at {url}:\n{log.read_text()[-3000:]}")
         time.sleep(0.2)

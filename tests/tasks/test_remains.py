@@ -1,5 +1,6 @@
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import mlflow
@@ -74,4 +75,6 @@ def test_the_flow_run_of_a_killed_one_is_marked_as_crashed(repository, orchestra
 def test_a_server_that_is_gone_does_not_stop_the_next_one(repository, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setattr(remains, "SECONDS", 5.0)
+    began = time.monotonic()
     remains.clear("squares", {"flow_run": "00000000-0000-0000-0000-000000000000"})
+    assert time.monotonic() - began < 60  # it was not awaited
