@@ -27,6 +27,8 @@ CHALLENGER = "challenger"
 """Alias of the version that was registered last."""
 FORMER_CHAMPION = "former-champion"
 """Alias of the version that served before the champion."""
+SCHEME = "models:/"
+"""Begins the address of an MLflow model."""
 PACKAGE = "package"
 """Name of the packaged detector among the artifacts of its MLflow model."""
 
@@ -88,7 +90,8 @@ def folder(source: str) -> Path:
     A model never changes once it was logged, so that it is fetched from another machine once.
 
     Args:
-        source: ``models:/m-...``, as a run logged it and a version records it.
+        source: ``models:/m-...``, as a run logged it and a version records it; or a local folder
+            with its files.
 
     Raises:
         RegistryError: If the artifact store does not have it.
@@ -122,7 +125,9 @@ def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
 
 def _model(source: str) -> Path:
     """Folder of an MLflow model: the original, or a copy that appears complete or not at all."""
-    model_id = source.removeprefix("models:/")
+    if not source.startswith(SCHEME):
+        return Path(mlflow.artifacts.download_artifacts(source))
+    model_id = source.removeprefix(SCHEME)
     place = MlflowClient().get_logged_model(model_id).artifact_location
     if urlsplit(place).scheme in {"", "file"}:
         return Path(mlflow.artifacts.download_artifacts(source))

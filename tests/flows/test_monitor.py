@@ -36,7 +36,7 @@ def events(url):
     return found["events"]
 
 
-def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated):
+def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated, tmp_path):
     silent = monitor("first")
     assert (silent.verdict, silent.frames, silent.run_id) == ("not enough yet", 0, "")
 
@@ -50,7 +50,7 @@ def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated
 
     for seed in (8, 9):
         show(noisier(stripes(40, seed)))
-    process = command_line(workplace, orchestrated[1], "monitor", "first")
+    process = command_line(workplace, orchestrated[1], tmp_path, "monitor", "first")
     output, log = process.communicate(timeout=400)
     assert process.returncode == 4, log
     assert "first version 1: drift" in output

@@ -18,8 +18,8 @@ NAMES = [*(each.__name__ for each in models_of(pretext)), "Adversary"]
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    """A function from a name to what both processes were left with."""
+def folder(tmp_path_factory):
+    """Where two processes left what they learned."""
     folder = tmp_path_factory.mktemp("ranks")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
@@ -32,6 +32,12 @@ def ranks(tmp_path_factory):
         timeout=240,
     )
     assert not done.returncode, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ranks(folder):
+    """A function from a name to what both processes were left with."""
     return lambda name: [load_file(folder / f"{name}-{rank}.safetensors") for rank in (0, 1)]
 
 
@@ -58,8 +64,6 @@ def test_the_loss_falls(ranks):
     assert history[-1] < 0.9 * history[0]
 
 
-def test_an_image_that_one_of_them_cannot_learn_from_stops_both(ranks, tmp_path_factory):
-    ranks("same")
-    (folder,) = tmp_path_factory.getbasetemp().glob("ranks*")
+def test_an_image_that_one_of_them_cannot_learn_from_stops_both(folder):
     for rank in (0, 1):
         assert "loss must be finite" in (folder / f"refused-{rank}").read_text()
