@@ -33,7 +33,7 @@ from models.encoders.slim import SlimTrunk
 from models.one_class.deep_anomaly import DeepAnomaly
 
 SIZE = 240, 360
-BATCH = 32
+BATCH = 8
 ROUNDS = 7
 """Times that each way is timed, by turns with the others; medians are reported."""
 

@@ -195,7 +195,12 @@ def ped2() -> Recipe:
         encoder=SlimTrunk.Config(),
         pretext=ContextEncoder.Config(epochs=2, width=32),
         detector=DeepAnomaly.Config(
-            flow="blocks", movement=10.0, shrinkage=0.6, neighbourhood=5, num_votes=9
+            flow="blocks",
+            movement=10.0,
+            shrinkage=0.6,
+            neighbourhood=5,
+            num_votes=9,
+            layer=dataclasses.replace(DeepAnomaly.Config().layer, kernels=100),
         ),
     )
 

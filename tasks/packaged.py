@@ -3,6 +3,7 @@
 Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,9 @@ from models.functional.conformal import discovery_q_values
 from models.functional.smoothing import running_mean
 from tasks.calibration import Calibration
 from tasks.preprocessing import Preprocessing, as_tensor
+
+BATCH_PIXELS, MAX_BATCH = 700_000, 32
+"""Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +137,7 @@ class Packaged:
         frames: NDArray[np.uint8],
         *,
         anomaly_map: bool = False,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         false_alarm_rate: float | None = None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prediction:
@@ -142,7 +146,7 @@ class Packaged:
         Args:
             frames: uint8, (T, H, W) gray or (T, 3, H, W) RGB, of any size.
             anomaly_map: Also return a score for every pixel.
-            batch_size: Inputs scored at once.
+            batch_size: Inputs scored at once; as many as ``BATCH_PIXELS`` allows if None.
             false_alarm_rate: Call a frame anomalous if its p-value is at most this; by the
                 detector's own threshold if None.
             observe: Is given the feature vectors (B, P, D) of each batch, on the detector's device,
@@ -165,7 +169,7 @@ class Packaged:
         inputs: NDArray[np.uint8],
         *,
         map_size: tuple[int, ...] | None = None,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         false_alarm_rate: float | None = None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prediction:
@@ -174,7 +178,7 @@ class Packaged:
         Args:
             inputs: Windows of gray frames, consecutive ones of a clip, or images; uint8.
             map_size: Height and width of the anomaly maps to return; None for no maps.
-            batch_size: Inputs scored at once.
+            batch_size: Inputs scored at once; as many as ``BATCH_PIXELS`` allows if None.
             false_alarm_rate: As in ``predict``.
             observe: As in ``predict``.
 
@@ -182,9 +186,10 @@ class Packaged:
             InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
                 localise.
         """
+        size = batch_size or min(max(BATCH_PIXELS // math.prod(inputs.shape[-2:]), 1), MAX_BATCH)
         found = [
-            self.forward(inputs[start : start + batch_size], observe).at(map_size)
-            for start in range(0, len(inputs), batch_size)
+            self.forward(inputs[start : start + size], observe).at(map_size)
+            for start in range(0, len(inputs), size)
         ]
         return self.judge(together(found), false_alarm_rate=false_alarm_rate)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 
 class Layer(NamedTuple):
@@ -94,29 +95,21 @@ def roll_back(
         Sabokrou et al., 2018, "Deep-anomaly", section 3.4 (zeta = ``num_votes - 1``).
         https://arxiv.org/abs/1609.00866
     """
-    row_of, rows, row_known = (
-        t.to(scores.device) for t in _windows(scores.shape[1], height, field)
-    )
-    column_of, columns, column_known = (
-        t.to(scores.device) for t in _windows(scores.shape[2], width, field)
-    )
-    largest = scores[None]
-    for axis, index, known in ((2, columns, column_known), (1, rows, row_known)):
-        largest = _largest_along(largest, axis, index, known, num_votes)
-    covering = row_known.sum(dim=1)[:, None] * column_known.sum(dim=1)
-    rank = covering.clamp(1, len(largest)) - 1
-    chosen = largest.gather(0, rank.expand(1, len(scores), -1, -1))[0]
-    return chosen.index_select(1, row_of).index_select(2, column_of)
+    row_of, rows = _covering(scores.shape[1], height, field)
+    column_of, columns = _covering(scores.shape[2], width, field)
+    largest = _largest_along([scores], 2, columns, num_votes)
+    largest = _largest_along(largest, 1, rows, num_votes)
+    covering = _num(rows)[:, None] * _num(columns)
+    rank = (covering.clamp(1, len(largest)) - 1).to(scores.device)
+    chosen = torch.stack(largest).gather(0, rank.expand(1, len(scores), -1, -1))[0]
+    to_rows, to_columns = row_of.to(scores.device), column_of.to(scores.device)
+    return chosen.index_select(1, to_rows).index_select(2, to_columns)
 
 
 def _largest_along(
-    lists: Float[Tensor, "k B y x"],
-    axis: int,
-    index: Int[Tensor, "groups width"],
-    known: Bool[Tensor, "groups width"],
-    num: int,
-) -> Float[Tensor, "K B Y X"]:
-    """Along an axis of maps, the ``num`` largest values in each group of places.
+    lists: Sequence[Float[Tensor, "B y x"]], axis: int, groups: Sequence[range], num: int
+) -> list[Float[Tensor, "B Y X"]]:
+    """Along an axis of maps, the ``num`` largest values in each group of neighbouring places.
 
     Values at a place are a list in descending order, and so are those of a group: the largest of
     a rectangle are the largest of the largest of its rows.
@@ -124,21 +117,63 @@ def _largest_along(
     Args:
         lists: Values at each place, the largest first.
         axis: 1 for rows, 2 for columns.
-        index: Places of each group.
-        known: Which of them count.
+        groups: Places of each group; groups that do not reach an edge have few different sizes.
         num: How many values are kept, at most.
     """
-    shape = [-1 if axis == dim else 1 for dim in range(3)]
-    members = []
-    for slot in range(index.shape[1]):
-        values = lists.index_select(axis + 1, index[:, slot])
-        absent = ~known[:, slot].view(shape)
-        members.append(list(values.masked_fill_(absent, -torch.inf).unbind()))
-    while len(members) > 1:  # a tournament: neighbours are merged two by two
-        pairs = zip(members[::2], members[1::2], strict=False)
-        merged = [_merged(one, other, num) for one, other in pairs]
-        members = merged + members[2 * len(merged) :]
-    return torch.stack(members[0])
+    cells, widest = lists[0].shape[axis], max(*map(len, groups), 1)
+    sides = [widest, widest] if axis == 2 else [0, 0, widest, widest]
+    windows = _Windows([functional.pad(t, sides, value=-torch.inf) for t in lists], axis, num)
+    inner = [group.start > 0 and group.stop < cells for group in groups]
+    sizes = [len(group) if each else widest for group, each in zip(groups, inner, strict=True)]
+    starts = [  # in the padded map; beyond the edge nothing counts
+        group.start if each or group.stop == cells else group.stop - widest
+        for group, each in zip(groups, inner, strict=True)
+    ]
+    found = [lists[0].new_full(_sized(lists[0], axis, len(groups)), -torch.inf) for _ in range(num)]
+    most = 0
+    for size in sorted(set(sizes)):
+        at = torch.tensor([place for place, each in enumerate(sizes) if each == size])
+        start = torch.tensor([starts[place] + widest for place in at.tolist()])
+        at, start = at.to(lists[0].device), start.to(lists[0].device)
+        largest = windows.of_size(size)
+        for into, values in zip(found, largest, strict=False):
+            into.index_copy_(axis, at, values.index_select(axis, start))
+        most = max(most, len(largest))
+    return found[:most]
+
+
+def _sized(values: Tensor, axis: int, size: int) -> list[int]:
+    return [size if dim == axis else length for dim, length in enumerate(values.shape)]
+
+
+class _Windows:
+    """Largest values in all windows of neighbouring places along an axis.
+
+    Windows of 2, 4, 8, ... places are made of the two halves, others of those.
+    """
+
+    def __init__(self, places: list[Tensor], axis: int, num: int) -> None:
+        self._of_power, self._axis, self._num = [places], axis, num
+
+    def of_size(self, size: int) -> list[Tensor]:
+        """Of each window, by its first place."""
+        while 2 ** len(self._of_power) <= size:
+            half = self._of_power[-1]
+            self._of_power.append(self._joined(half, half, 2 ** (len(self._of_power) - 1)))
+        total, covered = None, 0
+        for power, values in enumerate(self._of_power):
+            if size >> power & 1:
+                total = values if total is None else self._joined(total, values, covered)
+                covered += 2**power
+        assert total is not None
+        return total
+
+    def _joined(self, one: list[Tensor], other: list[Tensor], offset: int) -> list[Tensor]:
+        """Of windows that begin with one of ``one`` and go on with one of ``other``."""
+        axis = self._axis
+        length = min(one[0].shape[axis], other[0].shape[axis] - offset)
+        first = [values.narrow(axis, 0, length) for values in one]
+        return _merged(first, [values.narrow(axis, offset, length) for values in other], self._num)
 
 
 def _merged(one: Sequence[Tensor], other: Sequence[Tensor], num: int) -> list[Tensor]:
@@ -169,16 +204,22 @@ def _covers(cells: int, pixels: int, field: ReceptiveField) -> Bool[Tensor, "pix
     return (first <= at) & (at < first + field.size)
 
 
-def _windows(cells: int, pixels: int, field: ReceptiveField) -> tuple[Tensor, Tensor, Tensor]:
-    """Along one axis: group of each pixel, and cells of each group with whether they are real.
+def _covering(cells: int, pixels: int, field: ReceptiveField) -> tuple[Tensor, list[range]]:
+    """Along one axis: group of each pixel, and the cells that cover the pixels of each group.
 
     Neighbouring pixels that the same cells cover form a group, so that work is done once for all.
     """
     covers = _covers(cells, pixels, field)
     distinct, group_of = torch.unique(covers, dim=0, return_inverse=True)
-    widest = max(int(distinct.sum(dim=1).max()), 1)
-    order = distinct.int().argsort(dim=1, descending=True, stable=True)[:, :widest]
-    return group_of, order, distinct.gather(1, order)
+    groups = []
+    for row in distinct:
+        covering = row.nonzero()[:, 0].tolist()
+        groups.append(range(covering[0], covering[-1] + 1) if covering else range(0))
+    return group_of, groups
+
+
+def _num(groups: Sequence[range]) -> Tensor:
+    return torch.tensor([len(group) for group in groups])
 
 
 def centre(field: ReceptiveField) -> float:

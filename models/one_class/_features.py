@@ -46,7 +46,7 @@ def place_features(
     if with_movement:
         found = movement if flow == "gradients" else speeds
         moved = found(images, encoder.receptive_field, rows, columns)
-        feature_map = torch.cat([feature_map, moved], dim=1)
+        return torch.cat([feature_map.permute(0, 2, 3, 1), moved.permute(0, 2, 3, 1)], dim=-1)
     return feature_map.permute(0, 2, 3, 1)
 
 
