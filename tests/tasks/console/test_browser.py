@@ -245,7 +245,9 @@ def test_who_comes_second_is_told_what_happened(visit, stocked):
     page.get_by_role("dialog").get_by_role("button", name="Promote version 2").click()
     page.locator(".problem").get_by_text("Hopper was quicker.").wait_for()
     page.keyboard.press("Escape")
+    assert champion(stocked) == 2  # Hopper's promotion stands, and was not made twice
     rollback("squares", "As it was.")
+    assert champion(stocked) == 1
 
 
 def test_everything_is_reached_with_the_tab_key_in_sight(visit):
@@ -321,8 +323,10 @@ def test_narrow_windows_lose_nothing(visit):
 def test_unknown_detectors_and_pages_are_told_in_a_sentence(visit):
     page = visit("/detectors/circles")
     page.get_by_text("There is no registered model 'circles'").wait_for()
+    assert "squares" in page.get_by_role("main").inner_text()  # what there is instead
     page = visit("/nowhere")
     page.get_by_role("heading", name="There is no such page").wait_for()
+    assert page.get_by_role("link", name="Detectors").first.is_visible()
 
 
 def test_the_api_is_described_without_internet(window, address):
