@@ -4,6 +4,7 @@ Shapes: N = calibration frames, B = scores to judge, W = windows of normal frame
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.functional.conformal import (
+    Tails,
     clip_p_value,
-    p_values,
     rates_on_left_out_clips,
     smallest_p_value,
+    tails,
     threshold_at,
 )
 from models.functional.smoothing import running_mean
@@ -47,7 +49,7 @@ class Calibration:
             return {}
         return {"window_distance": self.window_distance, "window_frames": self.window_frames}
 
-    @property
+    @cached_property
     def num_clips(self) -> int:
         """Clips that vouch for p-values."""
         return len(np.unique(self.clip))
@@ -59,7 +61,7 @@ class Calibration:
 
     def p_values(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """P-value of frames (B,), each taken at random from a clip."""
-        return self._p_values(scores, self.image_score)
+        return self._image_tails.p_values(scores)
 
     def region_p_values(self, peaks: NDArray[np.float64]) -> NDArray[np.float64]:
         """P-value of regions (B,) from the largest map value in each.
@@ -70,9 +72,7 @@ class Calibration:
         Raises:
             InvalidInputError: If the detector does not localise.
         """
-        if self.region_score is None:
-            raise InvalidInputError("This detector makes no anomaly map, so it knows no regions.")
-        return self._p_values(peaks, self.region_score)
+        return self._region_tails.p_values(peaks)
 
     def clip_p_value(self, scores: NDArray[np.float64]) -> float:
         """P-value of a clip from the scores (B,) of its frames, in order."""
@@ -115,9 +115,15 @@ class Calibration:
         share = float((scores >= threshold).double().mean())
         return rates_on_left_out_clips(scores, clips, share).numpy()
 
-    def _p_values(
-        self, scores: NDArray[np.float64], known: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        given = torch.from_numpy(np.asarray(scores, dtype=np.float64))
-        clips = torch.from_numpy(self.clip)
-        return p_values(given, torch.from_numpy(known), clips).numpy()
+    @cached_property
+    def _image_tails(self) -> Tails:
+        return self._tails(self.image_score)
+
+    @cached_property
+    def _region_tails(self) -> Tails:
+        if self.region_score is None:
+            raise InvalidInputError("This detector makes no anomaly map, so it knows no regions.")
+        return self._tails(self.region_score)
+
+    def _tails(self, known: NDArray[np.float64]) -> Tails:
+        return tails(torch.from_numpy(known), torch.from_numpy(self.clip))

@@ -4,7 +4,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,8 @@ def log_fitted(
         raw = _calibrate(model, held_out, clips, training.window)
         calibration, threshold = raw.averaged(training.smoothing, model.threshold)
         windows = normal_windows.measure(model, snapshot, learned, clips, training)
-        calibration = Calibration(**{**vars(calibration), **windows})
+        distance, frames = windows.get("window_distance"), windows.get("window_frames")
+        calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
         _log_statistics(folder)

@@ -21,6 +21,11 @@ FORM = {
         },
     },
 }
+FILES = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in ("application/octet-stream", "image/jpeg", "image/png", "video/mp4", "video/avi")
+}
+"""Types of a body that is a single file, and how they are described."""
 YES, NO = frozenset({"1", "on", "true", "yes"}), frozenset({"", "0", "false", "no", "off"})
 
 

@@ -5,6 +5,7 @@ sentence, "request_id": ...}``. A body that is too long or too slow is refused w
 """
 
 import asyncio
+import itertools
 import logging
 import re
 import time
@@ -24,6 +25,8 @@ from tasks.uploads import Limits, TooLargeError
 
 log = logging.getLogger(__name__)
 
+PROCESS, NUMBERS = uuid.uuid4().hex[:20], itertools.count()
+"""Of which the ids of requests are made that come without one: random, then counted."""
 LINGER_SECONDS = 5.0
 """How long the rest of a refused body is thrown away, so that its sender gets to read why."""
 Record = Callable[[Scope, int, float], None]
@@ -105,7 +108,7 @@ class _Exchange:
         self._headers = Headers(scope=scope)
         given = self._headers.get("x-request-id", "")
         valid = re.fullmatch(r"[\w.:-]{1,64}", given, re.ASCII)
-        self.request_id = given if valid else uuid.uuid4().hex
+        self.request_id = given if valid else f"{PROCESS}{next(NUMBERS):012x}"
         self._deadline = time.monotonic() + limits.body_seconds
         self._received = 0
         self._arriving = "content-length" in self._headers or "transfer-encoding" in self._headers

@@ -25,7 +25,7 @@ from tasks import registry, tracking
 from tasks.access import PREDICT, Access, Keys, is_local, require
 from tasks.answers import Scored
 from tasks.console import pages
-from tasks.forms import FORM
+from tasks.forms import FILES, FORM
 from tasks.guard import Guard, answer
 from tasks.listen import listen
 from tasks.logs import log_config
@@ -75,7 +75,7 @@ def build_app(
     app.state.service = service
     pages.add_entrance(app)
     app.state.access = access or Access(Keys(), local=True)
-    body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
+    body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}, **FILES}}
 
     @app.post("/predict", response_model=Scored, openapi_extra={"requestBody": body})
     async def predict(request: Request, *, anomaly_map: bool = False) -> Response:

@@ -10,6 +10,7 @@ Shapes: N = frames, D = features, J = bins.
 import json
 import os
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,20 @@ class Seen:
     features: tuple[Tensor, ...] = ()
     """Feature vectors at some places of these frames, each of shape (_, D); none without a
     Gaussian."""
+
+
+def together(stills: Sequence[Seen]) -> Seen:
+    """What several requests for still images showed, as if it had been one."""
+    if len(stills) == 1:
+        return stills[0]
+    features = [vectors for each in stills for vectors in each.features]
+    return Seen(
+        p_value=np.concatenate([each.p_value for each in stills]),
+        image_score=np.concatenate([each.image_score for each in stills]),
+        num_alarms=sum(each.num_alarms for each in stills),
+        is_clip=False,
+        features=(torch.cat(features),) if features else (),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,14 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
 import anyio
 from fastapi import Request
 from prometheus_client.core import Metric
-from starlette.datastructures import UploadFile
 
 from tasks import answers, metrics, uploads
 from tasks.admission import Admission
@@ -20,7 +20,7 @@ from tasks.answers import Scored
 from tasks.batching import Batcher, Job
 from tasks.champion import Champion, Deployed
 from tasks.drift import DriftReport
-from tasks.forms import files_of, flag
+from tasks.forms import FILES, files_of, flag
 from tasks.guard import BusyError
 from tasks.metrics import Metrics
 from tasks.packaged import Prediction, Raw
@@ -117,7 +117,7 @@ class Service:
         """Read the files of a request and score them.
 
         Args:
-            request: Multipart, with the files in the field ``files``.
+            request: Multipart, with the files in the field ``files``, or a single file.
             client: Name of the key that was used; empty without one.
             anomaly_map: Also answer with a score for every pixel.
 
@@ -128,23 +128,28 @@ class Service:
         address = request.client.host if request.client else ""
         with self.admission.place(client or address, self.batcher.retry_after()):
             deployed = self.deployed()
-            if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+            asked = Asked(
+                request=request,
+                client=client,
+                anomaly_map=anomaly_map,
+                deployed=deployed,
+                note=self.watch.note(deployed),
+            )
+            kind = request.headers.get("content-type", "no content type")
+            if kind in FILES:
+                return await self._in_time(asked, [BytesIO(await request.body())])
+            if not kind.startswith("multipart/form-data"):
                 raise UnsupportedError(
-                    "A request must be multipart/form-data with a field 'files', got "
-                    f"{request.headers.get('content-type', 'no content type')!r}. With curl: "
+                    "A request must be multipart/form-data with a field 'files', or a single file "
+                    f"of one of the types {', '.join(sorted(FILES))}; got {kind!r}. With curl: "
                     "-F files=@frame.png"
                 )
             async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
-                asked = Asked(
-                    request=request,
-                    client=client,
-                    anomaly_map=flag(form.get("anomaly_map", "")) or anomaly_map,
-                    deployed=deployed,
-                    note=self.watch.note(deployed),
-                )
-                return await self._in_time(asked, files_of(form))
+                wanted = flag(form.get("anomaly_map", "")) or anomaly_map
+                files = [upload.file for upload in files_of(form)]
+                return await self._in_time(replace(asked, anomaly_map=wanted), files)
 
-    async def _in_time(self, asked: Asked, files: list[UploadFile]) -> Scored:
+    async def _in_time(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 return await self._answer(asked, files)
@@ -155,7 +160,7 @@ class Service:
                 retry_after=self.batcher.retry_after(),
             ) from error
 
-    async def _answer(self, asked: Asked, files: list[UploadFile]) -> Scored:
+    async def _answer(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
         """Decode with the workers, score in a batch, judge; a timeout frees no busy worker."""
         loop = asyncio.get_running_loop()
         job, digests = await loop.run_in_executor(self._workers, self._decode, asked, files)
@@ -165,8 +170,8 @@ class Service:
             return self._judge(asked, raw, digests)
         return await loop.run_in_executor(self._workers, self._judge, asked, raw, digests)
 
-    def _decode(self, asked: Asked, files: list[UploadFile]) -> tuple[Job, tuple[str, ...]]:
-        contents = [file.file.read() for file in files]
+    def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, tuple[str, ...]]:
+        contents = [file.read() for file in files]
         packaged, note = asked.deployed.packaged, asked.note
         channels = packaged.preprocessing.channels
         frames = uploads.read_frames(contents, channels=channels, limits=self.limits)

@@ -6,9 +6,11 @@ lost, and how many; where it fails, the log says so once and predictions go on.
 """
 
 import logging
+import math
 import queue
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +25,7 @@ from tasks.champion import Deployed
 from tasks.drift import DriftReport, Norm
 from tasks.packaged import Prediction
 from tasks.places import sampled
-from tasks.served import Identity, Seen, Served
+from tasks.served import Identity, Seen, Served, together
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,10 @@ PLACES = 32
 KEPT = 2
 """Versions in memory: while the champion changes, requests to the former one still end."""
 SAVE_SECONDS = 30.0
+TOGETHER, PAUSE_SECONDS = 64, 0.05
+"""Notes that are counted at once, and the pause in which they gather."""
+MARK_SECONDS = 1.0
+"""Least time between two points of a timeline: their distances cost more than all else here."""
 PATIENCE = 2.0
 """Seconds that a report waits for notes of requests that were answered already."""
 
@@ -49,6 +55,7 @@ class _Known:
     served: Served
     norm: Norm
     unsaved: bool = False
+    marked_at: float = -math.inf
 
 
 class Note:
@@ -179,27 +186,39 @@ class Watch:
         self._complained = True
 
     def _run(self) -> None:
-        due = time.monotonic() + self.save_seconds
-        while True:
-            with suppress(queue.Empty):
-                note = self._notes.get(timeout=max(due - time.monotonic(), 0.01))
+        due, going = time.monotonic() + self.save_seconds, True
+        while going:
+            notes = self._taken(max(due - time.monotonic(), 0.01))
+            going = None not in notes
+            for deployed, seen in joined([note for note in notes if note is not None]):
                 try:
-                    if note is None:
-                        return
-                    self._count(*note)
+                    self._count(deployed, seen)
                 except Exception as error:
                     self.complain(error)
-                finally:
-                    self._notes.task_done()
+            for _ in notes:
+                self._notes.task_done()
             if time.monotonic() >= due:
                 self._save()
                 due = time.monotonic() + self.save_seconds
+            if going and len(notes) < TOGETHER:
+                time.sleep(PAUSE_SECONDS)
+
+    def _taken(self, timeout: float) -> list[tuple[Deployed, Seen] | None]:
+        """The notes that wait, at most ``TOGETHER``; none if none comes in time."""
+        notes = []
+        with suppress(queue.Empty):
+            notes.append(self._notes.get(timeout=timeout))
+            while len(notes) < TOGETHER:
+                notes.append(self._notes.get_nowait())
+        return notes
 
     def _count(self, deployed: Deployed, seen: Seen) -> None:
         with self._lock:
             known = self._of(deployed)
             known.unsaved = True
-            if known.served.add(seen):
+            now = time.monotonic()
+            if known.served.add(seen) and now - known.marked_at >= MARK_SECONDS:
+                known.marked_at = now
                 known.served.mark(drift.distance_of(known.served.recent(), known.norm))
 
     def _of(self, deployed: Deployed) -> _Known:
@@ -237,3 +256,15 @@ class Watch:
             known.unsaved = False
         except Exception as error:
             self.complain(error)
+
+
+def joined(notes: Iterable[tuple[Deployed, Seen]]) -> Iterator[tuple[Deployed, Seen]]:
+    """The same frames in fewer notes: stills of one version in one, each clip in its own."""
+    stills: dict[int, tuple[Deployed, list[Seen]]] = {}
+    for deployed, seen in notes:
+        if seen.is_clip:
+            yield deployed, seen
+        else:
+            stills.setdefault(id(deployed), (deployed, []))[1].append(seen)
+    for deployed, several in stills.values():
+        yield deployed, together(several)

@@ -3,12 +3,53 @@
 Shapes: B = batch, N = calibration scores, T = frames of a clip, K = calibration clips.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.errors import InvalidInputError
 from models.functional.thresholds import above, exceeded_by
+
+
+@dataclass(frozen=True)
+class Tails:
+    """Calibration scores made ready, so that a p-value takes no more than a look-up.
+
+    In NumPy, which is quicker than torch for the few scores of one request.
+    """
+
+    ordered: Float[np.ndarray, "N"]
+    """Ascending."""
+    evidence: Float[np.ndarray, "M"]
+    """At each of the M = N + 1 places that a score may take among them: the sum over calibration
+    clips of the share of their scores that are not below it."""
+    num_clips: int
+
+    def p_values(self, scores: Float[np.ndarray, "B"]) -> Float[np.ndarray, "B"]:
+        """See ``p_values``.
+
+        Raises:
+            InvalidInputError: If any score is NaN.
+        """
+        _check_numbers(np.isnan(scores).any())
+        evidence = self.evidence[self.ordered.searchsorted(scores, side="left")]
+        found: Float[np.ndarray, "B"] = (1 + evidence).clip(max=self.num_clips + 1)
+        return found / (1 + self.num_clips)
+
+
+def tails(calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"] | None = None) -> Tails:
+    """Make calibration scores ready; arguments and errors are those of ``p_values``."""
+    if not len(calibration):
+        raise InvalidInputError("A p-value needs calibration scores, got none. Fit again.")
+    _check_numbers(calibration.isnan().any())
+    weights = _weights(calibration, clips)
+    ordered, order = calibration.double().sort()
+    evidence = torch.cat([weights[order].flip(0).cumsum(0).flip(0), weights.new_zeros(1)])
+    return Tails(ordered.numpy(), evidence.numpy(), int(weights.sum().round()))
 
 
 def p_values(
@@ -41,13 +82,7 @@ def p_values(
         Lee, Barber and Willett, 2023, "Distribution-free inference with hierarchical data",
         section 3. https://arxiv.org/abs/2306.06342
     """
-    _check(scores, calibration)
-    weights = _weights(calibration, clips)
-    ordered, order = calibration.double().sort()
-    above_or_equal = torch.cat([weights[order].flip(0).cumsum(0).flip(0), weights.new_zeros(1)])
-    place = torch.searchsorted(ordered, scores.double().contiguous(), side="left")
-    num_clips = weights.sum().round()
-    return (1 + above_or_equal[place]).clamp(max=num_clips + 1) / (1 + num_clips)
+    return torch.from_numpy(tails(calibration, clips).p_values(scores.double().numpy()))
 
 
 def smallest_p_value(num_clips: int) -> float:
@@ -101,7 +136,7 @@ def clip_p_value(
     Raises:
         InvalidInputError: If there are no scores, or any is NaN.
     """
-    _check(scores, calibration)
+    _check_numbers(scores.isnan().any() or calibration.isnan().any())
     if not len(scores):
         raise InvalidInputError("A clip must have at least one scored frame, got none.")
     members = [calibration[clips == clip].double() for clip in torch.unique(clips)]
@@ -128,6 +163,8 @@ def discovery_q_values(p_values: Float[Tensor, "B"], *, dependent: bool) -> Floa
         https://doi.org/10.1214/22-AOS2244
     """
     num = len(p_values)
+    if num == 1:
+        return p_values.double()
     ranks = torch.arange(1, num + 1, dtype=torch.float64)
     ordered, order = p_values.double().sort()
     factor = float((1 / ranks).sum()) if dependent else 1.0
@@ -174,8 +211,6 @@ def _weights(calibration: Tensor, clips: Tensor | None) -> Float[Tensor, "N"]:
     return weights
 
 
-def _check(scores: Tensor, calibration: Tensor) -> None:
-    if not len(calibration):
-        raise InvalidInputError("A p-value needs calibration scores, got none. Fit again.")
-    if scores.isnan().any() or calibration.isnan().any():
+def _check_numbers(nan: Any) -> None:
+    if nan:
         raise InvalidInputError("Scores must be numbers, got NaN. Check the images for NaN.")

@@ -37,6 +37,8 @@ def running_mean(scores: Float[Tensor, "T"], num: int) -> Float[Tensor, "T"]:
     """
     if num < 1:
         raise InvalidInputError(f"num must be at least 1, got {num}.")
+    if num == 1:
+        return scores
     summed = functional.pad(scores.double().cumsum(dim=0), (1, 0))
     ends = torch.arange(1, len(scores) + 1, device=scores.device)
     starts = (ends - num).clamp(min=0)

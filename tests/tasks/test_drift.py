@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -46,14 +46,14 @@ def test_p_values_alone_can_tell_drift():
 def test_the_limit_is_that_of_the_windows_which_the_model_carries():
     model = packaged()
     windows = {"window_distance": np.array([1.0, 1.0, 1.0]), "window_frames": np.full(3, 70.0)}
-    model.calibration = Calibration(**{**vars(model.calibration), **windows})
+    model.calibration = replace(model.calibration, **windows)
     norm = drift.norm_of(model, None)
     assert (norm.limit, norm.typical, norm.wanted) == (pytest.approx(1), 1, 70)
     long = {**windows, "window_frames": np.full(3, 10**4)}
-    model.calibration = Calibration(**{**vars(model.calibration), **long})
+    model.calibration = replace(model.calibration, **long)
     assert drift.norm_of(model, None).wanted <= (RECENT - 1) * BLOCK  # as many are always recent
     few = {name: values[:2] for name, values in windows.items()}
-    model.calibration = Calibration(**{**vars(model.calibration), **few})
+    model.calibration = replace(model.calibration, **few)
     assert drift.norm_of(model, None).limit is None
 
 

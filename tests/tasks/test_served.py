@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,3 +133,18 @@ def test_the_timeline_stays_short(filled):
         filled.mark(1.0)
     assert len(filled.timeline) <= LONGEST_TIMELINE
     assert filled.timeline[-1].frames == 480
+
+
+def test_several_requests_for_stills_count_as_one_request_for_all_of_them():
+    parts = [seen(num, seed, is_clip=False) for seed, num in enumerate((3, 1, 4))]
+    bare = replace(parts[0], features=())
+    one, each = Tally(), Tally()
+    one.add(served.together([*parts, bare]), EDGES)
+    for part in (*parts, bare):
+        each.add(part, EDGES)
+    assert (one.frames, one.squares, one.alarms) == (each.frames, each.squares, each.alarms)
+    assert np.array_equal(one.p_values, each.p_values)
+    assert np.array_equal(one.scores, each.scores)
+    torch.testing.assert_close(one.moments.mean, each.moments.mean)
+    torch.testing.assert_close(one.moments.covariance(0.1), each.moments.covariance(0.1))
+    assert served.together([bare]) is bare

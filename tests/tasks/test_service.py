@@ -1,13 +1,15 @@
 import asyncio
 import threading
 
+import cv2
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from tasks.serve import build_app
 from tasks.uploads import Limits
-from tests.tasks.test_serve import clip
+from tests.tasks.test_serve import FRAMES, clip, encode, wait_for
 
 
 def test_before_a_detector_is_loaded_the_server_says_so(settled):
@@ -16,6 +18,27 @@ def test_before_a_detector_is_loaded_the_server_says_so(settled):
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         assert "being loaded" in response.json()["error"]
+
+
+def test_a_single_file_may_be_the_body_of_a_request(settled, tmp_path):
+    video = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 10, (24, 16))
+    for frame in FRAMES:
+        writer.write(np.repeat(frame[..., None], 3, axis=2))
+    writer.release()
+    with TestClient(build_app("squares", log_predictions=False)) as session:
+        wait_for(lambda: session.get("/health").status_code == 200)
+        form = session.post("/predict", files={"files": video.read_bytes()}).json()
+        headers = {"content-type": "video/avi"}
+        body = session.post("/predict", content=video.read_bytes(), headers=headers).json()
+        assert body["frames"] == form["frames"]
+        asked = {"params": {"anomaly_map": True}, "content": video.read_bytes(), "headers": headers}
+        assert session.post("/predict", **asked).json()["frames"][0]["anomaly_map"]["png"]
+        png = {"content": encode(FRAMES[0]), "headers": {"content-type": "image/png"}}
+        refused = session.post("/predict", **png)
+        assert (refused.status_code, "at least 6 frames" in refused.json()["error"]) == (422, True)
+        empty = session.post("/predict", content=b"", headers=headers)
+        assert (empty.status_code, "is empty" in empty.json()["error"]) == (422, True)
 
 
 def held_up(**limits):
