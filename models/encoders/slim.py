@@ -48,12 +48,17 @@ class SlimTrunk(Encoder):
             """Return a trunk with random weights."""
             return SlimTrunk(self)
 
+    basis: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         width = config.width
         self.embedding_dim = 2 * width
         self.receptive_field = receptive_field([Layer(5, 4, 2), Layer(3, 2, 1), Layer(3, 1, 1)])
+        gains = torch.tensor([2, config.motion_gain, config.motion_gain])
+        basis = temporal_basis(torch.eye(3)[:, :, None, None])[..., 0, 0] * gains
+        self.register_buffer("basis", basis, persistent=False)
         self.first = nn.Conv2d(3, width, kernel_size=5, stride=4, padding=2)
         self.rest = nn.Sequential(
             nn.ReLU(inplace=True),
@@ -78,16 +83,15 @@ class SlimTrunk(Encoder):
                 f"The slim trunk needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
                 f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
             )
-        frames = (mean_frames(images) - 0.5).contiguous(memory_format=torch.channels_last)
-        weight = torch.einsum("ktyx,tc->kcyx", self.first.weight, self._basis(images))
+        frames = mean_frames(images, black=0.5).contiguous()
+        weight = self._first_weight(images).contiguous()
         feature_map = functional.conv2d(frames, weight, self.first.bias, stride=4, padding=2)
-        found: Tensor = self.rest(feature_map)
+        found: Tensor = self.rest(feature_map.contiguous(memory_format=torch.channels_last))
         return found
 
-    def _basis(self, images: Tensor) -> Float[Tensor, "3 3"]:
-        """Change of basis of the frames, which the first layer's weights take over."""
-        still = torch.eye(3).to(images)
+    def _first_weight(self, images: Tensor) -> Float[Tensor, "K 3 5 5"]:
+        """The first layer's weights, which take over the change of basis of the frames."""
+        weight = self.first.weight
         if images.shape[1] != WINDOW:
-            return 2 * still
-        gains = torch.tensor([2, self.config.motion_gain, self.config.motion_gain]).to(images)
-        return gains[:, None] * temporal_basis(still[:, :, None, None])[..., 0, 0].T
+            return 2 * weight
+        return torch.matmul(self.basis, weight.flatten(2)).view(weight.shape)

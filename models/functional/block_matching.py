@@ -49,7 +49,7 @@ def block_flow(
 
 def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
     cost = _costs(before, after)
-    least, best = cost.min(dim=0)
+    least, best = _least(cost)
     row, column = best // COLUMNS, best % COLUMNS
     across = column - REACH[1] + _fraction(cost, least, best, column, COLUMNS, 1)
     down = row - REACH[0] + _fraction(cost, least, best, row, ROWS, COLUMNS)
@@ -58,16 +58,41 @@ def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
 
 def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "N B y x"]:
     """Mean absolute difference of blocks for every displacement, and the reluctance to move."""
-    rows, columns = REACH
-    height, width = before.shape[1:]
-    seen = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")[:, 0]
-    displacements = [(r, c) for r in range(ROWS) for c in range(COLUMNS)]
-    costs = before.new_empty(len(displacements), *before.shape)
-    for cost, (row, column) in zip(costs, displacements, strict=True):
-        torch.sub(seen[:, row : row + height, column : column + width], before, out=cost)
-    costs = window_mean(block_mean(costs.abs_(), STEP), AROUND)
-    length = [RELUCTANCE * math.hypot(r - rows, c - columns) for r, c in displacements]
+    costs = window_mean(block_mean(_differences(before, after), STEP), AROUND)
+    length = [
+        RELUCTANCE * math.hypot(r - REACH[0], c - REACH[1])
+        for r in range(ROWS)
+        for c in range(COLUMNS)
+    ]
     return costs.add_(costs.new_tensor(length)[:, None, None, None])
+
+
+def _differences(before: Tensor, after: Tensor) -> Float[Tensor, "N B h w"]:
+    """Absolute differences for every displacement.
+
+    Both images get rows of one length, the second one's with room for the reach, so that a
+    displaced image is one run through memory.
+    """
+    rows, columns = REACH
+    num, height, width = before.shape
+    pitch = width + 2 * columns
+    length = (height - 1) * pitch + width
+    seen = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")[:, 0]
+    runs = functional.pad(before, (0, 2 * columns)).view(num, height * pitch)[:, :length]
+    displaced = seen.as_strided(
+        (ROWS, COLUMNS, num, length), (pitch, 1, (height + 2 * rows) * pitch, 1)
+    )
+    found = before.new_empty(ROWS, COLUMNS, num, height * pitch)
+    torch.sub(displaced, runs, out=found[..., :length]).abs_()
+    return found.view(ROWS * COLUMNS, num, height, pitch)[..., :width]
+
+
+def _least(costs: Float[Tensor, "N B y x"]) -> tuple[Tensor, Int[Tensor, "B y x"]]:
+    """The least cost and its number, the first one of equals; ``min`` gives both, but slowly."""
+    least = costs.amin(dim=0)
+    numbers = torch.arange(len(costs), device=costs.device).to(costs)[:, None, None, None]
+    of_least = (costs - least).sign_().mul_(len(costs)).add_(numbers).amin(dim=0)
+    return least, of_least.long()
 
 
 def _fraction(

@@ -8,13 +8,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.errors import InvalidInputError
+from models.functional.shared_frames import shared_frames, windows_of
 
 
-def mean_frames(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 H W"]:
+def mean_frames(
+    images: Float[Tensor, "B C H W"], *, black: float = 0.0
+) -> Float[Tensor, "B 3 H W"]:
     """Three channels of any model input.
 
     Six consecutive gray frames I_{t-5} .. I_t become the means of the three pairs,
     ``(I_{t-5} + I_{t-4}) / 2`` first; one gray channel is repeated; three channels pass.
+
+    Args:
+        images: Any input; of windows that are a view of a clip, each mean frame is made once, and
+            the result is a view of those.
+        black: Gray level that is 0 in the result.
 
     Raises:
         InvalidInputError: If C is not 1, 3 or 6.
@@ -24,11 +32,13 @@ def mean_frames(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 3 H W"]:
     """
     channels = images.shape[1]
     if channels == 6:
-        return torch.lerp(images[:, 0::2], images[:, 1::2], 0.5)
-    if channels == 3:
-        return images
-    if channels == 1:
-        return images.expand(-1, 3, -1, -1)
+        frames = shared_frames(images)
+        if frames is None:
+            return torch.lerp(images[:, 0::2], images[:, 1::2], 0.5).sub_(black)
+        return windows_of(torch.lerp(frames[:-1], frames[1:], 0.5).sub_(black), 5)[:, 0::2]
+    if channels in (1, 3):
+        shown = images - black if black else images
+        return shown.expand(-1, 3, -1, -1)
     raise InvalidInputError(
         f"Images must have 1 (gray), 3 (colour) or 6 (consecutive gray frames) channels, got "
         f"{channels}. Set window and channels of the recipe."

@@ -5,13 +5,15 @@ Shapes: B = batch, H W = image, h w = feature map.
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+from models.functional.largest import merged, ranked
 
 
 class Layer(NamedTuple):
@@ -95,107 +97,120 @@ def roll_back(
         Sabokrou et al., 2018, "Deep-anomaly", section 3.4 (zeta = ``num_votes - 1``).
         https://arxiv.org/abs/1609.00866
     """
-    row_of, rows = _covering(scores.shape[1], height, field)
-    column_of, columns = _covering(scores.shape[2], width, field)
-    largest = _largest_along([scores], 2, columns, num_votes)
-    largest = _largest_along(largest, 1, rows, num_votes)
-    covering = _num(rows)[:, None] * _num(columns)
-    rank = (covering.clamp(1, len(largest)) - 1).to(scores.device)
-    chosen = torch.stack(largest).gather(0, rank.expand(1, len(scores), -1, -1))[0]
-    to_rows, to_columns = row_of.to(scores.device), column_of.to(scores.device)
-    return chosen.index_select(1, to_rows).index_select(2, to_columns)
+    rows = _covering(scores.shape[1], height, field)
+    columns = _covering(scores.shape[2], width, field)
+    lists = _along_columns(scores, columns, num_votes)
+    chosen = _along_rows(lists, rows, columns, num_votes)
+    to_rows, to_columns = (axis.group_of.to(scores.device) for axis in (rows, columns))
+    return chosen.index_select(2, to_columns).index_select(1, to_rows)
 
 
-def _largest_along(
-    lists: Sequence[Float[Tensor, "B y x"]], axis: int, groups: Sequence[range], num: int
-) -> list[Float[Tensor, "B Y X"]]:
-    """Along an axis of maps, the ``num`` largest values in each group of neighbouring places.
+class _Run(NamedTuple):
+    """Groups of pixels that as many cells cover, each group one cell further than the last one.
 
-    Values at a place are a list in descending order, and so are those of a group: the largest of
-    a rectangle are the largest of the largest of its rows.
-
-    Args:
-        lists: Values at each place, the largest first.
-        axis: 1 for rows, 2 for columns.
-        groups: Places of each group; groups that do not reach an edge have few different sizes.
-        num: How many values are kept, at most.
+    Attributes:
+        size: Neighbouring places that are looked at for each group.
+        start: The first of them, for the first group.
+        groups: How many groups.
     """
-    cells, widest = lists[0].shape[axis], max(*map(len, groups), 1)
-    sides = [widest, widest] if axis == 2 else [0, 0, widest, widest]
-    windows = _Windows([functional.pad(t, sides, value=-torch.inf) for t in lists], axis, num)
-    inner = [group.start > 0 and group.stop < cells for group in groups]
-    sizes = [len(group) if each else widest for group, each in zip(groups, inner, strict=True)]
-    starts = [  # in the padded map; beyond the edge nothing counts
-        group.start if each or group.stop == cells else group.stop - widest
-        for group, each in zip(groups, inner, strict=True)
+
+    size: int
+    start: int
+    groups: int
+
+
+class _Covering(NamedTuple):
+    """Along one axis: which cells cover each pixel.
+
+    Neighbouring pixels that the same cells cover form a group, so that work is done once for all.
+
+    Attributes:
+        group_of: Group of each pixel.
+        num: Cells that cover the pixels of each group.
+        sides: Places that are added before and after the cells, and where nothing counts.
+        runs: All groups in their order. Those that reach an edge look beyond it, so that there are
+            few different sizes.
+    """
+
+    group_of: Tensor
+    num: Tensor
+    sides: tuple[int, int]
+    runs: list[_Run]
+
+
+def _along_columns(
+    scores: Float[Tensor, "B y x"], columns: _Covering, num: int
+) -> list[Float[Tensor, "B y X"]]:
+    """The ``num`` largest values at most, in descending order, of the columns of each group."""
+    windows = _Windows([functional.pad(scores, columns.sides, value=-torch.inf)], 2, num)
+    of_runs = [_part(windows.of_size(run.size), 2, run.start, run.groups) for run in columns.runs]
+    longest = max(of_runs, key=len)
+    none = [torch.full_like(each[0], -torch.inf) for each in of_runs]
+    return [
+        torch.cat(
+            [each[n] if n < len(each) else fill for each, fill in zip(of_runs, none, strict=True)],
+            dim=2,
+        )
+        for n in range(len(longest))
     ]
-    found = [lists[0].new_full(_sized(lists[0], axis, len(groups)), -torch.inf) for _ in range(num)]
-    most = 0
-    for size in sorted(set(sizes)):
-        at = torch.tensor([place for place, each in enumerate(sizes) if each == size])
-        start = torch.tensor([starts[place] + widest for place in at.tolist()])
-        at, start = at.to(lists[0].device), start.to(lists[0].device)
-        largest = windows.of_size(size)
-        for into, values in zip(found, largest, strict=False):
-            into.index_copy_(axis, at, values.index_select(axis, start))
-        most = max(most, len(largest))
-    return found[:most]
 
 
-def _sized(values: Tensor, axis: int, size: int) -> list[int]:
-    return [size if dim == axis else length for dim, length in enumerate(values.shape)]
+def _along_rows(
+    lists: Sequence[Float[Tensor, "B y X"]], rows: _Covering, columns: _Covering, num: int
+) -> Float[Tensor, "B Y X"]:
+    """The value at rank ``num``, or the last one of fewer, of the rows of each group."""
+    sides = (0, 0, *rows.sides)
+    windows = _Windows([functional.pad(each, sides, value=-torch.inf) for each in lists], 1, num)
+    ranks = (rows.num[:, None] * columns.num).clamp(1, num)
+    of_runs = torch.split(ranks, [run.groups for run in rows.runs])
+    found = []
+    for run, rank in zip(rows.runs, of_runs, strict=True):
+        halves = windows.halves(run.size, run.start, run.groups)
+        common, *others = sorted(set(rank.flatten().tolist()), reverse=True)
+        values = _at_rank(halves, common)
+        for other in others:
+            here = (rank == other).to(values.device)
+            values = torch.where(here, _at_rank(halves, other), values)
+        found.append(values)
+    return torch.cat(found, dim=1)
+
+
+def _at_rank(halves: Sequence[Sequence[Tensor]], rank: int) -> Float[Tensor, "B y X"]:
+    return halves[0][rank - 1] if len(halves) == 1 else ranked(halves[0], halves[1], rank)
+
+
+def _part(maps: Sequence[Tensor], axis: int, start: int, length: int) -> list[Tensor]:
+    return [each.narrow(axis, start, length) for each in maps]
 
 
 class _Windows:
-    """Largest values in all windows of neighbouring places along an axis.
+    """Largest values in all windows of neighbouring places along an axis, in descending order.
 
     Windows of 2, 4, 8, ... places are made of the two halves, others of those.
     """
 
-    def __init__(self, places: list[Tensor], axis: int, num: int) -> None:
-        self._of_power, self._axis, self._num = [places], axis, num
+    def __init__(self, places: Sequence[Float[Tensor, "B y x"]], axis: int, num: int) -> None:
+        self._of_size, self._axis, self._num = {1: list(places)}, axis, num
+        self._length = places[0].shape[axis]
 
-    def of_size(self, size: int) -> list[Tensor]:
+    def of_size(self, size: int) -> list[Float[Tensor, "B y x"]]:
         """Of each window, by its first place."""
-        while 2 ** len(self._of_power) <= size:
-            half = self._of_power[-1]
-            self._of_power.append(self._joined(half, half, 2 ** (len(self._of_power) - 1)))
-        total, covered = None, 0
-        for power, values in enumerate(self._of_power):
-            if size >> power & 1:
-                total = values if total is None else self._joined(total, values, covered)
-                covered += 2**power
-        assert total is not None
-        return total
+        if size not in self._of_size:
+            one, other = self.halves(size, 0, self._length - size + 1)
+            self._of_size[size] = merged(one, other, self._num)
+        return self._of_size[size]
 
-    def _joined(self, one: list[Tensor], other: list[Tensor], offset: int) -> list[Tensor]:
-        """Of windows that begin with one of ``one`` and go on with one of ``other``."""
+    def halves(self, size: int, start: int, windows: int) -> list[list[Float[Tensor, "B y x"]]]:
+        """Of two neighbouring parts of some windows, or of the one place that each of them is."""
+        if size == 1:
+            return [_part(self.of_size(1), self._axis, start, windows)]
+        second = 1 << ((size - 1).bit_length() - 1)
+        one, other = self.of_size(size - second), self.of_size(second)
         axis = self._axis
-        length = min(one[0].shape[axis], other[0].shape[axis] - offset)
-        first = [values.narrow(axis, 0, length) for values in one]
-        return _merged(first, [values.narrow(axis, offset, length) for values in other], self._num)
-
-
-def _merged(one: Sequence[Tensor], other: Sequence[Tensor], num: int) -> list[Tensor]:
-    """The ``num`` largest values of two lists in descending order, place by place, in order.
-
-    References:
-        Batcher, 1968, "Sorting networks and their applications" (odd-even merge).
-        https://doi.org/10.1145/1468075.1468121
-    """
-    if not one or not other:
-        return list(one or other)[:num]
-    if len(one) == len(other) == 1:
-        return [torch.maximum(one[0], other[0]), torch.minimum(one[0], other[0])][:num]
-    even = _merged(one[::2], other[::2], num)
-    odd = _merged(one[1::2], other[1::2], num)
-    merged = [even[0]]
-    for high, low in zip_longest(odd, even[1:]):
-        if high is None or low is None:
-            merged.append(low if high is None else high)
-        else:
-            merged += [torch.maximum(high, low), torch.minimum(high, low)]
-    return merged[:num]
+        return [
+            _part(one, axis, start, windows),
+            _part(other, axis, start + size - second, windows),
+        ]
 
 
 def _covers(cells: int, pixels: int, field: ReceptiveField) -> Bool[Tensor, "pixels cells"]:
@@ -204,22 +219,37 @@ def _covers(cells: int, pixels: int, field: ReceptiveField) -> Bool[Tensor, "pix
     return (first <= at) & (at < first + field.size)
 
 
-def _covering(cells: int, pixels: int, field: ReceptiveField) -> tuple[Tensor, list[range]]:
-    """Along one axis: group of each pixel, and the cells that cover the pixels of each group.
+@lru_cache(maxsize=64)
+def _covering(cells: int, pixels: int, field: ReceptiveField) -> _Covering:
+    """What ``_Covering`` says, for ``pixels`` of an axis that fields of ``cells`` cover."""
+    distinct, group_of = torch.unique(_covers(cells, pixels, field), dim=0, return_inverse=True)
+    groups = [_span(row.nonzero()[:, 0].tolist()) for row in distinct]
+    widest = max(*map(len, groups), 1)
+    windows = [_window(group, widest, cells) for group in groups]
+    order = sorted(range(len(groups)), key=lambda number: windows[number])
+    before = max(0, *(-start for _, start in windows))
+    after = max(0, *(start + size - cells for size, start in windows))
+    runs: list[_Run] = []
+    for size, start in (windows[number] for number in order):
+        last = runs[-1] if runs else _Run(0, 0, 0)
+        if (size, start + before) == (last.size, last.start + last.groups):
+            runs[-1] = last._replace(groups=last.groups + 1)
+        else:
+            runs.append(_Run(size, start + before, 1))
+    place_of = torch.tensor(order).argsort()
+    num = torch.tensor([len(groups[number]) for number in order])
+    return _Covering(place_of[group_of], num, (before, after), runs)
 
-    Neighbouring pixels that the same cells cover form a group, so that work is done once for all.
-    """
-    covers = _covers(cells, pixels, field)
-    distinct, group_of = torch.unique(covers, dim=0, return_inverse=True)
-    groups = []
-    for row in distinct:
-        covering = row.nonzero()[:, 0].tolist()
-        groups.append(range(covering[0], covering[-1] + 1) if covering else range(0))
-    return group_of, groups
+
+def _span(covering: Sequence[int]) -> range:
+    return range(covering[0], covering[-1] + 1) if covering else range(0)
 
 
-def _num(groups: Sequence[range]) -> Tensor:
-    return torch.tensor([len(group) for group in groups])
+def _window(group: range, widest: int, cells: int) -> tuple[int, int]:
+    """Number and first of the places that stand for a group; at an edge as many as anywhere."""
+    if group.stop == cells:
+        return widest, group.start
+    return (len(group), group.start) if group.start > 0 else (widest, group.stop - widest)
 
 
 def centre(field: ReceptiveField) -> float:

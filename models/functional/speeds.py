@@ -11,6 +11,7 @@ from torch.nn import functional
 from models.contracts import WINDOW
 from models.functional.block_matching import STEP, block_flow
 from models.functional.receptive_field import ReceptiveField, centre
+from models.functional.shared_frames import of_each_frame
 from models.functional.windows import block_mean, window_mean
 
 NUM_SPEEDS = 5
@@ -44,7 +45,8 @@ def speeds(
     """
     if images.shape[1] != WINDOW:
         return images.new_zeros(len(images), NUM_SPEEDS, rows, columns)
-    middle, last = (block_mean(images[:, t : t + 2], CELL).mean(dim=1) for t in (2, 4))
+    cells = of_each_frame(lambda frames: block_mean(frames, CELL), images[:, 2:])
+    middle, last = ((cells[:, t] + cells[:, t + 1]) / 2 for t in (0, 2))
     flow = block_flow(middle, last) * (CELL / 2)
     change = block_mean((images[:, 5:] - images[:, :1]).abs_(), BLOCK)
     moving = (change > CHANGED).to(flow)

@@ -3,6 +3,8 @@
 Shapes: B = batch, C = channels, h w = map, y x = blocks.
 """
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -20,12 +22,20 @@ def window_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B
         values: Maps.
         side: Odd, >= 1.
     """
-    sums = functional.pad(values, [side // 2] * 4)
-    for dim in (2, 3):
-        inside = functional.pad(values.new_ones(values.shape[dim]), [side // 2] * 2)
-        shape = [-1 if dim == axis else 1 for axis in range(4)]
-        sums = _sum(sums, side, dim) / _sum(inside, side, 0).view(shape)
-    return sums
+    if side == 1:
+        return values
+    height, width = values.shape[-2:]
+    sums = _sum(_sum(functional.pad(values, [side // 2] * 4), side, 2), side, 3)
+    inside = _inside(height, side)[:, None] * _inside(width, side)
+    return sums.div_(inside.to(sums))
+
+
+@lru_cache(maxsize=64)
+def _inside(length: int, side: int) -> Float[Tensor, "length"]:
+    """Number of the ``side`` places around each of ``length`` that are among them."""
+    at = torch.arange(length)
+    last = (at + side // 2).clamp(max=length - 1)
+    return (last - (at - side // 2).clamp(min=0) + 1).float()
 
 
 def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C y x"]:
@@ -43,29 +53,31 @@ def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
     rows = values.view(*values.shape[:2], height // side, side, width)
     total = _added(rows, 3)
     columns = total.view(*total.shape[:3], width // side, side)
-    found: Tensor = _added(columns, 4) / side**2
+    found: Tensor = _added(columns, 4).div_(side**2)
     return found
 
 
 def _added(values: Tensor, dim: int) -> Tensor:
     """Sum over a short dimension, one slice after the other, which beats a reduction."""
     first, *others = values.unbind(dim)
-    total = first
-    for other in others:
-        total = total + other
+    total = first + others[0] if others else first.clone()
+    for other in others[1:]:
+        total += other
     return total
 
 
 def _sum(values: Tensor, side: int, dim: int) -> Tensor:
     """Sums of ``side`` neighbours along a dimension."""
     num = values.shape[dim] - side + 1
-    total, start = torch.zeros(()).to(values), 0
+    total, start = None, 0
     of_power, power = values, 1
     while True:
         if side & power:
-            total = total + of_power.narrow(dim, start, num)
+            part = of_power.narrow(dim, start, num)
+            total = part if total is None else total + part
             start += power
         if 2 * power > side:
+            assert total is not None
             return total
         left = of_power.shape[dim] - power
         of_power = of_power.narrow(dim, 0, left) + of_power.narrow(dim, power, left)

@@ -6,13 +6,13 @@ Shapes: B = batch, C = channels, H W = image, h w = feature map, D = features.
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from models.contracts import Encoder
 from models.functional.gaussian import Moments
 from models.functional.movement import CHANGES, NUM_MOVEMENTS, movement
 from models.functional.receptive_field import ReceptiveField
 from models.functional.speeds import NUM_SPEEDS, speeds
+from models.functional.windows import window_mean
 from models.one_class._gaussian import Gaussian, Part
 
 NUM_OF_FLOW = {"gradients": NUM_MOVEMENTS, "blocks": NUM_SPEEDS}
@@ -39,10 +39,7 @@ def place_features(
     """
     feature_map: Tensor = encoder(images)
     rows, columns = feature_map.shape[-2:]
-    if side > 1:
-        feature_map = functional.avg_pool2d(
-            feature_map, side, stride=1, padding=side // 2, count_include_pad=False
-        )
+    feature_map = window_mean(feature_map, side)
     if with_movement:
         found = movement if flow == "gradients" else speeds
         moved = found(images, encoder.receptive_field, rows, columns)

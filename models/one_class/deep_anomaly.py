@@ -179,7 +179,7 @@ class DeepAnomaly(PlaceDetector):
         return self.first
 
     def _map(self, features: Float[Tensor, "B h w D"], size: torch.Size) -> Float[Tensor, "B H W"]:
-        return self._to_pixels(self._score(*self._judged(features)), size).clamp(min=0)
+        return self._to_pixels(self._score(*self._judged(features)), size).clamp_(min=0)
 
     def _hidden(self, vectors: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         weights, biases = self.kernels_.to(vectors), self.biases_.to(vectors)

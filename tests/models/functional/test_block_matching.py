@@ -59,5 +59,42 @@ def test_whole_pixels_are_those_of_a_search_by_hand():
     assert (found - best).abs().max() <= 0.5
 
 
+def search(before, after):
+    """The same without any trick: pads, pools, sorts by ``min``, and fits parabolas by hand."""
+    height, width = before.shape
+    seen = np.pad(after.numpy(), [(REACH[0],) * 2, (REACH[1],) * 2], mode="edge")
+    down, across = 2 * REACH[0] + 1, 2 * REACH[1] + 1
+    costs = np.empty((down, across, -(-height // STEP), -(-width // STEP)))
+    for r in range(down):
+        for c in range(across):
+            away = torch.from_numpy(np.abs(seen[r:, c:][:height, :width] - before.numpy()))[None]
+            blocks = functional.avg_pool2d(away, STEP, ceil_mode=True)
+            cost = functional.avg_pool2d(blocks, AROUND, 1, AROUND // 2, count_include_pad=False)
+            costs[r, c] = cost[0].numpy() + RELUCTANCE * np.hypot(r - REACH[0], c - REACH[1])
+    flow = np.empty((2, *costs.shape[2:]))
+    for place in np.ndindex(costs.shape[2:]):
+        here = costs[(slice(None), slice(None), *place)]
+        r, c = np.unravel_index(here.argmin(), here.shape)
+        flow[(0, *place)] = c - REACH[1] + vertex(here[r], c)
+        flow[(1, *place)] = r - REACH[0] + vertex(here[:, c], r)
+    return torch.from_numpy(flow).float()
+
+
+def vertex(costs, place):
+    if not 0 < place < len(costs) - 1:
+        return 0.0
+    one, least, other = costs[place - 1 : place + 2]
+    bend = one - 2 * least + other
+    return min(max((one - other) / (2 * bend), -0.5), 0.5) if bend > 0 else 0.0
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 30), (13, 18), (16, 11), (5, 4)])
+def test_flow_is_that_of_a_plain_search(height, width):
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, height, width, generator=draw)
+    expected = [search(*pair) for pair in zip(*images, strict=True)]
+    torch.testing.assert_close(block_flow(*images), torch.stack(expected), atol=1e-3, rtol=0)
+
+
 def test_images_smaller_than_the_blocks_are_taken():
     assert block_flow(torch.rand(1, 3, 2), torch.rand(1, 3, 2)).isfinite().all()

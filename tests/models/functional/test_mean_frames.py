@@ -3,11 +3,26 @@ import torch
 
 from models.errors import InvalidInputError
 from models.functional.mean_frames import mean_frames, temporal_basis
+from models.functional.shared_frames import windows_of
 
 
 def test_six_frames_become_the_means_of_pairs_oldest_first():
     images = torch.tensor([0.0, 2.0, 4.0, 8.0, 1.0, 5.0])[None, :, None, None].expand(2, 6, 3, 4)
     assert mean_frames(images)[1, :, 2, 3].tolist() == [1.0, 6.0, 3.0]
+
+
+def test_windows_that_share_frames_get_the_same_mean_frames():
+    windows = windows_of(torch.rand(9, 4, 5), 6)
+    found = mean_frames(windows, black=0.5)
+    assert torch.equal(found, mean_frames(windows.contiguous()) - 0.5)
+    assert found.data_ptr() == found[:, 1:].data_ptr() - 2 * 20 * found.element_size()
+    assert torch.equal(found[1, 1], found[3, 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_stills_get_the_same_black(channels):
+    images = torch.rand(2, channels, 3, 4)
+    assert torch.equal(mean_frames(images, black=0.5), mean_frames(images) - 0.5)
 
 
 def test_one_gray_channel_is_repeated():

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from models.functional.receptive_field import ReceptiveField
+from models.functional.shared_frames import windows_of
 from models.functional.speeds import NUM_SPEEDS, speeds
 from tests.models.functional.clips import moving_square
 
@@ -34,6 +35,12 @@ def test_direction_tells_down_from_across():
 
 def test_nothing_that_does_not_change_moves():
     assert not speeds(clip(0), FIELD, 11, 11).any()
+
+
+def test_windows_that_share_frames_get_the_same_speeds():
+    windows = windows_of(torch.rand(8, 48, 64, generator=torch.Generator().manual_seed(0)), 6)
+    copied = speeds(windows.contiguous(), FIELD, 5, 7)
+    torch.testing.assert_close(speeds(windows, FIELD, 5, 7), copied, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
