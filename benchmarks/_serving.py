@@ -21,8 +21,11 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from benchmarks._product import Product, product
+from tasks.preprocessing import resize
+from tasks.sources.digits import NORMAL, STEP
 
 NAME, SIDE = "benchmarked", 64
 """Registered model, and side of its images."""
@@ -82,8 +85,12 @@ class Server:
 
 
 def image(seed: int = 0) -> NDArray[np.uint8]:
-    """Gray levels of one image, uint8."""
-    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    """Gray levels of a handwritten zero, the kind that the model knows as normal; uint8."""
+    digits = load_digits()
+    zeros = digits.images[digits.target == NORMAL]
+    pixels = (zeros[seed % len(zeros)] * STEP).astype(np.uint8)
+    resized: NDArray[np.uint8] = resize(pixels[None], (SIDE, SIDE))[0]
+    return resized
 
 
 def clip_of_png(num: int = 1) -> tuple[bytes, ...]:

@@ -9,6 +9,7 @@ import functools
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 MOST_THREADS = 8
 """Of torch, for one batch: more do not make it faster."""
+SWITCH_SECONDS = 5e-5
+"""After which a thread must let another one run Python: the one that scores asks for that between
+any two operations of torch, and would wait up to 5 ms for it, Python's default, each time."""
 
 
 def build_app(
@@ -164,6 +168,7 @@ def serve(  # noqa: PLR0913
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     listener = listen(host, port)
     share_cores()
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = build_app(
         name,
         limits=limits,

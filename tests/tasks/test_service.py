@@ -27,13 +27,14 @@ def test_a_single_file_may_be_the_body_of_a_request(settled, tmp_path):
         writer.write(np.repeat(frame[..., None], 3, axis=2))
     writer.release()
     with TestClient(build_app("squares", log_predictions=False)) as session:
-        wait_for(lambda: session.get("/health").status_code == 200)
+        wait_for(lambda: session.get("/health").is_success or None)
         form = session.post("/predict", files={"files": video.read_bytes()}).json()
         headers = {"content-type": "video/avi"}
         body = session.post("/predict", content=video.read_bytes(), headers=headers).json()
-        assert body["frames"] == form["frames"]
+        assert body == {**form, "request_id": body["request_id"]}, body
         asked = {"params": {"anomaly_map": True}, "content": video.read_bytes(), "headers": headers}
-        assert session.post("/predict", **asked).json()["frames"][0]["anomaly_map"]["png"]
+        mapped = session.post("/predict", **asked).json()
+        assert mapped["frames"][0]["anomaly_map"]["png"], mapped
         png = {"content": encode(FRAMES[0]), "headers": {"content-type": "image/png"}}
         refused = session.post("/predict", **png)
         assert (refused.status_code, "at least 6 frames" in refused.json()["error"]) == (422, True)
