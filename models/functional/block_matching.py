@@ -22,7 +22,7 @@ RELUCTANCE = 2e-3
 """Difference of gray levels by which a displacement of one pixel must match better than none, so
 that nothing moves where nothing is to be seen."""
 ROWS, COLUMNS = 2 * REACH[0] + 1, 2 * REACH[1] + 1
-TOGETHER = 4
+TOGETHER = 8
 """Pairs of images that are matched at once: their costs stay in a core's cache."""
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-PART_PIXELS = 700_000
+PART_PIXELS = 1_400_000
 """Pixels of one frame each that are worked on at once: what a processor's cache holds."""
 KEPT_BYTES = 2**25 - 2**16
 """Freed memory of which the process keeps about twice as much for the next batch. glibc gives back
