@@ -21,7 +21,7 @@ from models.functional.smoothing import running_mean
 from tasks.calibration import Calibration
 from tasks.preprocessing import Preprocessing, as_tensor
 
-BATCH_PIXELS, MAX_BATCH = 700_000, 32
+BATCH_PIXELS, MAX_BATCH = 1_400_000, 32
 """Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
 
 

@@ -6,7 +6,7 @@ Shapes: B = batch, h w = image, y x = blocks, N = displacements that are tried, 
 import math
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +22,7 @@ RELUCTANCE = 2e-3
 """Difference of gray levels by which a displacement of one pixel must match better than none, so
 that nothing moves where nothing is to be seen."""
 ROWS, COLUMNS = 2 * REACH[0] + 1, 2 * REACH[1] + 1
-TOGETHER = 4
+TOGETHER = 8
 """Pairs of images that are matched at once: their costs stay in a core's cache."""
 
 
@@ -50,10 +50,12 @@ def block_flow(
 def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
     cost = _costs(before, after)
     least, best = _least(cost)
-    row, column = best // COLUMNS, best % COLUMNS
-    across = column - REACH[1] + _fraction(cost, least, best, column, COLUMNS, 1)
-    down = row - REACH[0] + _fraction(cost, least, best, row, ROWS, COLUMNS)
-    return torch.stack([across, down], dim=1)
+    row = (best / COLUMNS).floor_()
+    place = torch.stack([best - COLUMNS * row, row])
+    reach, step = (place.new_tensor(pair).view(2, 1, 1, 1) for pair in (REACH[::-1], (1, COLUMNS)))
+    inside = (place > 0) & (place < 2 * reach)
+    fraction = _fraction(cost, least, best, inside * step)
+    return (place - reach + fraction).movedim(0, 1)
 
 
 def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "N B y x"]:
@@ -87,34 +89,30 @@ def _differences(before: Tensor, after: Tensor) -> Float[Tensor, "N B h w"]:
     return found.view(ROWS * COLUMNS, num, height, pitch)[..., :width]
 
 
-def _least(costs: Float[Tensor, "N B y x"]) -> tuple[Tensor, Int[Tensor, "B y x"]]:
+def _least(costs: Float[Tensor, "N B y x"]) -> tuple[Tensor, Float[Tensor, "B y x"]]:
     """The least cost and its number, the first one of equals; ``min`` gives both, but slowly."""
     least = costs.amin(dim=0)
     numbers = torch.arange(len(costs), device=costs.device).to(costs)[:, None, None, None]
-    of_least = (costs - least).sign_().mul_(len(costs)).add_(numbers).amin(dim=0)
-    return least, of_least.long()
+    return least, (costs - least).sign_().mul_(len(costs)).add_(numbers).amin(dim=0)
 
 
 def _fraction(
     costs: Float[Tensor, "N B y x"],
     least: Float[Tensor, "B y x"],
-    best: Int[Tensor, "B y x"],
-    place: Int[Tensor, "B y x"],
-    num: int,
-    step: int,
-) -> Float[Tensor, "B y x"]:
-    """Where between its neighbours the least cost lies, in [-0.5, 0.5]; 0 at the end of the reach.
+    best: Float[Tensor, "B y x"],
+    step: Float[Tensor, "2 B y x"],
+) -> Float[Tensor, "2 B y x"]:
+    """Where between its neighbours along both axes the least cost lies, in [-0.5, 0.5].
 
     Args:
         costs: Of all displacements.
         least: The least one.
         best: Its number.
-        place: Its number along the axis in question, of ``num``.
-        num: Displacements along that axis.
-        step: Displacements from one to the next along that axis.
+        step: Displacements to the next one across and down; 0 at the end of the reach, where the
+            fraction is 0.
     """
-    inside = (place > 0) & (place < num - 1)
-    one, other = (costs.gather(0, (best + inside * by)[None])[0] for by in (-step, step))
+    neighbours = costs.gather(0, torch.cat([best - step, best + step]).long())
+    one, other = neighbours.view(2, *step.shape)
     curvature = one - 2 * least + other
     fraction: Tensor = torch.where(curvature > 0, (one - other) / (2 * curvature), 0)
-    return fraction.clamp(-0.5, 0.5)
+    return fraction.clamp_(-0.5, 0.5)

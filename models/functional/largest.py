@@ -84,7 +84,8 @@ def _network(places: tuple[int, ...]) -> tuple[list[list[Exchange]], tuple[int, 
     layer = list(zip(places[:rest], places[half:], strict=True))
     higher, first = _network(places[:rest])
     lower, last = _network(places[half:] + places[rest:half])
-    deeper = [one + other for one, other in zip_longest(higher, lower, fillvalue=[])]
+    none: list[Exchange] = []
+    deeper = [one + other for one, other in zip_longest(higher, lower, fillvalue=none)]
     return [layer, *deeper], first + last
 
 

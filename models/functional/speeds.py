@@ -3,6 +3,8 @@
 Shapes: B = batch, C = channels, H W = image, h w = feature map.
 """
 
+from functools import lru_cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -63,10 +65,19 @@ def _at_centres(
     values: Float[Tensor, "B C y x"], field: ReceptiveField, rows: int, columns: int
 ) -> Float[Tensor, "B C h w"]:
     """Values of blocks, looked up between them where the centres of the fields are."""
-    grid = []
-    for number, size in ((rows, values.shape[-2]), (columns, values.shape[-1])):
-        pixels = torch.arange(number, device=values.device) * field.stride + centre(field)
-        grid.append((pixels.to(values) + 0.5) * (2 / (BLOCK * size)) - 1)
-    down, across = torch.meshgrid(*grid, indexing="ij")
-    places = torch.stack([across, down], dim=-1).expand(len(values), -1, -1, -1)
+    centres = _centres(field, (rows, columns), (values.shape[-2], values.shape[-1]))
+    places = centres.to(values).expand(len(values), -1, -1, -1)
     return functional.grid_sample(values, places, padding_mode="border", align_corners=False)
+
+
+@lru_cache(maxsize=64)
+def _centres(
+    field: ReceptiveField, cells: tuple[int, int], blocks: tuple[int, int]
+) -> Float[Tensor, "1 h w 2"]:
+    """Centres of the cells' fields on a map of blocks, whose edges are at -1 and 1."""
+    grid = []
+    for number, size in zip(cells, blocks, strict=True):
+        pixels = torch.arange(number) * field.stride + centre(field)
+        grid.append((pixels.float() + 0.5) * (2 / (BLOCK * size)) - 1)
+    down, across = torch.meshgrid(*grid, indexing="ij")
+    return torch.stack([across, down], dim=-1)[None]

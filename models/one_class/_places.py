@@ -18,6 +18,7 @@ from models.functional.gaussian import Moments
 from models.functional.receptive_field import ReceptiveField
 from models.one_class._features import NUM_OF_FLOW, describe_normal, place_features, widened
 from models.one_class._gaussian import Gaussian
+from models.one_class._parts import parts
 
 
 class PlaceDetector(nn.Module, ABC):
@@ -79,10 +80,17 @@ class PlaceDetector(nn.Module, ABC):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
+        found = zip(*map(self._observed, parts(images)), strict=True)
+        image_score, anomaly_map, features = (
+            each[0] if len(each) == 1 else torch.cat(each) for each in found
+        )
+        return Observation(Scores(image_score, anomaly_map), features)
+
+    def _observed(self, images: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Image scores, anomaly maps and features."""
         features = self._features(images)
         anomaly_map = self._map(features, images.shape[-2:])
-        scores = Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
-        return Observation(scores, features.flatten(1, 2))
+        return anomaly_map.amax(dim=(1, 2)), anomaly_map, features.flatten(1, 2)
 
     def reference(self) -> Reference:
         """Mean, covariance and whitener of the normal vectors.

@@ -3,6 +3,7 @@ import torch
 
 from models.capabilities import Observable
 from models.errors import InvalidInputError, NotFittedError
+from models.one_class import _parts
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.one_class.knn import NearestNeighbours
 from models.one_class.pooled_gaussian import PooledGaussian
@@ -22,6 +23,15 @@ def test_observing_scores_as_calling_does(fitted, held_out):
     scores, expected = fitted.observe(held_out).scores, fitted(held_out)
     assert torch.equal(scores.image_score, expected.image_score)
     assert torch.equal(scores.anomaly_map, expected.anomaly_map)
+
+
+def test_a_batch_in_parts_is_seen_as_a_whole(fitted, held_out, monkeypatch):
+    whole = fitted.observe(held_out)
+    monkeypatch.setattr(_parts, "PART_PIXELS", 2 * held_out[0, 0].numel())
+    in_parts = fitted.observe(held_out)
+    torch.testing.assert_close(in_parts.scores.image_score, whole.scores.image_score)
+    torch.testing.assert_close(in_parts.scores.anomaly_map, whole.scores.anomaly_map)
+    torch.testing.assert_close(in_parts.features, whole.features)
 
 
 def test_the_vectors_of_the_training_images_have_the_moments_of_the_reference(fitted, normal):
