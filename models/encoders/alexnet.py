@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from models.contracts import Encoder
 from models.errors import InvalidInputError, NotFoundError
@@ -82,8 +83,19 @@ class AlexNetTrunk(Encoder):
                 f"AlexNet's trunk needs images of at least {SMALLEST} x {SMALLEST} pixels, got "
                 f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
             )
-        feature_map: Tensor = self.features(self._normalise(images))
+        if images.shape[1] == 1:
+            planes = self._gray((images - GRAY_MEAN) / GRAY_STD)
+        else:
+            planes = self.features[0](self._normalise(images))
+        feature_map: Tensor = self.features[1:](planes)
         return feature_map
+
+    def _gray(self, plane: Float[Tensor, "B 1 H W"]) -> Tensor:
+        """What conv1 makes of three equal planes, at a third of the cost."""
+        first = self.features[0]
+        assert isinstance(first, nn.Conv2d)
+        kernels = first.weight.sum(dim=1, keepdim=True)
+        return functional.conv2d(plane, kernels, first.bias, first.stride, first.padding)
 
     def _normalise(self, images: Tensor) -> Tensor:
         frames = mean_frames(images)

@@ -20,6 +20,13 @@ def test_weights_fit_torchvisions_alexnet():
     assert expected.shape[1] == trunk.embedding_dim
 
 
+def test_a_gray_image_counts_as_three_equal_planes():
+    trunk = AlexNetTrunk.Config().build()
+    torch.nn.init.normal_(trunk.features[0].bias)
+    images = torch.rand(2, 1, 64, 72)
+    torch.testing.assert_close(trunk(images), trunk(images.expand(-1, 3, -1, -1)))
+
+
 def test_a_still_clip_looks_the_same_at_every_brightness_of_motion():
     still = torch.rand(1, 1, 64, 64).expand(1, 6, 64, 64)
     quiet, loud = (AlexNetTrunk.Config(motion_gain=gain).build() for gain in (1.0, 50.0))
