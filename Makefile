@@ -19,7 +19,8 @@ retrain: $(READY) ## Set up, then train, evaluate, register and promote on the e
 	$(BIN)/unseen retrain --recipe walkway
 
 test: $(READY) ## Set up, then run every test
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
+		--no-loadscope-reorder
 
 format: $(READY) ## Sort the imports and format the code
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -15,4 +15,12 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/tasks/test_", "tests/")
+
+
+def pytest_collection_modifyitems(items):
+    """Long files go first: one at the end would keep one process busy and leave the others idle."""
+    items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in SERVERS_FIRST])
+
+
 install_import_hook("models", "beartype.beartype")

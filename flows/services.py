@@ -16,6 +16,7 @@ from flows import wanted as wanting
 from flows.wanted import Wanted
 from models.errors import UnseenError
 from tasks import orchestrator, processes, tracking_server
+from tasks.certificates import trusted
 from tasks.console import pages, serving
 from tasks.processes import Background
 
@@ -170,7 +171,7 @@ def _health_of_worker(since: str) -> tuple[str, bool]:
 
 def _health_of_serving(url: str) -> tuple[str, bool]:
     try:
-        answer = httpx.get(f"{url}/health", timeout=2.0).json()
+        answer = httpx.get(f"{url}/health", timeout=2.0, verify=trusted()).json()
     except (httpx.HTTPError, ValueError):
         return "does not answer", False
     if "version" in answer:

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from models.errors import UnseenError
 from tasks import processes, project
+from tasks.certificates import trusted
 from tasks.processes import Background
 
 NAME = "prefect"
@@ -118,7 +119,7 @@ def wait_until_healthy(api_url: str) -> None:
 def is_healthy(api_url: str) -> bool:
     """Whether a Prefect server answers at this URL."""
     try:
-        return httpx.get(f"{api_url}/health", timeout=2.0).is_success
+        return httpx.get(f"{api_url}/health", timeout=2.0, verify=trusted()).is_success
     except httpx.HTTPError:
         return False
 
@@ -161,6 +162,7 @@ def _request(
         auth=(user, password) if user else None,
         headers={"Authorization": f"Bearer {key}"} if key else None,
         timeout=seconds,
+        verify=trusted(),
     )
 
 

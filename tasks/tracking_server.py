@@ -13,6 +13,7 @@ import os
 import httpx
 
 from tasks import processes, tracking
+from tasks.certificates import trusted
 from tasks.processes import Background
 
 NAME = "mlflow"
@@ -59,6 +60,6 @@ def start(port: int | None = None) -> Background | None:
 def is_healthy(url: str) -> bool:
     """Whether an MLflow server answers at this URL."""
     try:
-        return httpx.get(f"{url}/health", timeout=2.0).is_success
+        return httpx.get(f"{url}/health", timeout=2.0, verify=trusted()).is_success
     except httpx.HTTPError:
         return False

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from contextlib import chdir
 
 import pytest
@@ -18,6 +19,22 @@ def make_repository(folder):
         ["git", *identity, "commit", "-qm", "Begin", "--allow-empty"], cwd=folder, check=True
     )
     return folder
+
+
+def stop_server():
+    """Stop this repository's Prefect server, once it was told all that this process has to tell.
+
+    What Prefect still had to send, it would try to send for a minute at the end of the process.
+    """
+    from tasks import orchestrator
+
+    if "prefect.logging.handlers" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogHandler
+
+        APILogHandler().flush()
+        EventsWorker.drain_all(timeout=60)
+    orchestrator.stop()
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +54,7 @@ def orchestrated(tmp_path_factory):
         yield folder, url
     finally:
         with chdir(folder):
-            orchestrator.stop()
+            stop_server()
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 

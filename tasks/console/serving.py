@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from tasks import processes
+from tasks.certificates import trusted
 
 PROCESS = "serve-"
 """What the name of a serving process begins with; the model's follows."""
@@ -53,7 +54,7 @@ class Serving:
         if url is None:
             return Health(state="none")
         try:
-            answer = httpx.get(f"{url}/health", timeout=SECONDS).json()
+            answer = httpx.get(f"{url}/health", timeout=SECONDS, verify=trusted()).json()
         except (httpx.HTTPError, ValueError) as error:
             return Health(state="silent", url=url, problem=f"It does not answer: {error}.")
         if "version" not in answer:
@@ -72,7 +73,9 @@ class Serving:
         if url is None:
             return None
         try:
-            reply = httpx.get(f"{url}/drift", timeout=3 * SECONDS, headers=dict(headers))
+            reply = httpx.get(
+                f"{url}/drift", timeout=3 * SECONDS, headers=dict(headers), verify=trusted()
+            )
             return dict(reply.raise_for_status().json())
         except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return None
@@ -81,6 +84,6 @@ class Serving:
 def answers(url: str) -> bool:
     """Whether a server answers at all."""
     try:
-        return httpx.get(url, timeout=SECONDS).is_success
+        return httpx.get(url, timeout=SECONDS, verify=trusted()).is_success
     except httpx.HTTPError:
         return False

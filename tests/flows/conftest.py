@@ -1,5 +1,6 @@
 """A project of one's own whose flows run against the session's Prefect server."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,12 @@ def module_patch():
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory, orchestrated, module_patch):
+def workplace(tmp_path_factory, orchestrated, empty_store, module_patch):
     """A repository with a folder ``incoming`` to ingest; the working directory of the module."""
     folder = make_repository(tmp_path_factory.mktemp("workplace"))
     write(folder / "incoming")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
     module_patch.chdir(folder)
     module_patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
     settings = {

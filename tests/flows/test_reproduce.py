@@ -74,6 +74,21 @@ def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workpla
     assert (told.run_id, told.when, told.verdict) == (found.run_id, found.when, "identical")
 
 
+def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(pooled):
+    client = tracking.client()
+    experiment = client.get_experiment_by_name("pooled").experiment_id
+    assert len(client.search_runs([experiment], "tags.`unseen.kind` = 'pretrain'")) == 1
+    before, after = (client.get_model_version("pooled", str(number)).tags for number in (1, 2))
+    assert pooled.version == 2
+    assert after["unseen.pretext_run_id"] == before["unseen.pretext_run_id"]
+    told = json.loads(after["unseen.statistics"])
+    assert told["parent"]["run_id"] == before["unseen.run_id"]
+    assert told["parent"]["data"] == before["unseen.data_digest"] != after["unseen.data_digest"]
+    changed_clips = {*told["added"], *told["removed"]}
+    assert changed_clips & {"good/005", "good/100"}
+    assert len(changed_clips) <= 4
+
+
 def test_a_kept_encoder_is_trained_on_what_it_was_trained_on(pooled):
     known = recorded.recorded("pooled@2")
     assert known.pretext.version.digest != known.data.version.digest

@@ -29,7 +29,7 @@ from tasks import locks, objects, orchestrator, registry, tracking, versions
 from tasks.champion import Champion
 from tasks.locks import Lock
 from tasks.prune import prune
-from tests.conftest import CLEARED, make_repository
+from tests.conftest import CLEARED, make_repository, stop_server
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
 from tests.servers import KEY, SECRET, postgres, s3
@@ -81,7 +81,7 @@ def first(stores, tmp_path_factory):
             orchestrator.wait_until_healthy(orchestrator.connect())
             yield folder
         finally:
-            orchestrator.stop()
+            stop_server()
 
 
 @pytest.fixture(scope="module")

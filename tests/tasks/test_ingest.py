@@ -1,14 +1,10 @@
 import os
-import resource
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-import numpy as np
 import pytest
 
 from models.errors import DataError, InvalidInputError, NotFoundError
@@ -16,24 +12,11 @@ from tasks import datasets, events, incoming, objects, versions
 from tasks.ingest import available, describe_changes, ingest, ingest_folder
 from tests.tasks.pictures import picture, save, write_clips, write_stills
 from tests.tasks.sources.test_torchvision_sets import write_idx
-from tests.tasks.test_objects import use_remote
-
-
-@pytest.fixture(autouse=True)
-def author(monkeypatch):
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
 
 
 @pytest.fixture
 def source(tmp_path):
     return write_stills(tmp_path / "source")
-
-
-def git(*arguments):
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def state(repository):
@@ -187,57 +170,6 @@ def test_a_path_that_does_not_exist_is_refused(repository, tmp_path):
         ingest_folder(str(tmp_path / "nowhere"), name="mine")
 
 
-def test_a_disk_that_cannot_be_written_is_a_clear_error(repository, source):
-    (repository / "data").write_text("a file in the way")
-    with pytest.raises(DataError, match="writable"):
-        ingest_folder(str(source), name="mine")
-    assert not (repository / "data.dvc").exists()
-
-
-@pytest.fixture
-def quota():
-    """Function that lets files of this process grow up to a size, for as long as it is used."""
-
-    @contextmanager
-    def limited(num_bytes):
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return limited
-
-
-def add_large_file(folder):
-    noise = np.random.default_rng(0).integers(0, 256, (600, 600)).astype(np.uint8)
-    save(folder / "train" / "good" / "large.png", noise)
-
-
-def test_data_for_which_there_is_no_room_change_nothing(repository, source, quota):
-    ingest.fn("mine", source)
-    before = state(repository)
-    add_large_file(source)
-    with quota(250_000), pytest.raises(DataError, match="free space"):
-        ingest.fn("mine", source)
-    assert state(repository) == before
-    assert ingest.fn("mine", source).num_files == 9
-
-
-def test_a_version_that_the_cache_has_no_room_for_is_not_recorded(repository, source, quota):
-    ingest.fn("mine", source)
-    before = (repository / "data.dvc").read_bytes()
-    add_large_file(repository / "data" / "mine")
-    with quota(250_000), pytest.raises(DataError, match="1 of 9 could not be written"):
-        ingest.fn("mine")
-    assert (repository / "data.dvc").read_bytes() == before
-    for listing in objects.cached_listings():
-        assert objects.missing(item["md5"] for item in objects.listing(listing)) == ()
-    version = ingest.fn("mine")
-    assert objects.missing(entry.md5 for entry in versions.entries(version)) == ()
-
-
 def test_files_whose_version_is_listed_but_not_stored_are_not_replaced(repository, source):
     version = ingest.fn("mine", source)
     lost = versions.entries(version)[0].md5
@@ -247,25 +179,6 @@ def test_files_whose_version_is_listed_but_not_stored_are_not_replaced(repositor
         ingest.fn("mine", source)
     ingest.fn("mine")
     assert ingest.fn("mine", source).digest != version.digest
-
-
-def test_a_version_on_a_full_disk_is_not_recorded(repository, source):
-    ingest.fn("mine", source)
-    before = (repository / "data.dvc").read_bytes()
-    add_large_file(repository / "data" / "mine")
-    cache = repository / ".dvc" / "cache" / "files" / "md5"
-    shutil.copytree(cache, repository / "copy")
-    small = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", os.fspath(cache)]
-    if shutil.which("mount") is None or subprocess.run(small, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here")
-    try:
-        shutil.copytree(repository / "copy", cache, dirs_exist_ok=True)
-        with pytest.raises(DataError, match="free space"):
-            ingest.fn("mine")
-    finally:
-        subprocess.run(["umount", os.fspath(cache)], check=True)
-    assert (repository / "data.dvc").read_bytes() == before
-    assert ingest.fn("mine").num_files == 9
 
 
 @pytest.mark.parametrize("name", ["", "../mine", "a/b", ".hidden", "a b"])
@@ -346,62 +259,11 @@ def test_a_public_set_that_is_not_here_says_how_to_get_it(repository):
         ingest.fn("ped2")
 
 
-def test_only_data_dvc_and_what_dvc_made_are_committed(repository, source):
-    (repository / "mine.txt").write_text("staged by the user")
-    git("add", "mine.txt")
-    version, _ = ingest_folder(str(source), name="mine", commit=True)
-    committed = git("show", "--name-only", "--format=", "HEAD").split()
-    assert set(committed) == {
-        "data.dvc",
-        ".dvc/config",
-        ".dvc/.gitignore",
-        ".dvcignore",
-        ".gitignore",
-    }
-    assert version.git_commit == git("rev-parse", "HEAD")
-    assert git("diff", "--cached", "--name-only") == "mine.txt"
-    save(source / "test" / "good" / "001.png", picture(51))
-    (repository / ".gitignore").write_text("/data\n/mine\n")
-    ingest_folder(str(source), name="mine", commit=True)
-    assert git("show", "--name-only", "--format=", "HEAD") == "data.dvc"
-    head = git("rev-parse", "HEAD")
-    ingest_folder(str(source), name="mine", commit=True)
-    assert git("rev-parse", "HEAD") == head
-
-
-def test_a_commit_that_git_refuses_is_a_clear_error(repository, source):
-    hook = repository / ".git" / "hooks" / "pre-commit"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
-    hook.chmod(0o755)
-    with pytest.raises(DataError, match=r"got: not today"):
-        ingest_folder(str(source), name="mine", commit=True)
-
-
 def test_a_deleted_working_copy_comes_back_from_the_cache(repository, source):
     version = ingest.fn("mine", source)
     shutil.rmtree(repository / "data")
     assert ingest.fn("mine") == version
     assert versions_of(repository / "data" / "mine") == versions_of(source)
-
-
-def test_a_fresh_clone_pulls_from_the_remote(repository, source, tmp_path, monkeypatch):
-    from dvc.repo import Repo
-
-    version, _ = ingest_folder(str(source), name="mine", commit=True)
-    use_remote(tmp_path / "remote")
-    with Repo(".") as repo:
-        repo.push()
-    git("clone", "-q", str(repository), str(tmp_path / "clone"))
-    monkeypatch.chdir(tmp_path / "clone")
-    with pytest.raises(DataError, match="dvc remote add"):
-        ingest.fn("mine")
-    use_remote(tmp_path / "remote")
-    pulled = ingest.fn("mine")
-    assert (pulled.digest, pulled.dvc_md5) == (version.digest, version.dvc_md5)
-    assert pulled.num_bytes == version.num_bytes
-    assert versions_of(tmp_path / "clone" / "data" / "mine") == versions_of(source)
-    assert git("status", "--porcelain", "data.dvc") == ""
 
 
 def test_an_object_that_the_cache_has_lost_is_stored_again(repository, source):

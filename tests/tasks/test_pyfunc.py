@@ -10,9 +10,13 @@ import httpx
 import mlflow
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
 
 from tasks import registry, tracking
+from tasks.serve import build_app
+from tests.tasks.test_serve import FRAMES, clip
+from tests.tasks.test_serve import wait_for as wait_until
 
 BLOCK = """
 import sys
@@ -87,14 +91,20 @@ def test_the_champion_loads_in_a_process_without_this_repository(champion, elsew
     assert found["map_shape"] == [3, 16, 24]
 
 
-def test_mlflow_serves_the_same_model(champion, elsewhere, tmp_path):
+def test_mlflow_serves_the_same_model_with_the_scores_of_our_own_server(
+    settled, elsewhere, tmp_path
+):
+    packaged = registry.load(registry.resolve(tracking.client(), "squares", "champion"))
+    with TestClient(build_app("squares", poll_seconds=0.05)) as session:
+        wait_until(lambda: session.get("/health").status_code == 200 or None)
+        ours = session.post("/predict", files=clip()).json()["frames"]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["mlflow", "models", "serve", "-m", "models:/squares@champion", "-p", str(port)]
     log = (tmp_path / "serve.log").open("w")
     server = subprocess.Popen(
-        [*command, "--env-manager", "local"],
+        [*command, "--workers", "1", "--env-manager", "local"],
         env=elsewhere,
         cwd=tmp_path,
         stdout=log,
@@ -104,15 +114,18 @@ def test_mlflow_serves_the_same_model(champion, elsewhere, tmp_path):
     try:
         wait_for(f"http://127.0.0.1:{port}/ping", server, tmp_path / "serve.log")
         url = f"http://127.0.0.1:{port}/invocations"
-        answer = httpx.post(url, json={"inputs": images().tolist()})
-        rows = answer.json()["predictions"]
-        expected = registry.load(champion).score(images())
+        windows = packaged.preprocessing(FRAMES)
+        asked = {"inputs": windows.tolist()}
+        rows = httpx.post(url, json=asked, timeout=180).json()["predictions"]
+        expected = packaged.score(windows)
         assert [row["image_score"] for row in rows] == pytest.approx(expected.image_score.tolist())
         assert rows[0].keys() == {"image_score", "p_value", "anomalous"}
-        asked = {"inputs": images().tolist(), "params": {"anomaly_map": True}}
-        rows = httpx.post(url, json=asked).json()["predictions"]
+        for key in rows[0]:
+            assert [row[key] for row in rows] == pytest.approx([each[key] for each in ours])
+        asked["params"] = {"anomaly_map": True}
+        rows = httpx.post(url, json=asked, timeout=180).json()["predictions"]
         assert np.shape(rows[0]["anomaly_map"]) == (16, 24)
-        assert httpx.post(url, json={"inputs": [[1, 2]]}).status_code == 400
+        assert httpx.post(url, json={"inputs": [[1, 2]]}, timeout=180).status_code == 400
     finally:
         os.killpg(server.pid, 15)
         server.wait(timeout=30)

@@ -331,18 +331,3 @@ def test_a_running_server_follows_the_champion_and_survives_a_huge_upload(
     assert before["frames"][0]["threshold"] != after["frames"][0]["threshold"]
     scores = [[frame["image_score"] for frame in each["frames"]] for each in (before, after)]
     assert scores[0] == scores[1]
-
-
-def test_mlflows_own_server_gives_the_same_scores(settled, client, packaged, tmp_path):
-    port, log = free_port(), tmp_path / "log"
-    url = f"http://127.0.0.1:{port}"
-    address = ("--host", "127.0.0.1", "--port", str(port), "--workers", "1")
-    command = ("-m", "mlflow", "models", "serve", "-m", "models:/squares@champion", *address)
-    with started(*command, "--env-manager", "local", log=log) as process:
-        wait_for(lambda: answers(process, f"{url}/ping", log), 180)
-        windows = packaged.preprocessing(FRAMES).tolist()
-        response = httpx.post(f"{url}/invocations", json={"inputs": windows}, timeout=180)
-    found = response.json()["predictions"]
-    ours = client.post("/predict", files=clip()).json()["frames"]
-    for key in ("image_score", "p_value", "anomalous"):
-        assert [each[key] for each in found] == pytest.approx([each[key] for each in ours])
