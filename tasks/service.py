@@ -136,7 +136,7 @@ class Service:
                 note=self.watch.note(deployed),
             )
             kind = request.headers.get("content-type", "no content type")
-            if kind in FILES:
+            if kind.partition(";")[0].strip().lower() in FILES:
                 return await self._in_time(asked, [BytesIO(await request.body())])
             if not kind.startswith("multipart/form-data"):
                 raise UnsupportedError(
