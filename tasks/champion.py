@@ -92,6 +92,7 @@ class Champion:
     def stop(self) -> None:
         """Stop following; what is loaded stays loaded."""
         self._stopped.set()
+        gc.unfreeze()  # else libraries complain at the end of what was not collected
 
     def refresh(self) -> None:
         """Load the version that has the alias now, unless it serves already.

@@ -29,7 +29,8 @@ def test_a_single_file_may_be_the_body_of_a_request(settled, tmp_path):
     with TestClient(build_app("squares", log_predictions=False)) as session:
         wait_for(lambda: session.get("/health").is_success or None)
         form = session.post("/predict", files={"files": video.read_bytes()}).json()
-        headers = {"content-type": "video/avi"}
+        assert [each["frame"] for each in form["frames"]] == [5, 6, 7]
+        headers = {"content-type": "video/avi; of=today"}
         body = session.post("/predict", content=video.read_bytes(), headers=headers).json()
         assert body == {**form, "request_id": body["request_id"]}, body
         asked = {"params": {"anomaly_map": True}, "content": video.read_bytes(), "headers": headers}
