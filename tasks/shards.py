@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ONCE: dict[str, Any] = {"cache_policy": None, "persist_result": False}
 """Options of a ``@task`` that is one shard: the task it belongs to remembers the whole."""
 
+MALLOC, KEPT = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), 2**30
+"""What glibc is told of freed memory in our own workers: to keep it. Dask has it give all back, and
+then two workers are slower than one process, busy with being given fresh pages."""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -96,6 +100,7 @@ def cut(weights: Sequence[int], num: int) -> list[range]:
 
 def _runner(num: int, scheduler: str | None) -> "TaskRunner[Any]":
     try:
+        import dask
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise InvalidInputError(
@@ -104,5 +109,6 @@ def _runner(num: int, scheduler: str | None) -> "TaskRunner[Any]":
     logging.getLogger("distributed").setLevel(logging.WARNING)  # it tells of every connection
     if scheduler:
         return DaskTaskRunner(address=scheduler)
+    dask.config.set({f"distributed.nanny.pre-spawn-environ.{name}": KEPT for name in MALLOC})
     local = {"n_workers": num, "threads_per_worker": 1, "dashboard_address": None}
     return DaskTaskRunner(cluster_kwargs=local)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from models.errors import InvalidInputError
@@ -30,3 +32,14 @@ def test_nothing_is_divided_unless_it_is_asked_for():
 def test_numbers_that_make_no_sense_are_refused(num, scheduler):
     with pytest.raises(InvalidInputError, match="shards must be"), shards.divided(num, scheduler):
         raise AssertionError
+
+
+def test_our_own_workers_keep_freed_memory():
+    distributed = pytest.importorskip("distributed")
+    runner = shards._runner(1, None)
+    with (
+        distributed.LocalCluster(**runner.cluster_kwargs) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        told = client.run(lambda: [os.environ[name] for name in shards.MALLOC])
+    assert list(told.values()) == [[str(shards.KEPT)] * 2]
