@@ -8,8 +8,9 @@ PED2 = DeepAnomaly.Config(
     flow="blocks",
     movement=10.0,
     shrinkage=0.6,
-    neighbourhood=5,
+    neighbourhood=7,
     num_votes=9,
+    perspective=True,
     layer=dataclasses.replace(DeepAnomaly.Config().layer, kernels=100),
 )
 """The detector of the recipe ``ped2``."""

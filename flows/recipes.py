@@ -198,8 +198,9 @@ def ped2() -> Recipe:
             flow="blocks",
             movement=10.0,
             shrinkage=0.6,
-            neighbourhood=5,
+            neighbourhood=7,
             num_votes=9,
+            perspective=True,
             layer=dataclasses.replace(DeepAnomaly.Config().layer, kernels=100),
         ),
     )

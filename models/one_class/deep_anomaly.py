@@ -15,6 +15,7 @@ from torch.nn import functional
 from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.gaussian import Moments
+from models.functional.perspective import RowSpeeds, row_scales
 from models.functional.receptive_field import roll_back
 from models.functional.reservoir import Reservoir
 from models.functional.thresholds import above, agreeing, exceeded_by
@@ -43,6 +44,8 @@ class DeepAnomaly(PlaceDetector):
 
     Attributes:
         alpha_, beta_, phi_: The cascade's thresholds.
+        perspective_: Row of the feature map in which speeds keep their size, and by how much more
+            they are divided in the next one; 0 without ``perspective``. Shape (2,).
         first, second: The Gaussians, on features and on the activations of the third layer, which
             is kernels_ and biases_, of shapes (K, D) and (K,).
 
@@ -77,6 +80,10 @@ class DeepAnomaly(PlaceDetector):
         one frame. Speeds of blocks keep their unit, and are a part of their own: ``movement`` is
         then the mean squared distance of normal places by them, against that by the trunk's
         features, and ``change`` has no say."""
+        perspective: bool = False
+        """Divide speeds by what is usual so high or low in the image, as far as that changes along
+        a line from top to bottom: what is closer to the camera looks faster. Only for ``blocks``,
+        and for a camera that stands still."""
         shrinkage: float = 0.1
         """Weight of the identity in both covariances, in (0, 1]. More makes the distances depend on
         the main directions of the features only."""
@@ -89,6 +96,11 @@ class DeepAnomaly(PlaceDetector):
             check_places(self)
             if not 0 < self.settled < 1:
                 raise InvalidInputError(f"settled must be in (0, 1), got {self.settled}.")
+            if self.perspective and not (self.flow == "blocks" and self.movement):
+                raise InvalidInputError(
+                    "perspective is one of speeds: it needs flow='blocks' and movement > 0, got "
+                    f"{self.flow!r} and {self.movement}."
+                )
 
         def build(self, encoder: Encoder) -> "DeepAnomaly":
             """Return an unfitted detector on top of an encoder."""
@@ -96,6 +108,7 @@ class DeepAnomaly(PlaceDetector):
 
     kernels_: Tensor
     biases_: Tensor
+    perspective_: Tensor
     alpha_: Tensor
     beta_: Tensor
     phi_: Tensor
@@ -105,7 +118,7 @@ class DeepAnomaly(PlaceDetector):
         kernels, dim = config.layer.kernels, self.feature_dim
         self.first = Gaussian(dim)
         self.second = Gaussian(kernels)
-        shapes = {"kernels_": (kernels, dim), "biases_": (kernels,)}
+        shapes = {"kernels_": (kernels, dim), "biases_": (kernels,), "perspective_": (2,)}
         for name in ("alpha_", "beta_", "phi_", *shapes):
             empty = torch.full(shapes.get(name, ()), torch.nan, dtype=torch.float64)
             self.register_buffer(name, empty)
@@ -122,7 +135,7 @@ class DeepAnomaly(PlaceDetector):
         """Learn what is normal, forgetting any earlier fit.
 
         Args:
-            batches: Normal images; iterated twice.
+            batches: Normal images; iterated twice, three times with ``perspective``.
             calibration: Other normal images, which alone set the thresholds; iterated twice.
             fabric: Device; the CPU if None. Features are float32, statistics float64.
             progress: Shows the passes over the data.
@@ -132,6 +145,9 @@ class DeepAnomaly(PlaceDetector):
         """
         self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
         self.phi_.fill_(torch.nan)  # a fit that fails leaves no half-fitted detector
+        self.perspective_.zero_()
+        if self.config.perspective:
+            self._fit_perspective(shown(batches, progress, "Perspective"))
         sample = self._fit_first(shown(batches, progress, "First Gaussian"))
         self._fit_beta(shown(calibration, progress, "Calibration of beta"))
         self._fit_layer(sample)
@@ -159,17 +175,18 @@ class DeepAnomaly(PlaceDetector):
         return self
 
     def statistics(self) -> Mapping[str, Tensor]:
-        """Mean, maximum-likelihood covariance and count of both Gaussians, float64.
+        """Mean, maximum-likelihood covariance and count of both Gaussians; perspective. float64.
 
         Raises:
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        return {
+        found = {
             f"{name}_{part}": value
             for name, stage in (("first", self.first), ("second", self.second))
             for part, value in stage.statistics().items()
         }
+        return found | ({"perspective": self.perspective_} if self.config.perspective else {})
 
     def _check_fitted(self) -> None:
         if self.phi_.isnan():
@@ -177,6 +194,13 @@ class DeepAnomaly(PlaceDetector):
 
     def _learned(self) -> Gaussian:
         return self.first
+
+    def _features(self, images: Tensor) -> Float[Tensor, "B h w D"]:
+        features = super()._features(images)
+        if self.config.perspective:
+            scales = row_scales(self.perspective_, features.shape[1]).to(features)
+            features[..., self.encoder.embedding_dim :] /= scales[:, None, None]
+        return features
 
     def _map(self, features: Float[Tensor, "B h w D"], size: torch.Size) -> Float[Tensor, "B H W"]:
         return self._to_pixels(self._score(*self._judged(features)), size).clamp_(min=0)
@@ -208,6 +232,12 @@ class DeepAnomaly(PlaceDetector):
 
     def _agreed(self, score: Tensor, size: torch.Size) -> Float[Tensor, "B"]:
         return self._to_pixels(score, size).amax(dim=(1, 2))
+
+    def _fit_perspective(self, batches: Iterable[Tensor]) -> None:
+        seen = RowSpeeds()
+        for images in batches:
+            seen.update(self._features(images)[..., self.encoder.embedding_dim])
+        self.perspective_.copy_(seen.line())
 
     def _fit_first(self, batches: Iterable[Tensor]) -> Tensor:
         moments = Moments(len(self.first.mean_), self.beta_.device)

@@ -1,11 +1,15 @@
+import dataclasses
+
 import pytest
 import torch
 
 from models.contracts import Recalibrated
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.slim import SlimTrunk
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.movement import NUM_MOVEMENTS
 from models.functional.receptive_field import votes
+from models.one_class._sparse_layer import SparseLayerConfig
 from models.one_class.deep_anomaly import DeepAnomaly
 
 
@@ -86,6 +90,8 @@ def test_no_images_are_refused(encoder, normal):
         {"shrinkage": 1.5},
         {"num_votes": 0},
         {"neighbourhood": 2},
+        {"perspective": True},
+        {"perspective": True, "flow": "blocks", "movement": 0.0},
     ],
 )
 def test_values_out_of_range_are_refused(wrong):
@@ -137,3 +143,36 @@ def test_recalibration_needs_a_fitted_detector_and_images(fitted, encoder, held_
 
 def test_it_can_be_carried_over_to_another_camera(fitted):
     assert isinstance(fitted, Recalibrated)
+
+
+def squares(left):
+    """Clips of two squares, the lower of which crosses twice as fast as the upper one."""
+    frames = torch.full((1, 6, 64, 160), 0.5)
+    for top, speed in ((4, 1.0), (36, 2.0)):
+        for number in range(6):
+            start = round(left + 2 * speed * number)
+            frames[0, number, top : top + 24, start : start + 24] = torch.rand(
+                24, 24, generator=torch.Generator().manual_seed(top)
+            )
+    return frames
+
+
+def test_perspective_divides_speeds_by_what_is_usual_so_high_in_the_image():
+    normal = torch.cat([squares(left) for left in range(10, 70, 5)])
+    config = DeepAnomaly.Config(
+        flow="blocks",
+        neighbourhood=1,
+        perspective=True,
+        layer=SparseLayerConfig(kernels=8, num_samples=500, epochs=1),
+    )
+    torch.manual_seed(0)
+    detector = config.build(SlimTrunk.Config(width=4).build()).fit([normal], [normal])
+    plain = dataclasses.replace(config, perspective=False).build(detector.encoder)
+    upper, lower = slice(0, 3), slice(5, 8)
+
+    def ratio(model):
+        speeds = model._features(normal)[..., model.encoder.embedding_dim]
+        return float(speeds[:, lower].max() / speeds[:, upper].max())
+
+    assert detector.statistics()["perspective"][1] > 0
+    assert ratio(detector) < 0.8 * ratio(plain)
