@@ -9,7 +9,9 @@ and constant memory; at least 20,000 frames a second on a Hopper GPU.
 
 DIR holds ``ped2``; without it the frames are noise that drifts, which is as fast but makes the
 share of places that the cascade settles meaningless. Decoded means uint8 in memory. PaDiM is timed
-if ``anomalib`` can be imported; its network has random weights, which changes no time.
+if ``anomalib`` can be imported; its network has random weights, which changes no time. With DIR,
+both are also fitted to the same sixth of Ped2's training windows, their networks untrained, and
+asked for the anomalous frames of the test clips.
 """
 
 import argparse
@@ -20,11 +22,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.io import ImageReadMode, decode_image
 
+from benchmarks._frame_auc import frame_aucs
 from benchmarks._result import report
 from benchmarks._settings import PED2
 from models.contracts import WINDOW, Encoder
@@ -83,14 +87,21 @@ def score_all(detector: nn.Module, frames: Tensor, device: torch.device, batch: 
         found.image_score.cpu(), found.anomaly_map.cpu()
 
 
-def padim(device: torch.device) -> Callable[[Tensor], None] | None:
-    """``anomalib``'s PaDiM with its usual ResNet-18, ready to score; None if it is not here."""
+def new_padim() -> Any | None:
+    """``anomalib``'s PaDiM with its usual ResNet-18, not fitted; None if it is not here."""
     try:
         from anomalib.models.image.padim.torch_model import PadimModel
     except ImportError:
         return None
-    model = PadimModel(backbone="resnet18", pre_trained=False).to(device)
-    model.train()
+    return PadimModel(backbone="resnet18", pre_trained=False)
+
+
+def padim(device: torch.device) -> Callable[[Tensor], None] | None:
+    """PaDiM, ready to score; None if it is not here."""
+    model = new_padim()
+    if model is None:
+        return None
+    model.to(device).train()
     colour = torch.rand(16, 3, *SIZE, device=device)
     for _ in range(8):
         model(colour)
@@ -196,6 +207,9 @@ def main() -> None:
     torch.manual_seed(0)
     train, test = read(given.data, "train", 200), read(given.data, "test", num + WINDOW - 1)
     metrics = compared(train, test, device, rounds, kind)
+    if given.data:
+        detector = PED2.build(SlimTrunk.Config().build())
+        metrics |= frame_aucs(given.data / "ped2", detector, new_padim())
     metrics |= fitting(given.data, device, 120 if given.quick else given.fit_frames)
     report(
         "throughput" if kind == "cpu" else "throughput_gpu",
