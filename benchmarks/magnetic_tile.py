@@ -7,8 +7,9 @@ Claims: the detector made for video is no worse on still textures than detectors
 DIR holds ``magnetic_tile`` in MVTec's layout. Images are brought to 128 x 128 pixels, gray. The
 trunk learns by filling holes in the normal tiles. ``image_auroc``, ``pixel_auroc`` and ``aupro``
 are those of Deep-Anomaly; with ``padim_`` and ``patchcore_`` those of ``anomalib``, given the same
-trunk's feature maps, and with ``random_`` those of Deep-Anomaly on a trunk that learned nothing.
-Without ``anomalib`` its rows are left out. A killed run goes on where it stopped.
+trunk's feature maps; with ``random_`` those of Deep-Anomaly on a trunk that learned nothing, and
+with ``default_`` those with the settings that it has where none is given. Without ``anomalib`` its
+rows are left out. A killed run goes on where it stopped.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from models.contracts import Encoder
 from models.encoders.slim import SlimTrunk
 from models.metrics.detection import auc
 from models.metrics.regions import aupro
+from models.one_class.deep_anomaly import DeepAnomaly
 from models.pretext.context_encoder import ContextEncoder
 
 SIZE = 128, 128
@@ -98,10 +100,12 @@ class StillTrunk(nn.Module):
         return features
 
 
-def deep_anomaly(trunk: Encoder, tiles: Tiles) -> Callable[[Tensor], Scored]:
+def deep_anomaly(
+    trunk: Encoder, tiles: Tiles, config: DeepAnomaly.Config = PED2
+) -> Callable[[Tensor], Scored]:
     """Fit Deep-Anomaly."""
     held_out = torch.arange(len(tiles.train)) % CALIBRATION == 0
-    detector = PED2.build(trunk)
+    detector = config.build(trunk)
     detector.fit(Batches(tiles.train[~held_out]), Batches(tiles.train[held_out]))
 
     def score(images: Tensor) -> Scored:
@@ -174,6 +178,8 @@ def main() -> None:
         trunk.eval()
         for name, score in others(trunk, tiles):
             rows.add(name, "tiles", seed, figures(score, tiles))
+        default = deep_anomaly(trunk, tiles, DeepAnomaly.Config())
+        rows.add("default", "tiles", seed, figures(default, tiles))
         rows.add("ours", "tiles", seed, figures(deep_anomaly(trunk, tiles), tiles))
         print(rows.table(["image_auroc", "pixel_auroc", "aupro"]), flush=True)
     report("magnetic_tile", named(rows), seeds=seeds)
@@ -183,7 +189,7 @@ def named(rows: Rows) -> dict[str, float]:
     """Figures by the names that are reported: ours bare, the others' with theirs before."""
     found = {}
     for key, value in rows.metrics().items():
-        for row in ("ours", "random", "padim", "patchcore"):
+        for row in ("ours", "default", "random", "padim", "patchcore"):
             if f"_{row}_tiles" in key:
                 prefix = "" if row == "ours" else f"{row}_"
                 found[prefix + key.replace(f"_{row}_tiles", "")] = value
