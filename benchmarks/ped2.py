@@ -1,9 +1,10 @@
 """UCSD Ped2 through the whole product: how good its detector is, and what the run costs.
 
-Claims: frame AUC of at least 0.85 with a trunk that our own pretext task trained on the normal
-clips, no ImageNet, no label used for any choice; peak memory of retraining below 4 GB.
+Claims: frame AUC of at least 0.97, frame EER of at most 0.11 and pixel-level EER of at most 0.15
+with a trunk that our own pretext task trained on the normal clips, no ImageNet; peak memory of
+retraining below 4 GB.
 
-    python -m benchmarks.ped2 --data DIR [--seed 0]
+    python -m benchmarks.ped2 --data DIR [--seeds 0 1 2]
 
 DIR holds the set as published or as ``unseen datasets`` describes it. Every test frame counts but
 the first five of a clip, which have no full window before them.
@@ -11,6 +12,7 @@ the first five of a clip, which have no full window before them.
 
 import argparse
 import json
+import statistics
 from pathlib import Path
 
 from benchmarks._product import product
@@ -19,27 +21,36 @@ from benchmarks._result import report
 KEPT = ("frame_auc", "frame_eer", "pixel_eer", "false_alarm_rate", "detection_rate")
 
 
+def retrained(folder: Path, seed: int) -> tuple[dict[str, float], str]:
+    """Figures of one retraining in a clone of its own, and the version of its data."""
+    with product() as clone:
+        clone.unseen("ingest", "ped2", "--from", str(folder.resolve()), "--commit")
+        run = clone.unseen("retrain", "--recipe", "ped2", "--seed", str(seed))
+        metrics = clone.metrics("ped2")
+        trace = json.loads(clone.unseen("trace", "ped2", "--json").output)
+    found = {name: metrics[name] for name in KEPT if name in metrics}
+    cost = {"retrain_s": run.seconds, "peak_memory_gb": run.peak_memory_gb}
+    return found | cost, trace["data"]["version"]["digest"]
+
+
 def main() -> None:
     """Measure, write the result, print it last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder with UCSD Ped2")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    with product() as clone:
-        clone.unseen("ingest", "ped2", "--from", str(given.data.resolve()), "--commit")
-        run = clone.unseen("retrain", "--recipe", "ped2", "--seed", str(given.seed))
-        metrics = clone.metrics("ped2")
-        trace = json.loads(clone.unseen("trace", "ped2", "--json").output)
-    report(
-        "ped2",
-        {
-            **{name: metrics[name] for name in KEPT if name in metrics},
-            "retrain_s": run.seconds,
-            "peak_memory_gb": run.peak_memory_gb,
-        },
-        seeds=[given.seed],
-        notes={"data": trace["data"]["version"]["digest"]},
-    )
+    figures: dict[str, list[float]] = {}
+    digest = ""
+    for seed in given.seeds:
+        found, digest = retrained(given.data, seed)
+        print(f"seed {seed}", *(f"{key} {value:.4f}" for key, value in found.items()), flush=True)
+        for key, value in found.items():
+            figures.setdefault(key, []).append(value)
+    metrics = {}
+    for key, values in figures.items():
+        metrics[key] = statistics.fmean(values)
+        metrics[f"{key}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    report("ped2", metrics, seeds=given.seeds, notes={"data": digest})
 
 
 if __name__ == "__main__":
