@@ -39,10 +39,16 @@ PAIRS = {
 NUM_DRAWN = {"mnist": 2000, "usps": 1800, "svhn": 554}
 PUBLISHED_STEPS = 10_000
 CONFIG = ADDAClassifier.Config(
-    source_steps=500, level="logits", adversary=AdversaryConfig(steps=3000, batch_size=64)
+    source_steps=500,
+    level="logits",
+    shift=0.07,
+    rotation=10.0,
+    adversary=AdversaryConfig(steps=3000, batch_size=64),
 )
 """Rates, level and steps are those of the method's defaults; a batch of 64 instead of 128 and 500
-steps on the source were tried on MNIST and its own rotated images."""
+steps on the source were tried on MNIST and its own rotated images. Shifts of two pixels and
+rotations of 10 degrees, which are not the paper's, were compared with none on scikit-learn's digits
+and images of MNIST's training file that are not drawn here: one seed; they gained .18 and .11."""
 FIGURES = ("accuracy", "source_only", "gain", "seconds")
 
 
@@ -140,7 +146,8 @@ def main() -> None:
         notes={
             "protocol": "2,000 MNIST, 1,800 USPS, 554 SVHN training images; whole test part",
             "training": f"{config.source_steps} steps on the source, {given.steps} of the game, "
-            f"batches of {adversary.batch_size}",
+            f"batches of {adversary.batch_size}, shifts of {config.shift:.0%} of the side and "
+            f"rotations of {config.rotation:.0f} degrees in both",
         },
     )
 

@@ -10,7 +10,7 @@ from itertools import islice
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.adaptation._adversary import AdversaryConfig, play
@@ -18,9 +18,12 @@ from models.adaptation._domains import Domain, check_alike
 from models.contracts import EncoderConfig, Progress, silent
 from models.encoders.lenet import LeNet
 from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.functional.augmentations import jittered
 from models.functional.shuffled import Shuffled
 
 LEVELS = ("logits", "features")
+VIEWS = 5
+"""Variations of each image of the source that the discriminator is shown, if they vary."""
 
 
 class ADDAClassifier(nn.Module):
@@ -66,6 +69,11 @@ class ADDAClassifier(nn.Module):
         """What the discriminator sees. ``logits``, as in the authors' code: the target has a
         classifier of its own, which is adapted too. ``features``, as the paper draws it: the
         classifier stays that of the source."""
+        shift: float = 0.0
+        """Largest shift of the images of both domains in training, in sides, each way, in [0, 0.5).
+        An extension, for classes that it does not change."""
+        rotation: float = 0.0
+        """Largest rotation of them, in degrees, each way, in [0, 180]; another extension."""
         adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
         """The game."""
         seed: int = 0
@@ -81,6 +89,11 @@ class ADDAClassifier(nn.Module):
                 raise InvalidInputError(
                     "source_rate must be > 0 and weight_decay >= 0, got "
                     f"{self.source_rate} and {self.weight_decay}."
+                )
+            if not (0 <= self.shift < 0.5 and 0 <= self.rotation <= 180):
+                raise InvalidInputError(
+                    "shift must be in [0, 0.5) and rotation in [0, 180], got "
+                    f"{self.shift} and {self.rotation}."
                 )
             if self.level not in LEVELS:
                 raise InvalidInputError(
@@ -134,6 +147,7 @@ class ADDAClassifier(nn.Module):
         classes = torch.cat(labels).long()
         self._check_classes(classes)
         self.to(fabric.device)
+        self._draw = Generator().manual_seed(self.config.seed)
         self.source.load_state_dict(_network(self.config).state_dict())
         self._learn_source(known, classes, fabric, progress)
         answers = self._rows(known, fabric, level=2).argmax(dim=1)
@@ -190,7 +204,7 @@ class ADDAClassifier(nn.Module):
         dealt = (batch for _ in range(config.source_steps) for batch in known.epoch(size))
         steps = islice(dealt, config.source_steps)
         for ids, images in progress(steps, total=config.source_steps, description="Source"):
-            logits = network(fabric.to_device(images)).float()
+            logits = network(self._varied(fabric.to_device(images))).float()
             loss = functional.cross_entropy(logits, fabric.to_device(classes[ids]))
             if not loss.isfinite():
                 raise TrainingError("The loss on the source must be finite. Lower source_rate.")
@@ -203,9 +217,9 @@ class ADDAClassifier(nn.Module):
         self.target.requires_grad_(True)
         level = 2 if self.config.level == "logits" else 1
         history = play(
-            self._rows(known, fabric, level=level),
+            self._rows(known, fabric, level=level, views=VIEWS if self._varies else 0),
             self.target[:level],
-            lambda network, images: network(images),
+            lambda network, images: network(self._varied(images)),
             new,
             self.config.adversary,
             seed=self.config.seed,
@@ -215,12 +229,25 @@ class ADDAClassifier(nn.Module):
         self.target.requires_grad_(False).eval()
         self.history_ = asdict(history)
 
+    @property
+    def _varies(self) -> bool:
+        return self.config.shift > 0 or self.config.rotation > 0
+
+    def _varied(self, images: Tensor) -> Tensor:
+        return jittered(images, self.config.shift, self.config.rotation, self._draw)
+
     @torch.no_grad()
-    def _rows(self, known: Shuffled, fabric: Fabric, *, level: int) -> Float[Tensor, "N D"]:
-        """What the source's network makes of its images: features (1) or logits (2)."""
-        network = fabric.setup_module(self.source[:level])
-        parts = known.in_order(self.config.adversary.batch_size)
-        return torch.cat([network(fabric.to_device(images)).float().cpu() for _, images in parts])
+    def _rows(
+        self, known: Shuffled, fabric: Fabric, *, level: int, views: int = 0
+    ) -> Float[Tensor, "N D"]:
+        """What the source's network makes of its images: features (1) or logits (2).
+
+        Of the images as they are, or of so many variations of each.
+        """
+        network, size = fabric.setup_module(self.source[:level]), self.config.adversary.batch_size
+        plain = [fabric.to_device(images) for _, images in known.in_order(size)]
+        seen = (self._varied(images) for _ in range(views) for images in plain) if views else plain
+        return torch.cat([network(images).float().cpu() for images in seen])
 
 
 def _network(config: ADDAClassifier.Config) -> nn.Sequential:

@@ -19,7 +19,7 @@ from models.clustering._autoencoder import Autoencoder
 from models.clustering._schedule import Schedule
 from models.contracts import Progress
 from models.errors import TrainingError
-from models.functional.augmentations import resample
+from models.functional.augmentations import jittered
 from models.functional.shuffled import Shuffled
 from models.functional.soft_assignment import divergence, soft_assignment, target_distribution
 
@@ -199,13 +199,7 @@ class Trainer:
     def _varied(self, images: Tensor, shift: float, rotation: float) -> Tensor:
         """Images on the device, shifted and turned, each by its own random amounts."""
         placed = self._placed(images)
-        if not (shift or rotation):
-            return placed
-        draws = 2 * torch.rand(len(images), 3, generator=self._draw) - 1
-        draws = self._fabric.to_device(draws)
-        angle = draws[:, 2] * math.radians(rotation)
-        offset, zoom = shift * draws[:, :2], torch.ones_like(angle)
-        return self._placed(resample(placed, offset, zoom, angle, images.shape[-1], "border"))
+        return self._placed(jittered(placed, shift, rotation, self._draw))
 
     def _step(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         optimizer.zero_grad()

@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional
 
 PALE = 0.02
@@ -56,6 +56,25 @@ def resample(
     return functional.grid_sample(
         images, grid.to(images), mode="bilinear", padding_mode=beyond, align_corners=False
     )
+
+
+def jittered(
+    images: Float[Tensor, "B C S S"], shift: float, rotation: float, draw: Generator
+) -> Float[Tensor, "B C S S"]:
+    """Images that are shifted and turned, each by its own random amounts.
+
+    Args:
+        images: Squares; what lies beyond their edges are their outermost pixels again.
+        shift: Largest shift along each axis, each way, in sides; 0 for none.
+        rotation: Largest rotation each way, in degrees; 0 for none.
+        draw: Source of randomness, on the CPU; untouched if both are 0.
+    """
+    if not (shift or rotation):
+        return images
+    draws = (2 * torch.rand(len(images), 3, generator=draw) - 1).to(images)
+    angle = draws[:, 2] * math.radians(rotation)
+    zoom = torch.ones_like(angle)
+    return resample(images, shift * draws[:, :2], zoom, angle, images.shape[-1], "border")
 
 
 def soften(

@@ -6,8 +6,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from models.adaptation._adversary import AdversaryConfig
-from models.adaptation.adda_classifier import ADDAClassifier
+from models.adaptation.adda_classifier import VIEWS, ADDAClassifier
 from models.contracts import Encoder
+from models.encoders.lenet import LeNet
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.receptive_field import receptive_field
 
@@ -162,3 +163,32 @@ def test_settings_out_of_range_are_refused(wrong):
 
 def test_readers_are_warned_that_classes_can_be_exchanged():
     assert "exchanged" in ADDAClassifier.__doc__
+
+
+@pytest.mark.parametrize("wrong", [{"shift": 0.5}, {"rotation": -1.0}])
+def test_variations_out_of_range_are_refused(wrong):
+    with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+        config(**wrong)
+
+
+def test_both_domains_vary_in_training_and_nothing_else_does():
+    images, labels = torch.rand(64, 1, 28, 28), torch.arange(64) % 2
+    seen = []
+
+    class Watched(LeNet):
+        def forward(self, images):
+            seen.append(images.detach())
+            return super().forward(images)
+
+    class Config(LeNet.Config):
+        def build(self):
+            return Watched(self)
+
+    settings = config(encoder=Config(), source_steps=2, adversary=SHORT, rotation=20.0)
+    model = settings.build().fit([(images, labels)], [images])
+    known = {tuple(image.flatten()[300:304].tolist()) for image in images}
+    plain = [all(tuple(i.flatten()[300:304].tolist()) in known for i in batch) for batch in seen]
+    assert plain.count(True) == 2  # the source's own accuracy, in two batches
+    assert len(plain) == 2 + 2 + 2 * VIEWS + 3
+    again = settings.build().fit([(images, labels)], [images])
+    torch.testing.assert_close(model(images), again(images))

@@ -11,6 +11,7 @@ from models.functional.augmentations import (
     factor,
     headroom,
     is_pale,
+    jittered,
     recolour,
     resample,
     soften,
@@ -123,3 +124,20 @@ def test_strengths_stay_in_their_range_and_reach_both_ends():
     assert factors.min() == pytest.approx(1 / 3)
     assert factors.max() == pytest.approx(3, rel=1e-3)
     assert factors.log().mean() == pytest.approx(0, abs=1e-3)
+
+
+def test_jitter_moves_each_image_by_its_own_amounts_within_the_bounds():
+    spot = torch.zeros(200, 1, 20, 20)
+    spot[:, :, 10, 10] = 1
+    views = jittered(spot, 0.1, 0.0, torch.Generator().manual_seed(0))
+    rows = (views.sum(dim=3) * torch.arange(20)).sum(dim=2) / views.sum(dim=(2, 3))
+    assert rows.min() == pytest.approx(8, abs=0.1)
+    assert rows.max() == pytest.approx(12, abs=0.1)
+    turned = jittered(spot, 0.0, 90.0, torch.Generator().manual_seed(0))
+    assert not torch.allclose(turned[0], turned[1])
+
+
+def test_without_bounds_jitter_changes_neither_images_nor_randomness():
+    images, draw = torch.rand(2, 1, 6, 6), torch.Generator().manual_seed(0)
+    assert torch.equal(jittered(images, 0.0, 0.0, draw), images)
+    assert torch.equal(draw.get_state(), torch.Generator().manual_seed(0).get_state())
