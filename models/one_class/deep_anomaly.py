@@ -163,7 +163,7 @@ class DeepAnomaly(PlaceDetector):
         fabric: Fabric | None = None,
         progress: Progress = silent,
     ) -> "DeepAnomaly":
-        """Set beta, alpha and phi from normal images of another camera; the Gaussians stay.
+        """Set beta, alpha and phi from normal images of another camera; all else stays.
 
         Raises:
             NotFittedError: If called before ``fit``.
