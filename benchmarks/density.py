@@ -8,7 +8,13 @@ alone takes simpler images for normal ones, which is why it must not be used so.
 
 DIR holds mnist, and fashion-mnist if you have it. On a CPU the models are small, and names of
 figures end in ``_cpu``; a GPU or ``--full`` takes the full size. A killed run goes on where it
-stopped. Settings were chosen by the likelihood of held-out training images; labels only score.
+stopped.
+
+No test image chose a setting. PixelCNN's were chosen by the likelihood of held-out training images;
+its dilations because to the judge samples of one seed lacked 0 and 6 without them. Those of
+latent-space autoregression were chosen by the AUC of models of 0, 1, 2 and 8 on training images of
+the other digits, which these models had not seen: labels of training images had a say there, but no
+model learns from them.
 """
 
 import argparse
@@ -63,14 +69,18 @@ NUM_CLOTHES = 4000
 """Images it is trained on, on a CPU."""
 CODES = {
     False: Lsa.Config(
-        width=16, estimator_width=8, weight=0.1, epochs=8, batch_size=32, learning_rate=2e-3
+        width=16,
+        code_dim=32,
+        estimator_width=8,
+        weight=0.1,
+        relative_error=True,
+        epochs=5,
+        learning_rate=2e-3,
     ),
-    True: Lsa.Config(epochs=60, batch_size=256),
+    True: Lsa.Config(relative_error=True, epochs=60, batch_size=256),
 }
-"""Latent-space autoregression. In a short training a code's nats, 295 at first, must not outweigh
+"""Latent-space autoregression. In a short training a code's nats, 147 at first, must not outweigh
 an image's squared error, about 100: hence the smaller weight on a CPU."""
-NUM_OF_DIGIT = 2000
-"""Training images of each digit, on a CPU."""
 
 
 class Benchmark:
@@ -156,7 +166,7 @@ class Benchmark:
         digits = self.read("mnist")
         ours = digits.train[torch.from_numpy(digits.train_labels == digit)]
         kept = len(ours) - len(ours) // 10
-        most = kept if self._full else min(kept, self._num_images, NUM_OF_DIGIT)
+        most = kept if self._full else min(kept, self._num_images)
         model, seconds = self._fitted(CODES[self._full], ours[:most], ours[kept:], seed)
         scores = self._scores(model, digits.test)
         normal = digits.test_labels == digit
@@ -165,7 +175,7 @@ class Benchmark:
             "lsa_auc": _auc(scores[normal], scores[~normal]),
             "lsa_saturated": float(known["saturated"]),
             "lsa_nats_least": float(known["nats_range"][0]),
-            "lsa_squared_error_least": float(known["error_range"][0]),
+            "lsa_error_least": float(known["error_range"][0]),
             "lsa_minutes": seconds / 60,
         }
 
@@ -236,7 +246,7 @@ def main() -> None:
     given = parser.parse_args()
     seeds = list(range(1 if given.quick else given.seeds))
     full = given.full or torch.cuda.is_available()
-    num_images = given.images or (60_000 - HELD_OUT if full else 24_000)
+    num_images = given.images or (60_000 - HELD_OUT if full else 36_000)
     settings = {"full": full, "quick": given.quick, "images": num_images}
     rows = Rows(settings, Path(tempfile.gettempdir()) / "unseen-benchmark-density")
     print(f"Figures are kept in {rows.path}", flush=True)

@@ -189,3 +189,21 @@ class Estimator(nn.Module):
             logits = self(codes)[:, :, element].double().cpu()
             codes[:, element] = ((pick(logits, draw) + 0.5) / self.num_bins).float().to(device)
         return codes
+
+
+class Networks(nn.Module):
+    """All that is trained: surprise at codes, and squared error of reconstructions."""
+
+    def __init__(self, autoencoder: Autoencoder, estimator: Estimator) -> None:
+        super().__init__()
+        self.autoencoder, self.estimator = autoencoder, estimator
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B C H W"], Float[Tensor, "B T"]]:
+        """Nats of each code, squared error of each value, and the codes."""
+        codes, reconstructed = self.autoencoder(images)
+        codes = codes.float()
+        logits = self.estimator(codes).float()
+        nats = functional.cross_entropy(logits, self.estimator.bins(codes), reduction="none")
+        return nats.sum(dim=1), (reconstructed.float() - images) ** 2, codes

@@ -26,7 +26,8 @@ class PixelNetwork(nn.Module):
         num_levels: Gray levels K of a pixel.
         width: Channels along the row.
         above_width: Channels V of the stack over the rows above.
-        depth: Residual layers, >= 1; each reaches one row and one pixel further.
+        depth: Residual layers, >= 1; each reaches ``dilation`` rows and pixels further.
+        dilations: Of the layers, in turn: how far a layer looks beside the pixel itself.
         num_colours: Values of a pixel. They stand beside each other in the row.
 
     References:
@@ -37,22 +38,31 @@ class PixelNetwork(nn.Module):
     """
 
     def __init__(
-        self, num_levels: int, *, width: int, above_width: int, depth: int, num_colours: int
+        self,
+        num_levels: int,
+        *,
+        width: int,
+        above_width: int,
+        depth: int,
+        num_colours: int,
+        dilations: tuple[int, ...] = (1,),
     ) -> None:
         super().__init__()
+        steps = [dilations[layer % len(dilations)] for layer in range(depth)]
         self.num_levels, self.num_colours = num_levels, num_colours
         aside, before = ASIDE * num_colours, BEFORE * num_colours
-        self.above_reach, self.before = ROWS + depth, before + depth
+        self.above_reach, self.before = ROWS + sum(steps), before + sum(steps)
         self.first_above = ShiftedConv2d(
             1, above_width, (ROWS, 2 * aside + 1), top=ROWS, left=aside
         )
         self.first_along = ShiftedConv2d(1, width, (1, before), top=0, left=before)
         self.colours = nn.Parameter(torch.zeros(num_colours, width))
         self.above_layers = nn.ModuleList(
-            ShiftedConv2d(above_width, above_width, (2, 3), top=1, left=1) for _ in range(depth)
+            ShiftedConv2d(above_width, above_width, (2, 3), top=step, left=step, dilation=step)
+            for step in steps
         )
         self.along_layers = nn.ModuleList(
-            ShiftedConv2d(width, width, (1, 2), top=0, left=1) for _ in range(depth)
+            ShiftedConv2d(width, width, (1, 2), top=0, left=step, dilation=step) for step in steps
         )
         self.down = nn.ModuleList(nn.Conv2d(above_width, width, 1) for _ in range(depth + 1))
         self.out = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(depth))

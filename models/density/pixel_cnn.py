@@ -51,6 +51,8 @@ class PixelCnn(nn.Module):
     References:
         van den Oord, Kalchbrenner and Kavukcuoglu, 2016, "Pixel Recurrent Neural Networks",
         section 3. https://arxiv.org/abs/1601.06759
+        van den Oord et al., 2016, "WaveNet", section 2.1 (dilations, doubled from layer to layer).
+        https://arxiv.org/abs/1609.03499
         Nalisnick et al., 2019, "Do Deep Generative Models Know What They Don't Know?" (the
         failure). https://arxiv.org/abs/1810.09136
     """
@@ -66,7 +68,11 @@ class PixelCnn(nn.Module):
         above_width: int = 32
         """Channels over the rows above, >= 1."""
         depth: int = 3
-        """Residual layers, >= 1. Each adds a row above, and a pixel before, to what is seen."""
+        """Residual layers, >= 1. Each adds ``dilations`` rows above and pixels around to what is
+        seen."""
+        dilations: tuple[int, ...] = (1, 2, 4, 8)
+        """Of the layers, in turn, each >= 1. Doubled from layer to layer, few of them see a whole
+        small image: else strokes do not meet, and 0 and 6 are hardly drawn."""
         epochs: int = 20
         """Passes over the images, >= 1."""
         batch_size: int = 16
@@ -84,6 +90,8 @@ class PixelCnn(nn.Module):
             counts = self.width, self.above_width, self.depth, self.epochs, self.batch_size
             if min(counts) < 1:
                 raise InvalidInputError(f"Counts and sizes must be >= 1, got {self}.")
+            if min(self.dilations, default=0) < 1:
+                raise InvalidInputError(f"dilations must be >= 1, got {self.dilations}.")
             if not 2 <= self.levels <= 256:
                 raise InvalidInputError(f"levels must be from 2 to 256, got {self.levels}.")
             if self.neighbourhood < 1 or self.neighbourhood % 2 == 0:
@@ -119,6 +127,7 @@ class PixelCnn(nn.Module):
             above_width=config.above_width,
             depth=config.depth,
             num_colours=encoder.embedding_dim,
+            dilations=config.dilations,
         )
         shapes = {"size_": (3,), "calibration_": (3,), "threshold_": (), "pixel_threshold_": ()}
         for name, shape in shapes.items():

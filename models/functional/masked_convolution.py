@@ -84,15 +84,23 @@ class ShiftedConv2d(nn.Module):
         kernel: Rows and columns of the rectangle.
         top: How many rows above the pixel the rectangle begins.
         left: How many columns before the pixel the rectangle begins.
+        dilation: Step from one of its rows, or columns, to the next, in pixels.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: tuple[int, int], *, top: int, left: int
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int],
+        *,
+        top: int,
+        left: int,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(inputs, outputs, kernel)
-        rows, columns = kernel
-        self._margins = left, columns - 1 - left, top, rows - 1 - top
+        self.convolution = nn.Conv2d(inputs, outputs, kernel, dilation=dilation)
+        below, aside = ((side - 1) * dilation for side in kernel)
+        self._margins = left, aside - left, top, below - top
 
     def forward(self, images: Float[Tensor, "B I H W"]) -> Float[Tensor, "B O H W"]:
         """Convolve; what lies outside the image counts as 0."""

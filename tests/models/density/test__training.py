@@ -35,6 +35,29 @@ def test_training_finds_the_minimum_and_ends_in_evaluation_mode():
     assert history[-1] < 1e-2 < history[0]
 
 
+def test_convolutions_are_trained_channels_last_and_left_as_they_were():
+    model = nn.Conv2d(2, 3, 3)
+    orders = []
+
+    def loss_of(net, batch):
+        orders.append(model.weight.is_contiguous(memory_format=torch.channels_last))
+        return (net(batch) ** 2).mean()
+
+    before = model.weight.detach().clone()
+    train(
+        model,
+        loss_of,
+        Shuffled([torch.rand(4, 2, 5, 5)], seed=0),
+        settings=(1, 4, 0.05),
+        fabric=Fabric(accelerator="cpu", devices=1),
+        progress=silent,
+        description="Line",
+    )
+    assert orders == [True]
+    assert model.weight.is_contiguous()
+    assert not torch.equal(model.weight, before)
+
+
 def test_batches_that_are_too_small_are_left_out():
     sizes, totals = [], []
 

@@ -49,6 +49,24 @@ def test_the_score_is_the_sum_of_both_parts_on_the_scale_of_the_calibration_imag
     torch.testing.assert_close(fitted(others).image_score.double(), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_relative_error_is_the_share_of_an_images_variance_that_is_not_explained(fitted):
+    relative = build(relative_error=True).fit([images(64, 0)], [images(32, 1)])
+    faint, flat = images(3, 2) * 0.1, torch.full((1, 1, 8, 8), 0.5)
+    batch = torch.cat([images(3, 2), faint, flat])
+    with torch.no_grad():
+        squared = (batch - relative.networks.autoencoder(batch)[1]).double() ** 2
+    squared = squared.sum(dim=(1, 2, 3))
+    _, misfit, _, _ = relative._parts(batch)
+    variation = 64 * batch.double().flatten(1).var(dim=1, correction=0)
+    torch.testing.assert_close(misfit[:6], (squared / variation)[:6])
+    # An even image has no variance: it counts as that of rounding to 8 bits.
+    torch.testing.assert_close(misfit[6], squared[6] * 255**2 / 64)
+    assert relative(batch).image_score.isfinite().all()
+    torch.testing.assert_close(fitted._parts(batch)[0], relative._parts(batch)[0])  # alike trained
+    held = relative._parts(images(32, 1))[1]
+    torch.testing.assert_close(relative.error_range_, torch.stack([held.min(), held.max()]))
+
+
 def test_the_likelihood_is_that_of_the_bins_of_the_code(fitted):
     batch = images(4, 2)
     networks = fitted.networks

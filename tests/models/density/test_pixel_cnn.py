@@ -116,7 +116,16 @@ def test_the_known_failure_simpler_images_are_more_likely_than_normal_ones():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"levels": 1}, {"levels": 257}, {"width": 0}, {"depth": 0}, {"above_width": 0}]
+    "wrong",
+    [
+        {"levels": 1},
+        {"levels": 257},
+        {"width": 0},
+        {"depth": 0},
+        {"above_width": 0},
+        {"dilations": ()},
+        {"dilations": (1, 0)},
+    ],
 )
 def test_sizes_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidInputError):

@@ -55,6 +55,18 @@ def test_a_shifted_convolution_sees_its_rectangle_and_nothing_else():
     assert columns.unique().tolist() == [1, 2, 3]
 
 
+def test_a_dilated_convolution_leaves_out_rows_and_columns():
+    images = torch.zeros(1, 1, 6, 7, requires_grad=True)
+    layer = ShiftedConv2d(1, 1, (2, 3), top=2, left=4, dilation=2)
+    torch.nn.init.ones_(layer.convolution.weight)
+    output = layer(images)
+    assert output.shape == images.shape
+    (seen,) = torch.autograd.grad(output[0, 0, 3, 4], images)
+    rows, columns = seen[0, 0].nonzero().T
+    assert rows.unique().tolist() == [1, 3]
+    assert columns.unique().tolist() == [0, 2, 4]
+
+
 def test_a_shifted_convolution_is_what_the_mask_leaves():
     torch.manual_seed(0)
     masked = MaskedConv2d(1, 2, 3, num_groups=1, see_itself=False)
