@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor
 from torch.nn import functional
 from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
 
 from models.contracts import Progress
 from models.errors import TrainingError
@@ -34,6 +35,8 @@ class Schedule:
     stop_error: float
     num_steps: int
     num_snapshots: int
+    contrast_steps: int
+    turning: bool
     batch_size: int
     refiner_rate: float
     discriminator_rate: float
@@ -72,10 +75,18 @@ class Duel:
         self._schedule, self._fabric = schedule, fabric
         self._draw = Generator().manual_seed(schedule.seed)
         rates = schedule.refiner_rate, schedule.discriminator_rate
-        (self._refine, self._refiner_step), (self._judge, self._judge_step) = (
-            fabric.setup(network, Adam(network.parameters(), lr=rate, betas=BETAS))
+        optimizers = [
+            Adam(network.parameters(), lr=rate, betas=BETAS)
             for network, rate in zip(self._raw, rates, strict=True)
+        ]
+        self._declines = [LambdaLR(optimizer, self._rate_share) for optimizer in optimizers]
+        (self._refine, self._refiner_step), (self._judge, self._judge_step) = (
+            fabric.setup(*pair) for pair in zip(self._raw, optimizers, strict=True)
         )
+
+    def _rate_share(self, step: int) -> float:
+        """Of a learning rate: it falls to 0 where only the last R counts, so that R is at rest."""
+        return 1 - step / self._schedule.num_steps if self._schedule.contrast_steps else 1.0
 
     def step(self, images: Float[Tensor, "B C H W"]) -> None:
         """Take one step of each network.
@@ -88,20 +99,18 @@ class Duel:
         noisy = self._fabric.to_device(patches + self._schedule.noise * noise)
         true = self._fabric.to_device(patches)
         refined = self._refine(noisy)
-        told = self._doubt(true, 1.0) + self._doubt(refined.detach(), 0.0)
+        told = doubt(self._judge(true), 1.0) + doubt(self._judge(refined.detach()), 0.0)
         self._judge_step.zero_grad()
         self._fabric.backward(told)
         self._judge_step.step()
-        error = (refined.float() - true).square().mean()
-        loss = self._doubt(refined, 1.0) + self._schedule.reconstruction_weight * error
+        error = (refined.float() - true).square().flatten(start_dim=1).sum(dim=1).mean()
+        loss = doubt(self._judge(refined), 1.0) + self._schedule.reconstruction_weight * error
         self._refiner_step.zero_grad()
         self._fabric.backward(loss)
         self._refiner_step.step()
-        if not (told + loss).isfinite():
-            raise TrainingError(
-                f"The losses must be finite, got {told.item()} and {loss.item()}. Lower the "
-                "learning rates, and check the images for NaN."
-            )
+        for decline in self._declines:
+            decline.step()
+        check_finite(told, loss)
 
     @torch.no_grad()
     def snapshot(self, step: int, held_out: Float[Tensor, "N C P P"]) -> Snapshot:
@@ -113,9 +122,25 @@ class Duel:
         error = (refiner(held_out) - held_out).square().mean() / variance
         return Snapshot(refiner=refiner, discriminator=discriminator, step=step, error=float(error))
 
-    def _doubt(self, patches: Tensor, truth: float) -> Tensor:
-        logits = self._judge(patches).float()
-        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+
+def doubt(logits: Float[Tensor, "B"], truth: float) -> Float[Tensor, ""]:
+    """Mean cross-entropy of D's logits with what holds: 1 for true and normal, 0 for not."""
+    return functional.binary_cross_entropy_with_logits(
+        logits.float(), torch.full_like(logits, truth, dtype=torch.float32)
+    )
+
+
+def check_finite(*losses: Tensor) -> None:
+    """Raise if the training has diverged.
+
+    Raises:
+        TrainingError: If a loss is not finite.
+    """
+    if not all(loss.isfinite() for loss in losses):
+        raise TrainingError(
+            f"The losses must be finite, got {' and '.join(str(it.item()) for it in losses)}. "
+            "Lower the learning rates, and check the images for NaN."
+        )
 
 
 def train(
@@ -143,7 +168,9 @@ def train(
     duel = Duel(*networks, schedule, fabric)
     taken: list[Snapshot] = []
     steps = progress(
-        _endless([images], schedule), total=schedule.num_steps, description="Adversarial training"
+        dealt(images, schedule, schedule.num_steps),
+        total=schedule.num_steps,
+        description="Adversarial training",
     )
     for step, batch in enumerate(steps, start=1):
         duel.step(batch)
@@ -155,15 +182,17 @@ def train(
     return [taken[place] for place in spread.tolist()]
 
 
-def _endless(images: list[Tensor], schedule: Schedule) -> Iterator[Tensor]:
+def dealt(
+    images: Float[Tensor, "N C H W"], schedule: Schedule, num_steps: int
+) -> Iterator[Float[Tensor, "B C H W"]]:
     """One full batch for each step, from epochs in ever new orders."""
-    dealt = Shuffled(images, seed=schedule.seed)
-    size, step = min(schedule.batch_size, len(dealt)), 0
+    source = Shuffled([images], seed=schedule.seed)
+    size, step = min(schedule.batch_size, len(source)), 0
     while True:
-        for _, batch in dealt.epoch(size):
+        for _, batch in source.epoch(size):
             if len(batch) < size:
                 continue
             yield batch
             step += 1
-            if step == schedule.num_steps:
+            if step == num_steps:
                 return

@@ -6,6 +6,7 @@ columns of patches, M = snapshots.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle
 
 import torch
 from jaxtyping import Float
@@ -17,7 +18,8 @@ from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
 from models.functional.shuffled import Shuffled
 from models.one_class._adversarial import Discriminator, Refiner
-from models.one_class._adversarial_training import Schedule, train
+from models.one_class._adversarial_training import Schedule, Snapshot, train
+from models.one_class._contrast_training import contrast
 from models.one_class._detector import OneClassDetector, check_rate
 from models.one_class._patches import crops, cut, voted
 
@@ -36,10 +38,15 @@ class ALOCC(OneClassDetector):
     apart than D(X) does.
 
     D grows unsure as R improves, and the scores of two checkpoints differ by tens of points of AUC
-    (so they do in the authors' code). So the logits of M snapshots, spread evenly over the
-    training, are averaged, each centred on normal patches. ``num_snapshots=1`` is the paper's
-    single network. Averaged weights are no substitute: on USPS they did no better than a single
-    checkpoint.
+    (so they do in the authors' code). So a second phase follows, as in OGNet (Zaheer et al.): R
+    stays as it is, and D learns to tell what R makes of normal patches from what it makes of
+    pseudo-anomalies. Those are normal patches too, turned, warped or laid over each other; no
+    label is asked for. The logits of M snapshots of D, spread evenly over that phase, are averaged.
+
+    ``contrast_steps=0`` leaves that phase out: this is ALOCC as published. The snapshots are then
+    those of both networks, spread over the adversarial training and each centred on normal
+    patches; ``num_snapshots=1`` is the paper's single pair. Averaged weights are no substitute: on
+    USPS they did no better than a single checkpoint.
 
     An image of the size of a patch gets a score and no map. A larger one is covered by patches;
     each pixel gets the mean score of those that cover it, the image the largest of its pixels.
@@ -50,7 +57,7 @@ class ALOCC(OneClassDetector):
         config: Hyper-parameters.
 
     Attributes:
-        refiners, discriminators: The snapshots of R and D.
+        refiners, discriminators: The snapshots of R and D; one R only if the second phase is on.
         centres_: Mean of each snapshot's logits of normal patches: first D(X), then D(R(X)).
             Shape (2, M).
         steps_: Steps of training before each snapshot. Shape (M,).
@@ -60,6 +67,8 @@ class ALOCC(OneClassDetector):
     References:
         Sabokrou, Khalooei, Fathy and Adeli, 2018, "Adversarially Learned One-Class Classifier for
         Novelty Detection". https://arxiv.org/abs/1802.09088
+        Zaheer, Lee, Astrid and Lee, 2020, "Old is Gold: Redefining the Adversarially Learned
+        One-Class Classifier Training Paradigm". https://arxiv.org/abs/2004.07657
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -79,16 +88,22 @@ class ALOCC(OneClassDetector):
         noise: float = 0.155
         """Standard deviation of the noise on what R sees, >= 0."""
         reconstruction_weight: float = 0.4
-        """Weight lambda of R's squared error, a mean over pixels, >= 0; the paper's 0.4."""
+        """Weight lambda of R's squared error, the squared norm over a patch, >= 0; the paper's."""
         stop_error: float = 0.1
         """Training stops once the squared error of held-out patches that R refined falls below
         this share of their variance, the paper's rho, >= 0. Looked at with each snapshot."""
         held_out_share: float = 0.1
         """Share of the training images that only this rule sees, in (0, 1)."""
-        num_steps: int = 500
-        """Steps of the optimisers at most, >= ``num_snapshots``."""
-        num_snapshots: int = 10
+        num_steps: int = 150
+        """Steps of both networks at most, >= ``num_snapshots``."""
+        num_snapshots: int = 3
         """Snapshots M whose scores are averaged, >= 1."""
+        contrast_steps: int = 60
+        """Steps of D after that, >= ``num_snapshots``; 0 leaves ALOCC as published. If it is on,
+        the learning rates of the first phase fall to 0."""
+        turning: bool = True
+        """Whether pseudo-anomalies may be turned or mirrored: not where that leaves a patch as
+        normal as any other."""
         batch_size: int = 64
         """Images for one step, >= 2."""
         refiner_rate: float = 1e-3
@@ -111,6 +126,11 @@ class ALOCC(OneClassDetector):
                 raise InvalidInputError(
                     "num_snapshots must be from 1 to num_steps, batch_size >= 2, got "
                     f"{self.num_snapshots}, {self.num_steps} and {self.batch_size}."
+                )
+            if self.contrast_steps != 0 and self.contrast_steps < self.num_snapshots:
+                raise InvalidInputError(
+                    "contrast_steps must be 0 or >= num_snapshots, got "
+                    f"{self.contrast_steps} and {self.num_snapshots}."
                 )
             if min(self.width, self.depth) < 1 or not 0 < self.held_out_share < 1:
                 raise InvalidInputError(
@@ -152,7 +172,8 @@ class ALOCC(OneClassDetector):
         self.config = config
         number = config.num_snapshots
         pairs = [self._networks() for _ in range(number)]
-        self.refiners = nn.ModuleList(refiner for refiner, _ in pairs)
+        num_refiners = 1 if config.contrast_steps else number
+        self.refiners = nn.ModuleList(refiner for refiner, _ in pairs[:num_refiners])
         self.discriminators = nn.ModuleList(discriminator for _, discriminator in pairs)
         self.requires_grad_(False).eval()
         self.learn_buffers(centres_=(2, number), steps_=(number,), errors_=(number,))
@@ -178,16 +199,25 @@ class ALOCC(OneClassDetector):
             fabric.to_device(crops(images[part], config.patch, draw))
             for part in (order[:number], order[:AT_ONCE])
         )
-        snapshots = train(
-            images[order[number:]], held_out, self._networks(), self._schedule(), fabric, progress
-        )
-        for place, kept in enumerate(snapshots):
-            self.refiners[place].load_state_dict(kept.refiner.state_dict())
-            self.discriminators[place].load_state_dict(kept.discriminator.state_dict())
-            self.steps_[place], self.errors_[place] = kept.step, kept.error
+        self._keep(self._train(images[order[number:]], held_out, fabric, progress))
         with torch.no_grad():
             logits = torch.stack([self._logits(normal, refined=it) for it in (False, True)])
         self.centres_.copy_(logits.double().mean(dim=2))
+
+    def _train(
+        self, images: Tensor, held_out: Tensor, fabric: Fabric, progress: Progress
+    ) -> list[Snapshot]:
+        schedule = self._schedule()
+        snapshots = train(images, held_out, self._networks(), schedule, fabric, progress)
+        if not schedule.contrast_steps:
+            return snapshots
+        return contrast(images, snapshots[-1], schedule, fabric, progress)
+
+    def _keep(self, snapshots: list[Snapshot]) -> None:
+        for place, kept in enumerate(snapshots):
+            self.refiners[place % len(self.refiners)].load_state_dict(kept.refiner.state_dict())
+            self.discriminators[place].load_state_dict(kept.discriminator.state_dict())
+            self.steps_[place], self.errors_[place] = kept.step, kept.error
 
     def _schedule(self) -> Schedule:
         names = Schedule.__dataclass_fields__
@@ -195,10 +225,9 @@ class ALOCC(OneClassDetector):
 
     def _logits(self, patches: Float[Tensor, "N C P P"], *, refined: bool) -> Float[Tensor, "M N"]:
         """Each snapshot's logits: > 0 for what D takes for true and normal."""
-        pairs = zip(self.refiners, self.discriminators, strict=True)
-        return torch.stack(
-            [judge(refine(patches) if refined else patches) for refine, judge in pairs]
-        )
+        seen = [refine(patches) for refine in self.refiners] if refined else [patches]
+        pairs = zip(cycle(seen), self.discriminators, strict=False)
+        return torch.stack([judge(these) for these, judge in pairs])
 
     def _patch_scores(self, patches: Float[Tensor, "N C P P"]) -> Float[Tensor, "N"]:
         refined = self.config.refined

@@ -40,7 +40,9 @@ def pooled() -> Recipe:
 
 def tiny_alocc() -> Recipe:
     """ALOCC on patches of them, for a few steps: it localises."""
-    detector = ALOCC.Config(patch=32, stride=16, width=4, num_steps=6, num_snapshots=2)
+    detector = ALOCC.Config(
+        patch=32, stride=16, width=4, num_steps=6, num_snapshots=2, contrast_steps=2
+    )
     return dataclasses.replace(
         tiny(), name="tiny_alocc", encoder=Pixels.Config(), pretext=None, detector=detector
     )

@@ -10,7 +10,12 @@ from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 
 SMALL_ALOCC = {"patch": 12, "stride": 6, "width": 8, "depth": 1, "num_steps": 12}
-SMALL_ALOCC |= {"num_snapshots": 2, "refiner_rate": 1e-3, "discriminator_rate": 1e-2}
+SMALL_ALOCC |= {
+    "num_snapshots": 2,
+    "contrast_steps": 4,
+    "refiner_rate": 1e-3,
+    "discriminator_rate": 1e-2,
+}
 SETTINGS = {
     "ALOCC": [SMALL_ALOCC],
     "DeepSVDD": [{"side": 12, "pretrain_epochs": 0, "epochs": 8, "batch_size": 8}],

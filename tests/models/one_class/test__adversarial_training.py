@@ -16,6 +16,8 @@ SCHEDULE = Schedule(
     stop_error=0.0,
     num_steps=10,
     num_snapshots=3,
+    contrast_steps=0,
+    turning=True,
     batch_size=8,
     refiner_rate=1e-3,
     discriminator_rate=1e-3,
@@ -33,6 +35,11 @@ def trained(images=None, **changes):
     return train(images, images[:4], networks, schedule, fabric, silent)
 
 
+def _moved(before, after):
+    """Largest change of a weight in the layer that no norm rescales."""
+    return (after["rise.0.weight"] - before["rise.0.weight"]).abs().max()
+
+
 def test_snapshots_are_spread_evenly_and_the_last_is_of_the_last_step():
     assert [kept.step for kept in trained()] == [4, 7, 10]
 
@@ -48,6 +55,19 @@ def test_a_larger_weight_of_the_reconstruction_refines_better():
     faithful = trained(reconstruction_weight=1000.0, **long)
     free = trained(reconstruction_weight=0.0, **long)
     assert faithful[0].error < free[0].error
+
+
+def test_rates_fall_to_nothing_where_only_the_last_refiner_counts():
+    falling, constant = (
+        [kept.refiner.state_dict() for kept in trained(num_snapshots=10, contrast_steps=steps)]
+        for steps in (1, 0)
+    )
+    (first, last), (_, still) = (
+        [_moved(states[place - 1], states[place]) for place in (1, 9)]
+        for states in (falling, constant)
+    )
+    assert last < first / 3
+    assert last < still / 3
 
 
 def test_the_same_seed_gives_the_same_snapshots_whatever_the_batches_were():

@@ -10,17 +10,26 @@ from models.one_class.alocc import ALOCC
 from tests.models.one_class.real import zeros_and_others
 from tests.models.tiny import Tiny
 
-SMALL = ALOCC.Config(patch=8, stride=4, width=8, depth=1, num_steps=150, num_snapshots=5)
+SMALL = ALOCC.Config(patch=8, stride=4, width=8, depth=1, num_steps=60, contrast_steps=60)
+PUBLISHED = dataclasses.replace(
+    SMALL, num_steps=150, num_snapshots=5, contrast_steps=0, reconstruction_weight=0.4 / 64
+)
 
 
 def pixels():
     return Pixels.Config().build()
 
 
-@pytest.fixture(scope="module")
-def fitted():
+@pytest.fixture(scope="module", params=[SMALL, PUBLISHED], ids=["contrast", "published"])
+def fitted(request):
     normal, held_out, _, _ = zeros_and_others()
-    return SMALL.build(pixels()).fit([normal], [held_out])
+    return request.param.build(pixels()).fit([normal], [held_out])
+
+
+def refined_with(fitted):
+    """The R of each D."""
+    refiners = fitted.refiners
+    return list(refiners) * (len(fitted.discriminators) // len(refiners))
 
 
 def test_other_digits_score_above_zeros(fitted):
@@ -34,7 +43,7 @@ def test_the_score_is_the_mean_of_the_snapshots_log_odds(fitted):
     _, _, zeros, _ = zeros_and_others()
     logits = [
         judge(refine(zeros))
-        for refine, judge in zip(fitted.refiners, fitted.discriminators, strict=True)
+        for refine, judge in zip(refined_with(fitted), fitted.discriminators, strict=True)
     ]
     expected = fitted.centres_[1].mean().float() - torch.stack(logits).mean(dim=0)
     torch.testing.assert_close(fitted(zeros).image_score, expected)
@@ -42,14 +51,17 @@ def test_the_score_is_the_mean_of_the_snapshots_log_odds(fitted):
 
 def test_the_unrefined_score_is_that_of_the_images_themselves(fitted):
     _, _, zeros, _ = zeros_and_others()
-    raw = dataclasses.replace(SMALL, refined=False).build(pixels())
+    raw = dataclasses.replace(fitted.config, refined=False).build(pixels())
     raw.load_state_dict(fitted.state_dict())
     logits = torch.stack([judge(zeros) for judge in raw.discriminators]).mean(dim=0)
     torch.testing.assert_close(raw(zeros).image_score, raw.centres_[0].mean().float() - logits)
 
 
 def test_snapshots_are_spread_over_the_training_and_differ(fitted):
-    assert fitted.statistics()["steps"].tolist() == [30, 60, 90, 120, 150]
+    found = fitted.statistics()["steps"].tolist()
+    published = not fitted.config.contrast_steps
+    assert found == ([30, 60, 90, 120, 150] if published else [80, 100, 120])
+    assert len(fitted.refiners) == (5 if published else 1)
     first, last = (fitted.discriminators[place].state_dict() for place in (0, -1))
     assert not torch.equal(first["layers.2.weight"], last["layers.2.weight"])
 
@@ -70,7 +82,7 @@ def test_each_pixel_of_a_larger_image_has_the_mean_of_its_patches(fitted):
 
 def test_it_learns_from_patches_of_larger_images():
     normal, held_out, _, _ = zeros_and_others()
-    config = dataclasses.replace(SMALL, num_steps=4, num_snapshots=2)
+    config = dataclasses.replace(SMALL, num_steps=4, num_snapshots=2, contrast_steps=2)
     larger = [part.repeat(1, 1, 2, 2) for part in (normal, held_out)]
     detector = config.build(pixels()).fit(*([part] for part in larger))
     assert detector(larger[1]).anomaly_map.shape == (35, 16, 16)
@@ -96,6 +108,8 @@ def test_it_refuses_what_it_cannot_learn_from(fitted):
         {"noise": -1.0},
         {"refiner_rate": 0.0},
         {"held_out_share": 1.0},
+        {"contrast_steps": 2},
+        {"contrast_steps": -1},
     ],
 )
 def test_settings_out_of_range_are_refused(settings):
