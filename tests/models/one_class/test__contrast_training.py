@@ -7,24 +7,12 @@ from lightning_fabric import Fabric
 from models.contracts import silent
 from models.errors import TrainingError
 from models.one_class._adversarial import Discriminator, Refiner
-from models.one_class._adversarial_training import Schedule, Snapshot
+from models.one_class._adversarial_training import Snapshot
 from models.one_class._contrast_training import contrast
 from models.one_class._pseudo_anomalies import pseudo_anomalies
+from tests.models.one_class.test__adversarial_training import SCHEDULE as RIVALS
 
-SCHEDULE = Schedule(
-    patch=8,
-    noise=0.1,
-    reconstruction_weight=0.4,
-    stop_error=0.0,
-    num_steps=10,
-    num_snapshots=3,
-    contrast_steps=30,
-    turning=True,
-    batch_size=16,
-    refiner_rate=1e-3,
-    discriminator_rate=1e-2,
-    seed=0,
-)
+SCHEDULE = dataclasses.replace(RIVALS, contrast_steps=30, batch_size=16, discriminator_rate=1e-2)
 
 
 class Identity(Refiner):
