@@ -62,7 +62,7 @@ def frame_aucs(folder: Path, detector: DeepAnomaly, padim: Any | None) -> dict[s
     found = {"frame_auc": _frame_auc(lambda windows: detector(windows).image_score, folder)}
     if padim is None:
         return found
-    for name, pictured in (("padim", _gray), ("padim_movement", _moving)):
+    for name, pictured in (("padim", _gray), ("padim_movement", mean_frames)):
         padim.memory_bank = []
         padim.train()
         for windows in Windows(known):
@@ -79,10 +79,6 @@ def _scoring(padim: Any, pictured: Callable[[Tensor], Tensor]) -> Score:
 
 def _gray(windows: Tensor) -> Tensor:
     return windows[:, -1:].expand(-1, 3, -1, -1)
-
-
-def _moving(windows: Tensor) -> Tensor:
-    return mean_frames(windows)
 
 
 def _clips(folder: Path, split: str) -> list[Path]:

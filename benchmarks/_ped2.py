@@ -159,8 +159,7 @@ def perspective_gains(clips: list[Tensor]) -> list[float]:
     found = []
     for place, clip in enumerate(clips):
         others = [other for number, other in enumerate(clips) if number != place]
-        origin, slope = line(others)
-        scales = row_scales(torch.stack([origin, slope]), clip.shape[1])[:, None]
+        scales = row_scales(line(others), clip.shape[1])[:, None]
         weights = torch.cat(others).double()
         mean = float(weights.square().sum() / weights.sum())
         speeds_, weight = clip.double() / mean, clip.double()
