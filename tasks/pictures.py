@@ -92,7 +92,7 @@ def result_picture(
     """
     pictures = pictures[:5]
     height, width = pictures[0].image.shape[-2:]
-    frames_height = 2 * (10.0 / len(pictures)) * height / width + 0.5
+    frames_height = len(_frame_rows(pictures)) * (10.0 / len(pictures)) * height / width + 0.5
     figure = new_figure(10.0, frames_height + 3.7, dpi=SHARP)
     figure.suptitle(title)
     top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=[frames_height, 3.2])[:, 0]
@@ -144,13 +144,21 @@ def _draw_picture(ax: Axes, picture: Picture, scale: tuple[float, float]) -> Non
     ax.set_title(f"{picture.name}\nscore {picture.image_score:.3g}", fontsize=8)
 
 
+def _frame_rows(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """Names of the rows: without a map or a mask, the second would show the images once more."""
+    marked = any(it.anomaly_map is not None or it.mask is not None for it in pictures)
+    return ("image", "anomaly map") if marked else ("image",)
+
+
 def _draw_frames_over_maps(figure: SubFigure, pictures: Sequence[Picture]) -> None:
-    axes = figure.subplots(2, len(pictures), squeeze=False)
-    for ax, name in zip(axes[:, 0], ("image", "anomaly map"), strict=True):
+    names = _frame_rows(pictures)
+    axes = figure.subplots(len(names), len(pictures), squeeze=False)
+    for ax, name in zip(axes[:, 0], names, strict=True):
         ax.set_ylabel(name)
     scale = _map_scale(pictures)
-    for upper, lower, picture in zip(*axes, pictures, strict=True):
-        _show(upper, picture)
-        upper.set_title(picture.name, fontsize=9)
-        _show(lower, picture)
-        _draw_map(lower, picture, scale)
+    for column, picture in zip(axes.T, pictures, strict=True):
+        for ax in column:
+            _show(ax, picture)
+        column[0].set_title(picture.name, fontsize=9)
+        for ax in column[1:]:
+            _draw_map(ax, picture, scale)

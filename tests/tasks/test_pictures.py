@@ -45,6 +45,16 @@ def test_the_picture_of_a_result_of_still_images_has_no_timeline():
     assert "image score" not in texts(figure)
 
 
+@pytest.mark.parametrize("localised", [False, True])
+def test_a_result_without_maps_and_masks_shows_each_image_once(localised):
+    shown = [a_picture(localised=localised)] * 2
+    figure = pictures.result_picture("cracks", shown, STILLS, 0.9)
+    drawn(figure)
+    assert ("anomaly map" in texts(figure)) is localised
+    images = [ax for part in figure.subfigs[0:1] for ax in part.axes]
+    assert len(images) == (4 if localised else 2)
+
+
 def test_long_names_are_cut_and_images_have_no_frame_number():
     assert a_picture(clip="crack/000", frame=None).name == "crack/000"
     name = a_picture(clip="crack/" + 40 * "x").name
