@@ -24,8 +24,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks._product import Product, product
-from tasks.preprocessing import resize
-from tasks.sources.digits import NORMAL, STEP
+from tasks.data.sources.digits import NORMAL, STEP
+from tasks.packaging.preprocessing import resize
 
 NAME, SIDE = "benchmarked", 64
 """Registered model, and side of its images."""
@@ -121,7 +121,7 @@ def trained() -> Iterator[Product]:
 def ours(clone: Product) -> Iterator[Server]:
     """``unseen serve`` of the clone."""
     port = free_port()
-    command = ["-m", "flows.cli", "serve", NAME, "--port", str(port)]
+    command = ["-m", "flows.cli.main", "serve", NAME, "--port", str(port)]
     with started(clone, command, port, "/health") as process:
         yield Server(process=process, address=("127.0.0.1", port))
 

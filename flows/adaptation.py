@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from models.adaptation.adda import ADDA
 from models.contracts import AdapterConfig
-from tasks.promote import PromotionPolicy
+from tasks.data.validate import Expectations
 from tasks.records import Source, Training
-from tasks.validate import Expectations
+from tasks.registry.promote import PromotionPolicy
 
 T = TypeVar("T")
 

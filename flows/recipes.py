@@ -34,9 +34,9 @@ from models.pretext.exemplar import Exemplar
 from models.pretext.jigsaw import Jigsaw
 from models.pretext.transformation import TransformationClassifier
 from models.pretext.video_triplet import VideoTriplet
-from tasks.promote import PromotionPolicy
+from tasks.data.validate import Expectations
 from tasks.records import Training
-from tasks.validate import Expectations
+from tasks.registry.promote import PromotionPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,18 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
-from tasks.evaluate import evaluate
-from tasks.fit import fit
-from tasks.ingest import ingest
-from tasks.inherit import inherit
-from tasks.pretrain import pretrain
-from tasks.promote import promote
+from tasks.data.ingest import ingest
+from tasks.data.validate import validate
+from tasks.evaluation.evaluate import evaluate
+from tasks.evaluation.sample import sample
 from tasks.records import Decision
-from tasks.register import register
-from tasks.sample import sample
-from tasks.shards import divided
-from tasks.turns import turn
-from tasks.validate import validate
+from tasks.registry.promote import promote
+from tasks.registry.register import register
+from tasks.training.champion_encoder import inherit
+from tasks.training.fit import fit
+from tasks.training.pretrain import pretrain
+from tasks.training.retrain_turn import turn
+from tasks.training.sharding import divided
 
 
 @flow

@@ -26,7 +26,7 @@ def stop_server():
 
     What Prefect still had to send, it would try to send for a minute at the end of the process.
     """
-    from tasks import orchestrator
+    from tasks.platform import prefect_server
 
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker
@@ -34,21 +34,21 @@ def stop_server():
 
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=60)
-    orchestrator.stop()
+    prefect_server.stop()
 
 
 @pytest.fixture(scope="session")
 def orchestrated(tmp_path_factory):
     """A repository whose local Prefect server runs for the whole session; yields (folder, url)."""
-    from tasks import orchestrator
+    from tasks.platform import prefect_server
 
     folder = make_repository(tmp_path_factory.mktemp("orchestrated"))
     before = {name: os.environ.pop(name, None) for name in CLEARED}
     os.environ["PREFECT_PROFILE"] = "none-of-the-users"
     try:
         with chdir(folder):
-            url = orchestrator.connect()
-            orchestrator.wait_until_healthy(url)
+            url = prefect_server.connect()
+            prefect_server.wait_until_healthy(url)
             for name in CLEARED:
                 os.environ.pop(name, None)
         yield folder, url

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tasks import processes
+from tasks.platform import background
 
 PROCESS = "console"
 """Name of the console among the background processes."""
@@ -97,5 +97,5 @@ def add_entrance(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     def begin() -> RedirectResponse:
-        console = processes.find(PROCESS)
+        console = background.find(PROCESS)
         return RedirectResponse(console.url if console else "/docs")
