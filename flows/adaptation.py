@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from models.adaptation.adda import ADDA
 from models.contracts import AdapterConfig
-from tasks.data.validate import Expectations
+from tasks.data.limits import Expectations
 from tasks.records import Source, Training
 from tasks.registry.promote import PromotionPolicy
 

@@ -34,7 +34,7 @@ from models.pretext.exemplar import Exemplar
 from models.pretext.jigsaw import Jigsaw
 from models.pretext.transformation import TransformationClassifier
 from models.pretext.video_triplet import VideoTriplet
-from tasks.data.validate import Expectations
+from tasks.data.limits import Expectations
 from tasks.records import Training
 from tasks.registry.promote import PromotionPolicy
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 
 from flows.cli import explain_failure
-from tasks.platform import prefect_server
+from tasks.platform import prefect_server, scratch_folder
 
 if TYPE_CHECKING:
     from tasks.lineage.reproduction import Reproduction
@@ -103,9 +103,9 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
     Raises:
         UnseenError: If the version does not exist or was changed.
     """
-    from tasks.lineage import sandbox, training_record
+    from tasks.lineage import training_record
 
-    with sandbox.scratch("sources") as folder:
+    with scratch_folder.scratch("sources") as folder:
         training_record.copy_sources(training_record.recorded(reference), folder)
         path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -15,11 +15,12 @@ import httpx
 from flows.operations import desired_state as wanting
 from flows.operations.desired_state import Wanted
 from models.errors import UnseenError
-from tasks.console import pages, serving
+from tasks.console import serving
 from tasks.platform import background, prefect_server
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 from tasks.registry import mlflow_server
+from tasks.serving import pages
 
 WORKER = "worker"
 SERVE = serving.PROCESS

@@ -20,13 +20,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from models.errors import InvalidInputError, UnseenError
-from tasks.console import changes, overview, pages, reads
+from tasks.console import changes, overview, reads
 from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
 from tasks.registry import mlflow_store, model_versions
+from tasks.serving import pages
 from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, require
 from tasks.serving.forms import FORM
 from tasks.serving.middleware import Guard, answer, to_response

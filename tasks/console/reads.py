@@ -9,12 +9,12 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from models.errors import NotFoundError
 from tasks.console import data, drift, graph, overview, tries
-from tasks.console.pages import FOREIGN_POLICY
 from tasks.console.serving import Health, Serving
 from tasks.lineage.trace import trace
 from tasks.platform import background, workspace
 from tasks.registry import mlflow_server, mlflow_store
 from tasks.serving.api_keys import Access, require
+from tasks.serving.pages import FOREIGN_POLICY
 
 router = APIRouter(prefix="/api")
 

@@ -8,9 +8,10 @@ from prefect import task
 
 from models.errors import DataError, InvalidInputError, NotFoundError
 from tasks.data import dvc_cache, embedded, staging, versions
+from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
-from tasks.platform import events, workspace
+from tasks.platform import workspace
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -38,7 +39,7 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
         dvc_md5, before = versions.recorded(), _recorded(name)
         version = _bring_up_to_date(name, source)
     if version.dvc_md5 != dvc_md5 and version.digest != versions.digest(before):
-        events.data_versioned(version, versions.compare(before, versions.entries(version)))
+        announce(version, versions.compare(before, versions.entries(version)))
     return version
 
 
@@ -80,7 +81,7 @@ def ingest_folder(
     if push:
         dvc_cache.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
     if changes:
-        events.data_versioned(version, changes)
+        announce(version, changes)
     return version, changes
 
 

@@ -13,8 +13,8 @@ import great_expectations as gx
 import pandas as pd
 from great_expectations.checkpoint import UpdateDataDocsAction
 
+from tasks.data.limits import Expectations, Outcome
 from tasks.data.suite import build
-from tasks.data.validate import Expectations, Outcome
 
 MAX_FILES = 20
 """Files that an outcome names; it counts all of them."""

@@ -11,7 +11,7 @@ import great_expectations.expectations as gxe
 from great_expectations.expectations.row_conditions import Column
 
 from tasks.data.kinds import NORMAL
-from tasks.data.validate import Expectations
+from tasks.data.limits import Expectations
 
 TRAIN = Column("split") == "train"
 TEST = Column("split") == "test"

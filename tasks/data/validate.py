@@ -1,7 +1,7 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +9,9 @@ import mlflow
 from filelock import FileLock
 from prefect import task
 
-from models.contracts import WINDOW
-from models.errors import DataValidationError, InvalidInputError, NotFoundError
-from tasks.data import manifest, snapshots
+from models.errors import DataValidationError, NotFoundError
+from tasks.data import manifest, mlflow_dataset, snapshots
+from tasks.data.limits import Expectations, Outcome
 from tasks.platform import progress, workspace
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
@@ -23,73 +23,6 @@ if TYPE_CHECKING:
     from prefect.context import TaskRunContext
 
     from tasks.data.run_suite import Checked
-
-NAMED_FILES = 3
-"""Files that an error message names for each failed expectation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expectations:
-    """What must hold of a data version. Each limit is that of one expectation of the suite."""
-
-    min_train_images: int = 10
-    """Images, or frames of clips, that ``train`` must hold; at least 1."""
-    min_test_images: int = 2
-    """Images, or frames of clips, that ``test`` must hold; at least 1."""
-    min_frames_per_clip: int = WINDOW
-    """Frames of the shortest clip; shorter than the model's window is useless. Still images are no
-    clips. At least 1."""
-    frame_step: int = 1
-    """Difference between the numbers of consecutive frames; at least 1."""
-    tolerated_share: float = 0.01
-    """Share of images, in [0, 1), that may be constant or out of the champion's intensity range;
-    up to it they are a warning, beyond it a failure."""
-    intensity_tolerance: float = 0.1
-    """How far the mean gray level of a training image may lie outside the range of the champion's
-    training images, where 1 is from black to white; at least 0."""
-    anomalies: bool = True
-    """``test`` should hold anomalous images, else there is a warning; False where nothing but
-    clusters is judged."""
-
-    def __post_init__(self) -> None:
-        for name in ("min_train_images", "min_test_images", "min_frames_per_clip", "frame_step"):
-            if getattr(self, name) < 1:
-                raise InvalidInputError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not 0 <= self.tolerated_share < 1:
-            raise InvalidInputError(
-                f"tolerated_share must be in [0, 1), got {self.tolerated_share}."
-            )
-        if not self.intensity_tolerance >= 0:
-            raise InvalidInputError(
-                f"intensity_tolerance must be at least 0, got {self.intensity_tolerance}."
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What came of one expectation."""
-
-    name: str
-    description: str
-    """What must hold."""
-    severity: str
-    """``critical`` stops the flow, ``warning`` is reported."""
-    success: bool
-    observed: str | None
-    """The number or the set that was found, where the expectation is about the whole table."""
-    files: tuple[str, ...]
-    """The first files that fail it, with what is wrong."""
-    num_files: int
-    """How many fail it."""
-
-    @property
-    def message(self) -> str:
-        """One line: what must hold, and what fails it."""
-        if not self.files:
-            return f"{self.description}: got {self.observed or 'none'}"
-        more = self.num_files - NAMED_FILES
-        rest = f" and {more} more" if more > 0 else ""
-        return f"{self.description}: {', '.join(self.files[:NAMED_FILES])}{rest}"
 
 
 def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
@@ -116,7 +49,7 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
     with mlflow_store.run(
         "validate", model_name, tags=lineage_record.data_tags(version), params=limits
     ) as active:
-        lineage_record.log_input(version, "validation")
+        mlflow_dataset.log_input(version, "validation")
         rows = manifest.read(snapshots.open_version(version), progress.bar)
         champion = _champion(model_name, version)
         checked = _check(rows, expectations, champion, version, model_name)

@@ -15,13 +15,14 @@ from prefect import task
 
 from models.contracts import Progress, silent
 from models.metrics import detection, intervals
+from tasks.data import mlflow_dataset
 from tasks.evaluation import clusters, measure_sharded, pictures, plots
 from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.platform import progress
 from tasks.records import DataVersion, Report, TrainedModel
-from tasks.registry import lineage_record, mlflow_store, model_versions
+from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
 from tasks.registry.mlflow_store import TAG
 
@@ -169,7 +170,7 @@ def _log(
         described = {"data": asdict(version), **asdict(metrics)}
         (folder / "metrics.json").write_text(json.dumps(described, indent=2))
         client.log_artifacts(run_id, str(folder), "evaluation")
-    entity = lineage_record.dataset(version)._to_mlflow_entity()  # noqa: SLF001 - MLflow's client wants it
+    entity = mlflow_dataset.dataset(version)._to_mlflow_entity()  # noqa: SLF001 - MLflow's client wants it
     context = InputTag("mlflow.data.context", "evaluation")
     client.log_inputs(run_id, [DatasetInput(entity, [context])])
     client.set_tag(run_id, f"{TAG}evaluation_notes", " ".join(metrics.notes))

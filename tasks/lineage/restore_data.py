@@ -9,7 +9,7 @@ from tasks.data.versions import Entry
 from tasks.lineage import trace
 from tasks.lineage.trace_records import Restored
 from tasks.records import DataVersion
-from tasks.registry import mlflow_store, version_facts
+from tasks.registry import mlflow_store, model_versions, version_facts
 
 
 def restore(reference: str, folder: Path, *, progress: Progress = silent) -> Restored:
@@ -25,7 +25,7 @@ def restore(reference: str, folder: Path, *, progress: Progress = silent) -> Res
         DataError: If a file is lost or corrupt; the folder is then as it was.
     """
     client = mlflow_store.client()
-    version = trace.find(client, reference)
+    version = model_versions.find(client, reference)
     known = version_facts.gather(client, version)
     data = trace.data_version(known.lineage.get("data", {}))
     files = _files(known.files, data)

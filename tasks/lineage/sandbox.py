@@ -1,13 +1,11 @@
 """A project that exists for a moment: nothing that is done in it reaches the real one."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 import mlflow
 
@@ -17,21 +15,6 @@ from tasks.data import dvc_cache, versions
 from tasks.lineage.training_record import Material
 from tasks.platform import workspace
 from tasks.records import DataVersion
-
-FOLDER = "scratch"
-"""Below ``.unseen``; what a killed process leaves there, ``unseen prune`` deletes."""
-
-
-@contextmanager
-def scratch(prefix: str) -> Iterator[Path]:
-    """An empty folder below ``.unseen`` that is gone afterwards, whatever happens."""
-    top = workspace.home() / FOLDER
-    top.mkdir(exist_ok=True)
-    path = Path(mkdtemp(prefix=f"{prefix}-", dir=top))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
-from models.errors import DataError, InvalidInputError, NotFoundError
+from models.errors import DataError, NotFoundError
 from tasks.data import dvc_cache
 from tasks.lineage import reproductions
 from tasks.lineage.trace_records import (
@@ -47,7 +47,7 @@ def trace(reference: str) -> Trace:
         RegistryError: If the registry does not answer.
     """
     client = mlflow_store.client()
-    version = find(client, reference)
+    version = model_versions.find(client, reference)
     flow = FlowQuery(version.tags.get(f"{mlflow_store.TAG}flow_run_id", ""))
     facts = gather(client, version)
     notes = list(facts.notes)
@@ -74,21 +74,6 @@ def trace(reference: str) -> Trace:
         flow=flow.answer(),
         notes=tuple(notes),
     )
-
-
-def find(client: MlflowClient, reference: str) -> RegisteredVersion:
-    """The model version that a reference means, the champion if it names none.
-
-    Raises:
-        InvalidInputError: If the reference has no name.
-        NotFoundError: If there is no such version; names what there is.
-    """
-    name, _, wanted = reference.replace(":", "@").partition("@")
-    if not name:
-        raise InvalidInputError(
-            f"A reference must be NAME, NAME@ALIAS or NAME@VERSION, got {reference!r}."
-        )
-    return model_versions.resolve(client, name, wanted or model_versions.CHAMPION)
 
 
 def _model(

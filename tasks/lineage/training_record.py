@@ -14,7 +14,6 @@ import models
 from models.errors import DataError, RegistryError
 from tasks.data import versions
 from tasks.data.versions import Entry
-from tasks.lineage import trace
 from tasks.packaging import formats, package
 from tasks.records import DataVersion, Validation
 from tasks.registry import mlflow_store, model_versions, version_facts
@@ -73,7 +72,7 @@ def recorded(reference: str) -> Recorded:
         DataError: If the list of files of its data is lost or was changed.
     """
     client = mlflow_store.client()
-    version = trace.find(client, reference)
+    version = model_versions.find(client, reference)
     folder = model_versions.folder(version.source)
     digest = package.digest(package.verify(folder))
     if digest != version.tags.get(f"{TAG}model_digest"):

@@ -12,9 +12,7 @@ from uuid import uuid4
 
 import httpx
 
-from tasks.data.versions import Changes
 from tasks.platform import prefect_server
-from tasks.records import DataVersion
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +22,6 @@ DRIFT_DETECTED = "unseen.drift.detected"
 """A served detector sees other images than it was fitted to; its resource is ``model(name)``."""
 SECONDS = 10.0
 """How long a server may take to note an event."""
-MOST_PATHS = 20
-"""Paths of each kind of change that an event names."""
 
 
 def dataset(name: str) -> str:
@@ -63,17 +59,3 @@ def emit(event: str, resource: str, payload: Mapping[str, Any]) -> bool:
         log.warning("The event %s did not reach %s: %s.", event, api, error)
         return False
     return True
-
-
-def data_versioned(version: DataVersion, changes: Changes) -> bool:
-    """Tell that a data set has a new version, and what changed in it."""
-    kinds = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
-    payload = {
-        "dataset": version.name,
-        "digest": version.digest,
-        "dvc_md5": version.dvc_md5,
-        "num_files": version.num_files,
-        **{f"num_{kind}": len(paths) for kind, paths in kinds.items()},
-        **{kind: list(paths[:MOST_PATHS]) for kind, paths in kinds.items()},
-    }
-    return emit(DATA_VERSIONED, dataset(version.name), payload)

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
-from models.errors import NotFoundError, RegistryError
+from models.errors import InvalidInputError, NotFoundError, RegistryError
 from tasks.platform import workspace
 from tasks.registry.mlflow_store import TAG
 
@@ -77,6 +77,21 @@ def resolve(client: MlflowClient, name: str, wanted: str | int) -> RegisteredVer
             f"{', '.join(map(str, numbers)) or 'none'}. Aliases: "
             f"{', '.join(f'{alias} -> {number}' for alias, number in known.items()) or 'none'}."
         ) from error
+
+
+def find(client: MlflowClient, reference: str) -> RegisteredVersion:
+    """The model version that a reference means, the champion if it names none.
+
+    Raises:
+        InvalidInputError: If the reference has no name.
+        NotFoundError: If there is no such version; names what there is.
+    """
+    name, _, wanted = reference.replace(":", "@").partition("@")
+    if not name:
+        raise InvalidInputError(
+            f"A reference must be NAME, NAME@ALIAS or NAME@VERSION, got {reference!r}."
+        )
+    return resolve(client, name, wanted or CHAMPION)
 
 
 def versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:

@@ -22,10 +22,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from tasks.console import pages
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
 from tasks.registry import mlflow_store, model_versions
+from tasks.serving import pages
 from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, require
 from tasks.serving.forms import FILES, FORM
 from tasks.serving.middleware import Guard, answer

@@ -22,7 +22,7 @@ from torch import Tensor
 from models.contracts import Additive, Detector, DetectorConfig
 from models.errors import RegistryError
 from models.functional.smoothing import running_mean
-from tasks.data import snapshots
+from tasks.data import mlflow_dataset, snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.packaging.calibration import Calibration
@@ -82,7 +82,7 @@ def fit(
     tags = {**lineage_record.data_tags(version), "pretext_run_id": encoder.run_id}
     params = mlflow_store.flatten({"detector": detector, "training": training})
     with mlflow_store.run("fit", model_name, tags=tags, params=params) as active:
-        lineage_record.log_input(version, "training")
+        mlflow_dataset.log_input(version, "training")
         snapshot = snapshots.open_version(version)
         trained, pretext = encoder_store.load(encoder)
         fabric = devices.fabric(training.device)

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from models.capabilities import Observable, Reference
 from models.contracts import Detector
-from models.functional.drift import whitened_distance
+from models.functional.drift import reference_distance, sampled_places
 from models.functional.gaussian import Moments
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.records import Training
 from tasks.training import inputs
 from tasks.training.batches import Batches
-from tasks.training.places import sampled
 
 LONGEST = 512
 """Frames of one window."""
@@ -78,7 +77,7 @@ def measure(
     distances = list(_left_out(seen, reference))
     frames = [window.num_frames for window in known] if distances else []
     for window in other:
-        distances.append(distance(moments(model, snapshot, window, training), reference))
+        distances.append(reference_distance(moments(model, snapshot, window, training), reference))
         frames.append(window.num_frames)
     return {
         "window_distance": np.array(distances, dtype=np.float64),
@@ -119,16 +118,11 @@ def moments(model: Observable, snapshot: Snapshot, window: Window, training: Tra
     draw = np.random.default_rng(0)
     found: Moments | None = None
     for images in batches:
-        vectors = sampled(model.observe(images).features, PLACES, draw)
+        vectors = sampled_places(model.observe(images).features, PLACES, draw)
         found = found or Moments(vectors.shape[-1])
         found.update(vectors)
     assert found is not None
     return found
-
-
-def distance(seen: Moments, reference: Reference) -> float:
-    """Squared Fréchet distance of samples from a reference on the CPU, in the detector's units."""
-    return whitened_distance(seen.mean, seen.scatter / seen.count, *reference)
 
 
 def _left_out(seen: Sequence[Moments], reference: Reference) -> Iterator[float]:
@@ -136,7 +130,9 @@ def _left_out(seen: Sequence[Moments], reference: Reference) -> Iterator[float]:
     for place, one in enumerate(seen if len(seen) > 1 else ()):
         others = (each for other, each in enumerate(seen) if other != place)
         rest = Moments.combined(others, len(one.mean))
-        yield distance(one, Reference(rest.mean, rest.scatter / rest.count, reference.whitener))
+        yield reference_distance(
+            one, Reference(rest.mean, rest.scatter / rest.count, reference.whitener)
+        )
 
 
 def _length(clip: Clip, window: int) -> int:

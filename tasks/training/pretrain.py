@@ -8,7 +8,7 @@ from prefect import task
 
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
-from tasks.data import snapshots
+from tasks.data import mlflow_dataset, snapshots
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
@@ -51,7 +51,7 @@ def pretrain(
     tags = {**lineage_record.data_tags(version), "backbone": backbone}
     with mlflow_store.run("pretrain", model_name, tags=tags, params=params) as active:
         run_id = active.info.run_id
-        lineage_record.log_input(version, "training")
+        mlflow_dataset.log_input(version, "training")
         fabric = devices.fabric(training.device)
         fabric.seed_everything(training.seed, verbose=False)
         if training.backbone == "imagenet":

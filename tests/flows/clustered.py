@@ -7,7 +7,7 @@ from flows.recipes import Recipe
 from models.clustering import Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
-from tasks.data.validate import Expectations
+from tasks.data.limits import Expectations
 from tasks.records import Training
 from tasks.registry.promote import PromotionPolicy
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from models.capabilities import Observable, Reference
 from models.functional import drift
+from models.functional.drift import reference_distance
 from models.metrics.intervals import clopper_pearson
 from tasks.packaging.detector import Packaged
 from tasks.serving.monitoring.served_statistics import BINS, BLOCK, RECENT, Point, Served, Tally
-from tasks.training.normal_windows import distance
 
 FEWEST_FRAMES = 32
 """Frames below which nothing is said."""
@@ -172,7 +172,7 @@ def distance_of(tally: Tally, norm: Norm) -> float | None:
     """Squared Fréchet distance of counted frames; None if there is nothing to compare."""
     if norm.reference is None or tally.moments is None or not tally.moments.count:
         return None
-    return distance(tally.moments, norm.reference)
+    return reference_distance(tally.moments, norm.reference)
 
 
 def from_json(described: dict[str, Any]) -> DriftReport:

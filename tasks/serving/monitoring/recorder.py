@@ -20,13 +20,13 @@ from torch import Tensor
 
 from models.capabilities import Observable
 from models.errors import UnseenError
+from models.functional.drift import sampled_places
 from tasks.packaging.detector import Prediction
 from tasks.platform import workspace
 from tasks.serving.champion import Deployed
 from tasks.serving.monitoring import drift, served_statistics
 from tasks.serving.monitoring.drift import DriftReport, Norm
 from tasks.serving.monitoring.served_statistics import Identity, Seen, Served, together
-from tasks.training.places import sampled
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Note:
         """Keep some of the feature vectors (B, P, D) of a batch."""
         try:
             if self._frames < MOST_FRAMES:
-                self._features.append(sampled(features, PLACES, np.random.default_rng()))
+                self._features.append(sampled_places(features, PLACES, np.random.default_rng()))
                 self._frames += len(features)
         except Exception as error:
             self._watch.complain(error)

@@ -9,7 +9,7 @@ from mlflow.entities import Metric
 from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
-from tasks.data import snapshots
+from tasks.data import mlflow_dataset, snapshots
 from tasks.packaging import package
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training
@@ -55,8 +55,8 @@ def adapt(
     }
     with mlflow_store.run("adapt", model_name, tags=tags, params=params) as active:
         run_id = active.info.run_id
-        lineage_record.log_input(version, "training")
-        lineage_record.log_input(source.data, "source")
+        mlflow_dataset.log_input(version, "training")
+        mlflow_dataset.log_input(source.data, "source")
         fabric = devices.fabric(training.device)
         fabric.seed_everything(training.seed, verbose=False)
         known, _ = inputs.normal_batches(snapshots.open_version(source.data), source.training)

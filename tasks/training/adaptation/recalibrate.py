@@ -7,7 +7,7 @@ from prefect import task
 
 from models.contracts import Recalibrated
 from models.errors import RegistryError
-from tasks.data import snapshots
+from tasks.data import mlflow_dataset, snapshots
 from tasks.packaging import package
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
@@ -55,7 +55,7 @@ def recalibrate(
     }
     params = mlflow_store.flatten({"training": training})
     with mlflow_store.run("recalibrate", model_name, tags=tags, params=params) as active:
-        lineage_record.log_input(version, "training")
+        mlflow_dataset.log_input(version, "training")
         snapshot = snapshots.open_version(version)
         adapted, pretext = encoder_store.load(encoder)
         model = _carried_over(source, adapted.state_dict())

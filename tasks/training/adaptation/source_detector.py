@@ -9,7 +9,6 @@ from prefect import task
 from models.contracts import Recalibrated
 from models.errors import InvalidInputError
 from tasks.data import snapshots
-from tasks.lineage import trace
 from tasks.packaging import package
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import DataVersion, Source, Training
@@ -29,7 +28,7 @@ def recall(reference: str) -> Source:
         InvalidInputError: If its thresholds cannot be set without training it anew.
         DataError: If what it was trained on is lost.
     """
-    found = trace.find(mlflow_store.client(), reference)
+    found = model_versions.find(mlflow_store.client(), reference)
     packaged = model_versions.load(found)
     detector, preprocessing = package.rebuild(model_versions.folder(found.source))
     if not isinstance(detector, Recalibrated):

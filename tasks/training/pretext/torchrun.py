@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from models.contracts import Encoder, PretextConfig
 from models.errors import InvalidInputError, TrainingError
-from tasks.lineage.sandbox import scratch
 from tasks.packaging import package
 from tasks.platform import workspace
+from tasks.platform.scratch_folder import scratch
 from tasks.records import DataVersion, Training
 from tasks.training.pretext import solve
 from tasks.training.pretext.solve import Solution

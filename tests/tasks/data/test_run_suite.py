@@ -2,8 +2,8 @@ from dataclasses import fields
 
 import pandas as pd
 
+from tasks.data.limits import Expectations
 from tasks.data.manifest import Row
-from tasks.data.validate import Expectations
 
 
 def rows(count, **columns):

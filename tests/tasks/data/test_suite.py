@@ -2,8 +2,8 @@ from dataclasses import fields
 
 import pytest
 
+from tasks.data.limits import Expectations
 from tasks.data.manifest import Row
-from tasks.data.validate import Expectations
 
 CHAMPION = (0.2, 0.4)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from models.errors import DataError
 from models.metrics.intervals import clustered_interval
-from tasks.data import snapshots, versions
+from tasks.data import mlflow_dataset, snapshots, versions
 from tasks.evaluation.evaluate import evaluate, score_version, summarize
 from tasks.packaging import package
 from tasks.packaging.preprocessing import Preprocessing
@@ -63,7 +63,7 @@ def train(shared_repository, tmp_path_factory):
 def log(detector, version, preprocessing, folder):
     with mlflow_store.run("fit", version.name, tags={}, params={}) as active:
         run_id = active.info.run_id
-        lineage_record.log_input(version, "training")
+        mlflow_dataset.log_input(version, "training")
         described = lineage_record.describe(
             version=version,
             validation=VALIDATION,

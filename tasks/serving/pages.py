@@ -17,7 +17,7 @@ from tasks.platform import background
 
 PROCESS = "console"
 """Name of the console among the background processes."""
-ASSETS = Path(__file__).with_name("assets")
+ASSETS = Path(__file__).parents[1] / "console" / "assets"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "

@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tasks.console.pages import ASSETS, SECURE, Shield, add_docs, host_of
+from tasks.serving.pages import ASSETS, SECURE, Shield, add_docs, host_of
 
 
 @pytest.fixture(scope="module")
