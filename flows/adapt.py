@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
-from flows.adaptation import adaptation
+from flows.recipes.adaptation import adaptation
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
 from tasks.evaluation.evaluate import evaluate

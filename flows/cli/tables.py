@@ -105,6 +105,20 @@ def recipe_table() -> RenderableType:
     return table
 
 
+def detector_table() -> RenderableType:
+    """Every detector, what it is, and how long it takes."""
+    from flows.recipes import catalog
+
+    costs = catalog.costs()
+    table = _table("detector", "what", "encoder", "fit", "score")
+    for name, config in catalog.detectors().items():
+        known = costs.get("detectors", {}).get(name, {})
+        seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
+        encoder = type(catalog.default_encoder(config())).__module__.rpartition(".")[2]
+        table.add_row(name, catalog.first_line(config), encoder, *seconds)
+    return Group(table, f"Seconds: {costs.get('what', 'not measured yet')}.")
+
+
 def dataset_table() -> RenderableType:
     """Data sets that are here, and those that can be had by name."""
     from tasks.data.ingest import available

@@ -15,6 +15,7 @@ from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.fit import log_fitted
+from tasks.training.inputs import Normal
 
 
 @task(**REMEMBERED)
@@ -62,6 +63,7 @@ def recalibrate(
         fabric = devices.fabric(training.device)
         _, held_out = inputs.normal_batches(snapshot, training)
         _, clips = inputs.normal_clips(snapshot, training)
+        normal = Normal(batches=held_out, clips=(), calibration=held_out, calibration_clips=clips)
         with devices.measured() as usage:
             model.recalibrate(usage.count(held_out), fabric=fabric, progress=progress.bar)
         mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
@@ -78,7 +80,7 @@ def recalibrate(
             device=devices.name_of(fabric.device),
             source=source,
         )
-        model_uri = log_fitted(model, held_out, clips, snapshot, training, described)
+        model_uri = log_fitted(model, normal, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
