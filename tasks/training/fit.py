@@ -103,12 +103,9 @@ def fit(
                     model, snapshot, normal.clips, normal.probe, source
                 ).describe()
             else:
-                model.fit(
-                    usage.count(normal.batches),
-                    normal.calibration,
-                    fabric=fabric,
-                    progress=progress.bar,
-                )
+                calibration: Any = normal.calibration  # None for a detector that can do without
+                images = usage.count(normal.batches)
+                model.fit(images, calibration, fabric=fabric, progress=progress.bar)
         mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": normal.batches.num_images, "threshold": model.threshold}
@@ -226,17 +223,17 @@ def _calibrate(model: Detector, normal: Normal, window: int) -> Calibration:
     if normal.calibration is None:
         assert isinstance(model, CrossConformal)
         assert model.held_out_ is not None
-        scores, peaks = model.held_out_
+        scores, peaks = model.held_out_.image_score, model.held_out_.peak
     else:
         device = devices.device_of(model)
         found = [model(batch.to(device)) for batch in normal.calibration]
         maps = [each.anomaly_map for each in found if each.anomaly_map is not None]
         scores = torch.cat([each.image_score for each in found])
-        peaks = torch.cat([each.amax(dim=(1, 2)) for each in maps]) if maps else None
+        peaks = torch.cat([each.amax(dim=(1, 2)) for each in maps]) if maps else scores[:0]
     return Calibration(
         image_score=scores.double().cpu().numpy(),
         clip=np.repeat(np.arange(len(clips)), lengths),
-        region_score=None if peaks is None else peaks.double().cpu().numpy(),
+        region_score=peaks.double().cpu().numpy() if len(peaks) else None,
     )
 
 

@@ -134,7 +134,7 @@ except ConflictError as error:
 
 
 def test_of_two_operators_at_once_one_wins_and_the_other_is_told(three_champions):
-    environment = {**os.environ, "PYTHONPATH": str(Path(history.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(history.__file__).parents[2])}
     other = subprocess.Popen(
         [sys.executable, "-c", OPERATOR, "Says Grace."],
         env=environment,
