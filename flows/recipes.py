@@ -35,6 +35,7 @@ from models.pretext.jigsaw import Jigsaw
 from models.pretext.transformation import TransformationClassifier
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data.limits import Expectations
+from tasks.platform import former_names
 from tasks.records import Training
 from tasks.registry.promote import PromotionPolicy
 
@@ -294,5 +295,6 @@ def _module(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
+    with former_names.importable():
+        spec.loader.exec_module(module)
     return module
