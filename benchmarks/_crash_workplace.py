@@ -122,7 +122,7 @@ class Workplace:
         """
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", *arguments],
+                [sys.executable, "-m", "flows.cli", *arguments],
                 cwd=self.top,
                 env=self.environment,
                 stdout=log,

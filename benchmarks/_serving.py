@@ -121,7 +121,7 @@ def trained() -> Iterator[Product]:
 def ours(clone: Product) -> Iterator[Server]:
     """``unseen serve`` of the clone."""
     port = free_port()
-    command = ["-m", "flows.cli.main", "serve", NAME, "--port", str(port)]
+    command = ["-m", "flows.cli", "serve", NAME, "--port", str(port)]
     with started(clone, command, port, "/health") as process:
         yield Server(process=process, address=("127.0.0.1", port))
 

@@ -41,7 +41,7 @@ def command_line(folder, url, temporary, *arguments):
         "COLUMNS": "120",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.main", *arguments],
+        [sys.executable, "-m", "flows.cli", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
