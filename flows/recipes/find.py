@@ -13,6 +13,7 @@ from typing import Any
 from flows.recipes import embedded, toml_file
 from flows.recipes.recipe import Recipe
 from models.errors import InvalidInputError, NotFoundError, UnseenError
+from tasks.platform import former_names
 
 
 def names() -> dict[str, str]:
@@ -67,7 +68,8 @@ def _of_file(path: Path) -> list[tuple[str, Callable[[], Any]]]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    _guarded(lambda: spec.loader.exec_module(module), path)  # type: ignore[union-attr]
+    with former_names.importable():
+        _guarded(lambda: spec.loader.exec_module(module), path)  # type: ignore[union-attr]
     return _without_arguments(module)
 
 
@@ -93,6 +95,8 @@ def _guarded(call: Callable[[], Any], path: Path) -> Any:
     """
     try:
         return call()
+    except ModuleNotFoundError:
+        raise
     except SyntaxError as error:
         line, said = error.lineno, error.msg
     except Exception as error:  # whatever a user's file raises is the user's to mend

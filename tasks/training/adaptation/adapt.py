@@ -10,7 +10,6 @@ from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
-from tasks.packaging import package
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
@@ -83,7 +82,7 @@ def encoder_of(source: Source) -> Encoder:
     Raises:
         RegistryError: If it is lost, was changed, or does not fit this code.
     """
-    detector, _ = package.rebuild(model_versions.folder(source.model_uri))
+    detector, _ = model_versions.rebuild(source.model_uri)
     found: Encoder = detector.encoder  # type: ignore[attr-defined]
     return found
 

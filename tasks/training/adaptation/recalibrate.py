@@ -8,7 +8,6 @@ from prefect import task
 from models.contracts import Recalibrated
 from models.errors import RegistryError
 from tasks.data import mlflow_dataset, snapshots
-from tasks.packaging import package
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
@@ -86,7 +85,7 @@ def recalibrate(
 
 def _carried_over(source: Source, weights: dict[str, Any]) -> Recalibrated:
     """The source's detector on top of an encoder with these weights."""
-    detector, _ = package.rebuild(model_versions.folder(source.model_uri))
+    detector, _ = model_versions.rebuild(source.model_uri)
     assert isinstance(detector, Recalibrated)  # recall has refused any other
     try:
         detector.encoder.load_state_dict(weights)  # type: ignore[attr-defined]
