@@ -24,8 +24,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks._product import Product, product
-from tasks.preprocessing import resize
-from tasks.sources.digits import NORMAL, STEP
+from tasks.data.sources.digits import NORMAL, STEP
+from tasks.packaging.preprocessing import resize
 
 NAME, SIDE = "benchmarked", 64
 """Registered model, and side of its images."""

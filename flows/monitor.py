@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from tasks.announce import announce
-from tasks.log_drift import log_drift
-from tasks.look import look
 from tasks.records import Monitored
+from tasks.serving.monitoring.announce_drift import announce
+from tasks.serving.monitoring.log_drift import log_drift
+from tasks.serving.monitoring.read_drift import look
 
 
 @flow

@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import history, tracking
-from tasks.access import PROMOTE, require
-from tasks.appoint import appoint
 from tasks.records import Decision
-from tasks.rollback import rollback
+from tasks.registry import history, mlflow_store
+from tasks.registry.appoint import appoint
+from tasks.registry.rollback import rollback
+from tasks.serving.api_keys import PROMOTE, require
 
 router = APIRouter(prefix="/api")
 
@@ -56,5 +56,5 @@ def roll_back(request: Request, name: Name, wanted: Change) -> Decision:
 def _operator(request: Request, name: str, wanted: Change) -> str:
     """Who decides, if the key allows it and what was seen is still so."""
     who = require(request, PROMOTE)
-    history.check_unchanged(name, wanted.expected or None, tracking.client())
+    history.check_unchanged(name, wanted.expected or None, mlflow_store.client())
     return f"{who} (console)"

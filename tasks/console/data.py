@@ -16,10 +16,11 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from models.errors import DataError, NotFoundError
-from tasks import objects, registry
 from tasks.console.overview import moment
+from tasks.data import dvc_cache
 from tasks.records import DataVersion
-from tasks.tracking import TAG
+from tasks.registry import model_versions
+from tasks.registry.mlflow_store import TAG
 
 MOST_RUNS = 500
 """Newest validation runs that are read."""
@@ -93,12 +94,12 @@ def known(client: MlflowClient) -> list[KnownData]:
         commit = before.git_commit or row.git_commit
         found[row.name, row.digest] = replace(before, validations=seen, git_commit=commit)
     for model in client.search_registered_models():
-        for version in registry.versions(client, model.name):
+        for version in model_versions.versions(client, model.name):
             row, number = _from_tags(version.tags), int(version.version)
             if not row.digest:
                 continue
             before = found.setdefault((row.name, row.digest), row)
-            serves = int(model.aliases.get(registry.CHAMPION, 0)) == number
+            serves = int(model.aliases.get(model_versions.CHAMPION, 0)) == number
             use = Use(model=model.name, version=number, serves=serves)
             found[row.name, row.digest] = replace(before, used_by=(*before.used_by, use))
     return sorted(found.values(), key=lambda each: (each.name, not each.current))
@@ -118,7 +119,7 @@ def changes(client: MlflowClient, name: str, before: str, after: str) -> Changed
                 f"There is no data version {digest!r} of {name!r}. Known: "
                 f"{', '.join(rows) or 'none'}."
             )
-    from tasks import versions  # it brings in torch, for which the other pages must not wait
+    from tasks.data import versions  # it brings in torch, for which the other pages must not wait
 
     old, new = (versions.entries(_record(rows[digest])) for digest in (before, after))
     found = versions.compare(old, new)
@@ -224,7 +225,7 @@ def _from_tags(tags: dict[str, str]) -> KnownData:
 
 def _current() -> Iterator[KnownData]:
     """What ``data.dvc`` names now, as far as its list of files is at hand."""
-    from tasks import versions
+    from tasks.data import versions
 
     try:
         dvc_md5 = versions.recorded()
@@ -247,10 +248,10 @@ def _current() -> Iterator[KnownData]:
 @cache
 def _measured(dvc_md5: str, name: str) -> tuple[str, int, int]:
     """Digest, files and bytes of a data set in a folder that never changes."""
-    from tasks import versions
+    from tasks.data import versions
 
     files = versions.entries_at(dvc_md5, name)
-    return versions.digest(files), len(files), objects.num_bytes(each.md5 for each in files)
+    return versions.digest(files), len(files), dvc_cache.num_bytes(each.md5 for each in files)
 
 
 def _record(row: KnownData) -> DataVersion:

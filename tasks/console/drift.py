@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tasks.console.overview import moment
-from tasks.tracking import TAG
+from tasks.registry.mlflow_store import TAG
 
 MOST_RUNS = 500
 """Newest looks that are told."""
@@ -15,7 +15,7 @@ PREFIX = "drift."
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One look at what a version was shown; see ``tasks.log_drift``."""
+    """One look at what a version was shown; see ``tasks.serving.monitoring.log_drift``."""
 
     run_id: str
     when: str
@@ -24,7 +24,7 @@ class Look:
     verdict: str
     why: str
     figures: dict[str, float]
-    """By the names that ``tasks.log_drift.figures`` gives them, without ``drift.``."""
+    """By the names that ``log_drift.figures`` gives them, without ``drift.``."""
 
 
 def looks(client: MlflowClient, name: str) -> list[Look]:

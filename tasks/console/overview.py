@@ -12,9 +12,9 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
-from tasks import history, registry
 from tasks.records import Decision
-from tasks.tracking import TAG
+from tasks.registry import history, model_versions
+from tasks.registry.mlflow_store import TAG
 
 METRIC = f"{TAG}metric."
 
@@ -87,10 +87,10 @@ def detector(client: MlflowClient, name: str) -> Detector:
     Raises:
         NotFoundError: If there is no such model; names what there is.
     """
-    aliases = registry.aliases(client, name)
+    aliases = model_versions.aliases(client, name)
     decisions = history.read(name, client)
-    found = sorted(registry.versions(client, name), key=lambda each: int(each.version))
-    champion = aliases.get(registry.CHAMPION)
+    found = sorted(model_versions.versions(client, name), key=lambda each: int(each.version))
+    champion = aliases.get(model_versions.CHAMPION)
     served = history.succession(decisions, champion)
     recipe = _recipe(found[-1].tags) if found else {}
     return Detector(
@@ -99,7 +99,7 @@ def detector(client: MlflowClient, name: str) -> Detector:
         metric=_metric(recipe, found),
         champion=champion,
         since=_since(decisions, champion),
-        challenger=aliases.get(registry.CHALLENGER),
+        challenger=aliases.get(model_versions.CHALLENGER),
         rollback_to=served[-2] if champion and len(served) > 1 else None,
         versions=tuple(_version(each, aliases) for each in found),
         decisions=decisions,

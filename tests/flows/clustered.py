@@ -7,9 +7,9 @@ from flows.recipes import Recipe
 from models.clustering import Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
-from tasks.promote import PromotionPolicy
+from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.validate import Expectations
+from tasks.registry.promote import PromotionPolicy
 
 SIDE = 12
 

@@ -4,8 +4,9 @@ import contextlib
 import json
 import shutil
 
-from tasks import package, registry, tracking
-from tasks.tracking import TAG
+from tasks.packaging import package
+from tasks.registry import mlflow_store, model_versions
+from tasks.registry.mlflow_store import TAG
 
 
 @contextlib.contextmanager
@@ -14,9 +15,9 @@ def tampered(reference, change, **tags):
 
     Its digests are made to fit, as those of somebody who covers his tracks would.
     """
-    client = tracking.client()
-    version = registry.resolve(client, *reference.split("@"))
-    folder = registry.folder(version.source)
+    client = mlflow_store.client()
+    version = model_versions.resolve(client, *reference.split("@"))
+    folder = model_versions.folder(version.source)
     kept = folder.with_name("kept")
     shutil.copytree(folder, kept)
     change(folder)

@@ -3,14 +3,14 @@ import json
 import pytest
 
 from models.errors import NotFoundError
-from tasks import history, tracking
 from tasks.console.overview import detector, detectors
 from tasks.records import Decision
+from tasks.registry import history, mlflow_store
 
 
 @pytest.fixture
 def client(repository):
-    return tracking.client()
+    return mlflow_store.client()
 
 
 def register(client, name="squares", **tags):

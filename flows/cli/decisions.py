@@ -1,0 +1,57 @@
+"""Commands about who serves: history, promote, rollback."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
+Why = Annotated[str, typer.Option(help="Reason, kept in the history.")]
+InsteadOf = Annotated[
+    int | None,
+    typer.Option(help="Version that serves now; if another does by then, nothing is done."),
+]
+
+
+def history(name: Name) -> None:
+    """Show every promotion, refusal and rollback of a model: who, when, why."""
+    from flows.cli.tables import history_table
+
+    console.print(history_table(name))
+
+
+def promote(
+    name: Name,
+    version: Annotated[str, typer.Argument(help="Number or alias of the version to serve.")],
+    why: Why = "no reason given",
+    instead_of: InsteadOf = None,
+) -> None:
+    """Let a version serve because you say so, whatever its figures.
+
+    Retrain promotes by itself what is not worse; this is for the other cases. Exit code 4: somebody
+    else decided meanwhile, or the version serves already; nothing was done.
+    """
+    from tasks.registry.appoint import appoint
+
+    decision = appoint(name, version, why, instead_of=instead_of)
+    former = f" instead of {decision.former}" if decision.former else ""
+    console.print(
+        f"{name}: version {decision.champion} serves{former}. "
+        f"'unseen rollback {name}' undoes it; 'unseen history {name}' shows all decisions."
+    )
+
+
+def rollback(name: Name, why: Why = "no reason given", instead_of: InsteadOf = None) -> None:
+    """Undo the last promotion: the version that served before serves again.
+
+    Say it again to go further back. Exit code 4: somebody else decided meanwhile; nothing was done.
+    """
+    from tasks.registry.rollback import rollback as undo
+
+    decision = undo(name, why, instead_of=instead_of)
+    console.print(
+        f"{name}: version {decision.champion} serves again instead of {decision.former}. "
+        f"'unseen history {name}' shows all decisions."
+    )

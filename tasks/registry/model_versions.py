@@ -1,0 +1,159 @@
+"""Registered models: find a version by number or alias, and its packaged detector.
+
+This file imports neither torch nor Prefect; ``load`` does when it is called.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.exceptions import MlflowException
+
+from models.errors import InvalidInputError, NotFoundError, RegistryError
+from tasks.platform import workspace
+from tasks.registry.mlflow_store import TAG
+
+if TYPE_CHECKING:
+    from tasks.packaging.detector import Packaged
+
+CHAMPION = "champion"
+"""Alias of the version that serves."""
+CHALLENGER = "challenger"
+"""Alias of the version that was registered last."""
+FORMER_CHAMPION = "former-champion"
+"""Alias of the version that served before the champion."""
+SCHEME = "models:/"
+"""Begins the address of an MLflow model."""
+PACKAGE = "package"
+"""Name of the packaged detector among the artifacts of its MLflow model."""
+
+
+def model(client: MlflowClient, name: str) -> RegisteredModel:
+    """The registered model ``name``, with its aliases and tags.
+
+    Raises:
+        NotFoundError: If there is none.
+    """
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise RegistryError(f"The registry must answer, got: {error.message}.") from error
+        known = ", ".join(each.name for each in client.search_registered_models()) or "none yet"
+        raise NotFoundError(
+            f"There is no registered model {name!r}. Registered: {known}. Train one with "
+            f"'unseen retrain --recipe {name}'."
+        ) from error
+
+
+def aliases(client: MlflowClient, name: str) -> dict[str, int]:
+    """Version number of each alias of a registered model.
+
+    Raises:
+        NotFoundError: If there is no such model.
+    """
+    return {alias: int(number) for alias, number in model(client, name).aliases.items()}
+
+
+def resolve(client: MlflowClient, name: str, wanted: str | int) -> RegisteredVersion:
+    """The version of a registered model that has a number or an alias.
+
+    Raises:
+        NotFoundError: If there is no such model, version or alias; names what there is.
+    """
+    known = aliases(client, name)
+    try:
+        number = known.get(str(wanted)) or int(wanted)
+        return client.get_model_version(name, str(number))
+    except (ValueError, MlflowException) as error:
+        numbers = sorted(int(each.version) for each in versions(client, name))
+        raise NotFoundError(
+            f"{name} has no version or alias {str(wanted)!r}. Versions: "
+            f"{', '.join(map(str, numbers)) or 'none'}. Aliases: "
+            f"{', '.join(f'{alias} -> {number}' for alias, number in known.items()) or 'none'}."
+        ) from error
+
+
+def find(client: MlflowClient, reference: str) -> RegisteredVersion:
+    """The model version that a reference means, the champion if it names none.
+
+    Raises:
+        InvalidInputError: If the reference has no name.
+        NotFoundError: If there is no such version; names what there is.
+    """
+    name, _, wanted = reference.replace(":", "@").partition("@")
+    if not name:
+        raise InvalidInputError(
+            f"A reference must be NAME, NAME@ALIAS or NAME@VERSION, got {reference!r}."
+        )
+    return resolve(client, name, wanted or CHAMPION)
+
+
+def versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
+    """All versions of a registered model, as far as they were not deleted."""
+    return list(client.search_model_versions(f"name='{name}'"))
+
+
+def folder(source: str) -> Path:
+    """Readable copy of the packaged detector in an MLflow model; the original if it is local.
+
+    A model never changes once it was logged, so that it is fetched from another machine once.
+
+    Args:
+        source: ``models:/m-...``, as a run logged it and a version records it; or a local folder
+            with its files.
+
+    Raises:
+        RegistryError: If the artifact store does not have it.
+    """
+    try:
+        return _model(source) / "artifacts" / PACKAGE
+    except (MlflowException, OSError) as error:
+        raise RegistryError(
+            f"The files of the model {source} must be in MLflow's artifact store, got: {error}. "
+            "Restore the artifact store, or take another version."
+        ) from error
+
+
+def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
+    """The packaged detector of a version, verified to be the one that was registered.
+
+    Raises:
+        RegistryError: If it is lost, changed, or cannot be run here.
+    """
+    from tasks.packaging import package
+
+    packaged = package.load(folder(version.source), device=device)
+    recorded = version.tags.get(f"{TAG}model_digest")
+    if recorded != packaged.digest:
+        raise RegistryError(
+            f"{version.name} version {version.version} must be the model that was registered, "
+            f"whose digest is {recorded}, got {packaged.digest}. Take another version."
+        )
+    return packaged
+
+
+def _model(source: str) -> Path:
+    """Folder of an MLflow model: the original, or a copy that appears complete or not at all."""
+    if not source.startswith(SCHEME):
+        return Path(mlflow.artifacts.download_artifacts(source))
+    model_id = source.removeprefix(SCHEME)
+    place = MlflowClient().get_logged_model(model_id).artifact_location
+    if urlsplit(place).scheme in {"", "file"}:
+        return Path(mlflow.artifacts.download_artifacts(source))
+    copy = workspace.home() / "downloads" / model_id
+    if not copy.is_dir():
+        copy.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as partial:
+            fetched = mlflow.artifacts.download_artifacts(source, dst_path=partial)
+            try:
+                Path(fetched).rename(copy)
+            except OSError:
+                if not copy.is_dir():  # else somebody was quicker
+                    raise
+    return copy

@@ -1,0 +1,158 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.errors import DataError
+from tasks.data import decoding
+from tests.tasks.pictures import picture, save
+
+
+def write_video(path, frames):
+    import cv2
+
+    height, width = frames[0].shape
+    writer = cv2.VideoWriter(
+        str(path), cv2.VideoWriter_fourcc(*"FFV1"), 10, (width, height), isColor=False
+    )
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def bomb(path, side):
+    """A PNG of a few bytes that claims to have ``side`` x ``side`` pixels."""
+
+    def chunk(kind, data):
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    content = (
+        chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b"")
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    return path
+
+
+def test_gray_images_are_read_as_they_are(tmp_path):
+    path = save(tmp_path / "a.png", picture(0))
+    assert (decoding.read_image(path, "a", 1) == picture(0)).all()
+    assert (decoding.read_image(path, "a", 3) == picture(0)).all()
+    assert decoding.read_image(path, "a", 3).shape == (3, 12, 16)
+
+
+def test_colour_images_have_their_channels_first(tmp_path):
+    pixels = picture(0, (12, 16, 3))
+    path = save(tmp_path / "a.png", pixels)
+    assert (decoding.read_image(path, "a", 3) == pixels.transpose(2, 0, 1)).all()
+    luma = pixels @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(decoding.read_image(path, "a", 1) - luma).max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_palette_images_are_read_by_their_colours(tmp_path, channels):
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), mode="P")
+    image.putpalette([10, 10, 10, 200, 200, 200])
+    image.save(tmp_path / "a.png")
+    read = decoding.read_image(tmp_path / "a.png", "a", channels)
+    assert (read == np.array([[10, 200], [200, 10]])).all()
+
+
+def test_images_of_16_bits_keep_their_upper_byte(tmp_path):
+    values = np.array([[0, 255, 256], [32768, 65535, 4096]], np.uint16)
+    path = save(tmp_path / "a.png", values)
+    assert (decoding.read_image(path, "a", 1) == values >> 8).all()
+    assert (decoding.read_image(path, "a", 3)[2] == values >> 8).all()
+
+
+def test_transparency_is_dropped(tmp_path):
+    pixels = picture(0, (12, 16, 4))
+    path = save(tmp_path / "a.png", pixels)
+    assert (decoding.read_image(path, "a", 3) == pixels[..., :3].transpose(2, 0, 1)).all()
+
+
+def test_floating_point_images_are_refused(tmp_path):
+    path = save(tmp_path / "a.tif", np.ones((4, 4), np.float32))
+    with pytest.raises(DataError, match=r"set/a.tif must hold 8 or 16 bits"):
+        decoding.read_image(path, "set/a.tif", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
+def test_a_file_that_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"set/a.png must be an image"):
+        decoding.read_image(path, "set/a.png", 1)
+
+
+def test_a_truncated_image_is_named(tmp_path):
+    path = save(tmp_path / "a.png", picture(0, (64, 64)))
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(DataError, match=r"set/a.png must be an image"):
+        decoding.read_image(path, "set/a.png", 1)
+
+
+@pytest.mark.parametrize("side", [9000, 50000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, side, recwarn):
+    with pytest.raises(DataError, match=r"set/a.png must be an image of at most 67108864 pixels"):
+        decoding.read_image(bomb(tmp_path / "a.png", side), "set/a.png", 1)
+    assert not [w for w in recwarn if issubclass(w.category, Image.DecompressionBombWarning)]
+
+
+def test_every_pixel_of_a_mask_that_is_not_black_is_marked(tmp_path):
+    gray = np.array([[0, 1], [255, 0]], np.uint8)
+    expected = gray > 0
+    for pixels in (gray, np.stack([gray, gray * 0, gray * 0], axis=-1), expected):
+        path = save(tmp_path / "m.png", pixels)
+        assert (decoding.read_mask(path, "m") == expected).all()
+
+
+def test_a_video_is_counted_and_read_frame_by_frame(tmp_path):
+    frames = [picture(t, (16, 32)) for t in range(7)]
+    path = write_video(tmp_path / "a.avi", frames)
+    assert decoding.count_frames(path, "a") == 7
+    read = decoding.read_video(path, "a", 1, range(7))
+    assert np.abs(np.stack(read).astype(int) - np.stack(frames)).max() <= 2
+    part = decoding.read_video(path, "a", 3, range(2, 5))
+    assert len(part) == 3
+    assert (part[0][0] == read[2]).all()
+
+
+def test_a_video_needs_no_suffix(tmp_path):
+    path = write_video(tmp_path / "a.avi", [picture(t, (16, 32)) for t in range(3)])
+    assert decoding.count_frames(path.rename(tmp_path / "0a1b2c"), "a") == 3
+
+
+def test_a_file_that_is_no_video_is_named(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"not a video")
+    with pytest.raises(DataError, match=r"set/a.mp4 must be a video"):
+        decoding.count_frames(path, "set/a.mp4")
+
+
+def test_a_video_that_ends_early_is_named(tmp_path):
+    path = write_video(tmp_path / "a.avi", [picture(t, (16, 32)) for t in range(3)])
+    with pytest.raises(
+        DataError, match=r"set/a.avi must decode up to frame 4, and ends at frame 3"
+    ):
+        decoding.read_video(path, "set/a.avi", 1, range(5))
+
+
+def test_a_frame_of_another_size_is_named():
+    images = [picture(0), picture(1), picture(2, (6, 8))]
+    with pytest.raises(DataError, match=r"a is 12x16, c is 6x8"):
+        decoding.check_sizes(images, ["a", "b", "c"])
+    decoding.check_sizes(images[:2], ["a", "b"])
+
+
+def test_a_mask_is_resized_by_its_nearest_pixels():
+    mask = np.zeros((4, 6), bool)
+    mask[1, 2] = True
+    larger = decoding.resize_mask(mask, (8, 12))
+    assert (larger == np.kron(mask, np.ones((2, 2), bool))).all()
+    assert (decoding.resize_mask(larger, (4, 6)) == mask).all()
+    assert (decoding.resize_mask(mask, (4, 6)) == mask).all()
