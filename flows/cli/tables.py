@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tasks.platform import workspace
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.registry import mlflow_store
 from tasks.registry.mlflow_store import TAG
@@ -131,6 +130,8 @@ def dataset_table() -> RenderableType:
 
 def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
     """The new data version, and what changed against the last one."""
+    from tasks.data.ingest import uncommitted
+
     table = _table("", "", title=f"data set {version.name}")
     table.add_row("version", version.digest)
     table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
@@ -139,9 +140,10 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    if committed or not workspace.git("status", "--porcelain", "data.dvc"):
+    files = " ".join(uncommitted())
+    if committed or not files:
         return table
-    return Group(table, "Name it for others: git add data.dvc && git commit -m 'New data version'")
+    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
 
 
 def model_table() -> RenderableType:

@@ -65,12 +65,17 @@ def _of_file(path: Path) -> list[tuple[str, Callable[[], Any]]]:
         raise NotFoundError(f"The recipe file {path} must exist, and does not. Check the path.")
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    with former_names.importable():
-        _guarded(lambda: spec.loader.exec_module(module), path)  # type: ignore[union-attr]
+    _guarded(lambda: _run(module), path)
     return _without_arguments(module)
+
+
+def _run(module: ModuleType) -> None:
+    assert module.__spec__ is not None
+    assert module.__spec__.loader is not None
+    with former_names.importable():
+        module.__spec__.loader.exec_module(module)
 
 
 def _without_arguments(module: ModuleType) -> list[tuple[str, Callable[[], Any]]]:
@@ -95,8 +100,6 @@ def _guarded(call: Callable[[], Any], path: Path) -> Any:
     """
     try:
         return call()
-    except ModuleNotFoundError:
-        raise
     except SyntaxError as error:
         line, said = error.lineno, error.msg
     except Exception as error:  # whatever a user's file raises is the user's to mend

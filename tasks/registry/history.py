@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from mlflow import MlflowClient
 
 from models.errors import ConflictError
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 from tasks.platform.locks import Lock
 from tasks.records import Decision
 from tasks.registry import model_versions
@@ -121,7 +121,7 @@ def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]
 
 def who() -> str:
     """The person on whose behalf this runs: git's user, else the system's."""
-    name, email = workspace.git("config", "user.name"), workspace.git("config", "user.email")
+    name, email = (git.setting(workspace.root(), f"user.{part}") for part in ("name", "email"))
     if name:
         return f"{name} <{email}>" if email else name
     try:

@@ -163,8 +163,8 @@ def test_the_history_of_an_unknown_model_is_refused(store):
 
 
 def test_decisions_are_signed_by_the_git_user(repository):
-    from tasks.platform import workspace
+    from tasks.platform import git
 
-    workspace.git("config", "user.name", "Ada")
-    workspace.git("config", "user.email", "ada@example.org")
+    git.ask("config", "user.name", "Ada", folder=repository)
+    git.ask("config", "user.email", "ada@example.org", folder=repository)
     assert history.who() == "Ada <ada@example.org>"
