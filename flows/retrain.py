@@ -7,6 +7,7 @@ from prefect import flow
 from flows import recipes
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
+from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.records import Decision
@@ -32,6 +33,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     devices: int | None = None,
     shards: int = 1,
     scheduler: str | None = None,
+    again: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -48,6 +50,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
         shards: Processes that divide features, moments and evaluation between them; the result is
             the same. Only for detectors that learn nothing but moments.
         scheduler: Address of a Dask cluster to do it; else as many processes are started here.
+        again: Decide anew about a version that was refused, or set aside by a person.
 
     Returns:
         What was decided about the challenger, and why.
@@ -76,5 +79,6 @@ def retrain(  # noqa: PLR0913 - every option of the command
         report = evaluate(version, detector)
         sample(version, detector)
         challenger = register(detector, report, chosen.name)
-        decision: Decision = promote(challenger, report, chosen.promotion)
+        comparison = compare(challenger, report, chosen.promotion, again=again)
+        decision: Decision = promote(challenger, comparison, chosen.promotion, again=again)
         return decision

@@ -42,6 +42,10 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
     scheduler: Annotated[
         str | None, typer.Option(help="Dask cluster for the shards, tcp://HOST:PORT; else here.")
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Decide anew about a version that was refused or set aside."),
+    ] = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
@@ -62,5 +66,6 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         devices=devices,
         shards=shards,
         scheduler=scheduler,
+        again=again,
     )
     console.print(shown)
