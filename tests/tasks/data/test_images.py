@@ -122,5 +122,7 @@ def test_a_file_that_is_no_image_says_so():
 
 def test_the_limit_of_pixels_is_named(tmp_path):
     path = save(tmp_path / "a.png", picture(0))
-    with pytest.raises(images.TooManyPixelsError, match="16 x 12 pixels are above the limit of 100"):
+    with pytest.raises(
+        images.TooManyPixelsError, match="16 x 12 pixels are above the limit of 100"
+    ):
         images.header(path, 100)
