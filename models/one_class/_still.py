@@ -390,8 +390,8 @@ def check_still(config: Any) -> None:
         InvalidInputError: Otherwise.
     """
     check_rate(config.false_alarm_rate)
-    if config.neighbourhood < 1 or config.neighbourhood % 2 == 0 or config.smoothing < 0:
+    side, smoothing = getattr(config, "neighbourhood", 1), getattr(config, "smoothing", 0.0)
+    if side < 1 or side % 2 == 0 or smoothing < 0:
         raise InvalidInputError(
-            "neighbourhood must be odd and smoothing >= 0, got "
-            f"{config.neighbourhood} and {config.smoothing}."
+            f"neighbourhood must be odd and smoothing >= 0, got {side} and {smoothing}."
         )

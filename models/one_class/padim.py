@@ -27,8 +27,6 @@ from models.one_class._still import Groups, StillDetector, check_still, layer_na
 
 SPOKEN = 5
 """Channels that are named for a region."""
-LEAST = 1e-3
-"""Of the mean variance of all places: what shrinkage takes for a place's at least."""
 AT_ONCE = 128
 """Gaussians whose covariances are worked on at once."""
 
@@ -62,10 +60,12 @@ class PaDiM(StillDetector):
     class Config:
         """Hyper-parameters of PaDiM."""
 
-        shrinkage: float = 0.1
-        """Weight of the identity in each covariance, in (0, 1]."""
-        neighbourhood: int = 1
-        """Side of the square of places over which features are averaged, odd."""
+        shrinkage: float = 0.03
+        """Weight of the identity, times the mean variance of all places, in each covariance, in
+        (0, 1]."""
+        neighbourhood: int = 3
+        """Side of the square of places over which features are averaged, odd: 1 is the paper's; 3
+        forgives objects that lie a few pixels off."""
         side: int = 32
         """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
         smoothing: float = 0.5
@@ -276,11 +276,12 @@ class PaDiM(StillDetector):
         rows = torch.cat([samples - middle, gap]).movedim(0, -2).flatten(0, 1)
         away = (samples - mean).movedim(0, -2).flatten(0, 1)
         scatter, found = self.scatter_.flatten(0, 1), []
-        floor = self._floor()
+        variance = (self._variance().sum() * self.count_ - rows.square().sum()) / left
+        variance = variance / self.mean_.numel()
         for start in range(0, len(rows), AT_ONCE):
             here = slice(start, start + AT_ONCE)
             remaining = unpacked(scatter[here]).baddbmm_(rows[here].mT, rows[here], alpha=-1)
-            factor = cholesky(self._shrunk(remaining / left, floor))
+            factor = cholesky(self._shrunk(remaining / left, variance))
             found.append(torch.linalg.solve_triangular(factor, away[here].mT, upper=False))
         distances = torch.cat([torch.linalg.vector_norm(each, dim=1) for each in found]).mT
         return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3]).float()
@@ -288,30 +289,27 @@ class PaDiM(StillDetector):
     def _whitening(self) -> Float[Tensor, "G D D"]:
         """Matrices W for which ``|W (x - mean)|`` are the distances; kept, but not stored."""
         if self._whitener is None or self._whitener.device != self.mean_.device:
-            floor = self._floor()
+            variance = self._variance().mean()
             parts = [
-                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, floor))).float()
+                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, variance))).float()
                 for part in self.scatter_.flatten(0, 1).split(AT_ONCE)
             ]
             self._whitener = torch.cat(parts)
         return self._whitener
-
-    def _floor(self) -> Float[Tensor, ""]:
-        """Mean variance that a place is taken to have at least."""
-        return LEAST * self._variance().mean()
 
     def _variance(self) -> Float[Tensor, "y x D"]:
         diagonal = torch.arange(1, self.mean_.shape[-1] + 1, device=self.mean_.device)
         return self.scatter_[..., diagonal * (diagonal + 1) // 2 - 1] / self.count_
 
     def _shrunk(
-        self, covariance: Float[Tensor, "G D D"], floor: Float[Tensor, ""]
+        self, covariance: Float[Tensor, "G D D"], variance: Float[Tensor, ""]
     ) -> Float[Tensor, "G D D"]:
-        """Covariances pulled towards their mean variance, or that of all places if it is less."""
-        diagonal = covariance.diagonal(dim1=1, dim2=2)
-        target = self.config.shrinkage * diagonal.mean(dim=1, keepdim=True).maximum(floor)
+        """Covariances pulled towards a multiple of the identity that is the same everywhere.
+
+        So a place where normal images hardly vary does not take every small difference for great.
+        """
         covariance *= 1 - self.config.shrinkage
-        diagonal += target
+        covariance.diagonal(dim1=1, dim2=2).add_(self.config.shrinkage * variance)
         return covariance
 
     def _check_places(self, samples: Float[Tensor, "_ y x D"]) -> None:
