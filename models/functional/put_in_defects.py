@@ -92,7 +92,7 @@ def scar(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
     long, _short = sorted(_size(image, draw), reverse=True)
     thick = max(long // 8, 2)
     patch = _crop(image, long, long, draw) * _uniform(draw, 0.7, 1.3)
-    angle = _uniform(draw, 0, math.pi)
+    angle = _uniform(draw, 0.0, math.pi)
     down, across = _grid(long, long)
     away = (down * math.cos(angle) + across * math.sin(angle)).abs() * long / 2
     return _laid_over(image, patch.clamp(0, 1), (thick / 2 + 0.5 - away).clamp(0, 1), draw)
@@ -114,7 +114,7 @@ def blended(image: Tensor, other: Tensor, draw: Generator) -> Float[Tensor, "C H
     channels = [_bytes(part.expand(3, -1, -1)) for part in (image, patch)]
     mask = (_ellipse(height, width) > 0).numpy().astype(np.uint8) * 255
     centre = (left + width // 2, top + height // 2)
-    mode = cv2.MIXED_CLONE if _uniform(draw, 0, 1) < 0.5 else cv2.NORMAL_CLONE
+    mode = cv2.MIXED_CLONE if _uniform(draw, 0.0, 1.0) < 0.5 else cv2.NORMAL_CLONE
     cloned = cv2.seamlessClone(channels[1], channels[0], mask, centre, mode)
     found = torch.from_numpy(cloned).permute(2, 0, 1)[: len(image)].to(image) / 255
     near = torch.zeros_like(image[0], dtype=torch.bool)

@@ -29,6 +29,8 @@ SPOKEN = 5
 """Channels that are named for a region."""
 AT_ONCE = 128
 """Gaussians whose covariances are worked on at once."""
+MOST_NUMBERS = 1 << 23
+"""Features that moments take in at once."""
 
 
 class PaDiM(StillDetector):
@@ -117,7 +119,7 @@ class PaDiM(StillDetector):
                     f"All images must have one size, got {tuple(images.shape[-2:])} after others. "
                     "Set image_size in the recipe."
                 )
-            found.update(samples)
+            _take_in(found, samples)
         if found is None:
             return Moments(self.encoder.embedding_dim, places=(0, 0))
         found.mean, found.scatter = found.mean.cpu(), found.scatter.cpu()
@@ -211,7 +213,7 @@ class PaDiM(StillDetector):
         for features in groups:
             samples = self._samples(features)
             total = total or Moments(samples.shape[-1], samples.device, samples.shape[1:-1])
-            total.update(samples)
+            _take_in(total, samples)
         assert total is not None
         self._become(total)
 
@@ -324,3 +326,9 @@ class PaDiM(StillDetector):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._whitener = None
+
+
+def _take_in(moments: Moments, samples: Float[Tensor, "_ y x D"]) -> None:
+    """Update moments by a part of the samples after the other: in float64 they are large."""
+    for part in samples.split(max(MOST_NUMBERS // samples[0].numel(), 1)):
+        moments.update(part)
