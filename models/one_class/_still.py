@@ -45,15 +45,16 @@ class Groups:
     Args:
         batches: Normal images.
         embed: Makes the features of a batch.
-        num: Groups, if all features can be kept.
+        num: Groups, if all features can be kept; else more.
 
     Attributes:
         size: Height and width of the images, once they were read.
         num_images: How many, once they were read.
+        num_groups: Groups, if all features can be kept.
     """
 
     def __init__(self, batches: Iterable[Tensor], embed: Any, num: int) -> None:
-        self._batches, self._embed, self._num = batches, embed, num
+        self._batches, self._embed, self.num_groups = batches, embed, num
         self._kept: list[Tensor] | None = None
         self._length = 0
         self.size: torch.Size | None = None
@@ -73,7 +74,7 @@ class Groups:
         self.num_images = sum(map(len, start))
         if not self.num_images:
             raise TrainingError("Training needs images, got none. Add some to train/good.")
-        self._length = self._length or max(math.ceil(self.num_images / self._num), 1)
+        self._length = self._length or max(math.ceil(self.num_images / self.num_groups), 1)
         if held <= KEPT_BYTES:
             self._kept = list(torch.cat(start).split(self._length))
             yield from self._kept

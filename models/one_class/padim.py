@@ -278,8 +278,8 @@ class PaDiM(StillDetector):
         rows = torch.cat([samples - middle, gap]).movedim(0, -2).flatten(0, 1)
         away = (samples - mean).movedim(0, -2).flatten(0, 1)
         scatter, found = self.scatter_.flatten(0, 1), []
-        variance = (self._variance().sum() * self.count_ - rows.square().sum()) / left
-        variance = variance / self.mean_.numel()
+        taken = rows.square().sum(dim=1).view_as(self.mean_)
+        variance = self._looked_mean((self._variance() * self.count_ - taken) / left)
         for start in range(0, len(rows), AT_ONCE):
             here = slice(start, start + AT_ONCE)
             remaining = unpacked(scatter[here]).baddbmm_(rows[here].mT, rows[here], alpha=-1)
@@ -291,7 +291,7 @@ class PaDiM(StillDetector):
     def _whitening(self) -> Float[Tensor, "G D D"]:
         """Matrices W for which ``|W (x - mean)|`` are the distances; kept, but not stored."""
         if self._whitener is None or self._whitener.device != self.mean_.device:
-            variance = self._variance().mean()
+            variance = self._looked_mean(self._variance())
             parts = [
                 whitening(cholesky(self._shrunk(unpacked(part) / self.count_, variance))).float()
                 for part in self.scatter_.flatten(0, 1).split(AT_ONCE)
@@ -302,6 +302,10 @@ class PaDiM(StillDetector):
     def _variance(self) -> Float[Tensor, "y x D"]:
         diagonal = torch.arange(1, self.mean_.shape[-1] + 1, device=self.mean_.device)
         return self.scatter_[..., diagonal * (diagonal + 1) // 2 - 1] / self.count_
+
+    def _looked_mean(self, values: Float[Tensor, "y x D"]) -> Float[Tensor, ""]:
+        """Mean over the Gaussians in the region of interest."""
+        return values[self.looked_at(*values.shape[:2])].mean()
 
     def _shrunk(
         self, covariance: Float[Tensor, "G D D"], variance: Float[Tensor, ""]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.errors import InvalidInputError
-from models.functional.put_in_defects import KINDS, put_in_defects
+from models.functional.put_in_defects import KINDS, _poisson, put_in_defects
 
 
 def images(num=8, channels=3):
@@ -49,3 +49,14 @@ def test_a_single_image_is_its_own_source():
 def test_small_images_are_refused():
     with pytest.raises(InvalidInputError, match="at least 16 x 16 pixels, got 8 x 64"):
         put_in_defects(torch.rand(2, 1, 8, 64))
+
+
+def test_a_blended_patch_solves_poissons_equation():
+    draw = torch.Generator().manual_seed(0)
+    image, patch = torch.rand(2, 1, 9, 12, generator=draw).double() * 0.1 + 0.45
+    found = image.clone()
+    found[:, 1:-1, 1:-1] = _poisson(image, patch, mixed=False)
+    laplace = torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]]).double()[None, None]
+    one, other = (torch.nn.functional.conv2d(part[None], laplace) for part in (found, patch))
+    torch.testing.assert_close(one, other)
+    torch.testing.assert_close(_poisson(image, image, mixed=True), image[:, 1:-1, 1:-1])
