@@ -283,9 +283,12 @@ class StillDetector(nn.Module, ABC):
             interpolation(cells, pixels, sigma).to(distances)
             for cells, pixels in zip(distances.shape[1:], size, strict=True)
         )
-        anomaly_map = rows @ distances @ columns.mT
-        if self.roi.numel():
-            anomaly_map = anomaly_map * self.roi
+        if self.roi.numel():  # the mean over the places that are looked at, and no others
+            looked = self.looked_at(*distances.shape[1:]).to(distances)
+            known = (rows @ looked @ columns.mT).clamp(min=1e-6)
+            anomaly_map = rows @ (distances * looked) @ columns.mT / known * self.roi
+        else:
+            anomaly_map = rows @ distances @ columns.mT
         return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
     def looked_at(self, rows: int, columns: int) -> Bool[Tensor, "h w"]:
