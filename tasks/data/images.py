@@ -82,7 +82,7 @@ def header_of(image: Image.Image) -> Header:
     Raises:
         UnreadableError: If its pages cannot be counted.
     """
-    turned = _orientation(image) > 4
+    turned = _orientation(image) > 4 and image.format != "TIFF"  # which Pillow turns by itself
     size = (image.width, image.height) if turned else (image.height, image.width)
     return Header(image.format or "", size, _bits(image), _pages(image))
 
@@ -102,9 +102,11 @@ def opened(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(
-                BytesIO(source) if isinstance(source, bytes) else source, "r", FORMATS
-            )
+            file = BytesIO(source) if isinstance(source, bytes) else source
+            image = Image.open(file, formats=FORMATS)
+            if isinstance(source, Path) and image.format == "TIFF" and _orientation(image) > 4:
+                image.close()  # Pillow 13 garbles it where it maps the file into memory
+                image = Image.open(BytesIO(source.read_bytes()), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(f"{error}".rstrip(".")) from error
     except Image.UnidentifiedImageError as error:
@@ -149,7 +151,7 @@ def decoded(
     Raises:
         UnreadableError: If it cannot be decoded.
     """
-    bits, orientation = _bits(image), _orientation(image)
+    bits = _bits(image)
     try:
         if image.format == "PNG":
             _check_png(source)
@@ -158,7 +160,7 @@ def decoded(
         if bits == 8:
             image.load()
             return ImageOps.exif_transpose(image)
-        return _deep(image, source, page, orientation)
+        return _deep(image, source, page)
     except UnreadableError:
         raise
     except Exception as error:  # as above
@@ -185,9 +187,7 @@ def to_channels(
     return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
 
 
-def _deep(
-    image: Image.Image, source: Path | bytes, page: int, orientation: int
-) -> NDArray[np.generic]:
+def _deep(image: Image.Image, source: Path | bytes, page: int) -> NDArray[np.generic]:
     """Channels of more than 8 bits; Pillow cuts those of colour images, and OpenCV does not."""
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         image.load()
@@ -195,7 +195,8 @@ def _deep(
     else:
         values = _colour(source, page)
         if image.format != "TIFF":
-            values = _turned(values, orientation)
+            image.load()  # a PNG file may tell its orientation behind its pixels
+            values = _turned(values, _orientation(image))
     if not np.isfinite(values).all():
         raise UnreadableError("it holds floating point pixels that are no finite numbers")
     return values
@@ -225,6 +226,8 @@ def _turned(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and image.tile and "exif" not in image.info:  # type: ignore[attr-defined]
+        return 1  # to ask for it would decode the image
     try:
         found = image.getexif().get(ORIENTATION, 1)
     except Exception:  # a damaged tag is none
@@ -274,6 +277,8 @@ def _check_png(source: Path | bytes) -> None:
 
 def _unidentified(source: Path | bytes) -> str:
     content = source[:16] if isinstance(source, bytes) else _first_bytes(source)
+    if content.startswith(PNG_SIGNATURE):
+        _check_png(source)
     return (
         "it is empty" if not content else "its first bytes are those of no image that is read here"
     )
