@@ -113,10 +113,11 @@ def read_labels(path: Path, name: str, num_frames: int) -> NDArray[np.bool_]:
     strange = next((word for word in words if word not in known), None)
     if strange is not None or len(words) != num_frames:
         found = f"{len(words)} values" if strange is None else f"the value {strange[:20]!r}"
+        reason = f"it must hold a 0 or 1 for each of the {num_frames} frames of its clip"
         raise DataError(
             f"{name} must hold a 0 or 1 for each of the {num_frames} frames of its clip, got "
             f"{found}. Correct it, then run 'unseen ingest'."
-        )
+        ) from UnreadableError(f"{reason}, got {found}")
     return np.array([known[word] for word in words], dtype=bool)
 
 

@@ -37,11 +37,7 @@ class Mask:
 
 
 def read(source: Path | bytes) -> Mask:
-    """Read a mask.
-
-    Of two levels the brighter one is marked, and a single one unless it is black. Of more levels
-    those from half of white on are marked, because the others come from compression or smooth
-    edges; where all are dark, they number classes or objects, and every level but 0 is marked.
+    """Read a mask file; see ``of``.
 
     Args:
         source: The file or its content.
@@ -50,13 +46,42 @@ def read(source: Path | bytes) -> Mask:
         UnreadableError: If it cannot be decoded.
     """
     with images.opened(source) as image:
-        picture = images.decoded(image, source)
+        return of(images.decoded(image, source))
+
+
+def of(picture: Image.Image | NDArray[np.generic]) -> Mask:
+    """The mask that an image shows.
+
+    Of two levels the brighter one is marked, and a single one unless it is black. Of more levels
+    those from half of white on are marked, because the others come from compression or smooth
+    edges; where all are dark, they number classes or objects, and every level but 0 is marked.
+
+    Args:
+        picture: From ``images.decoded``.
+    """
     bright = _brightness(picture)
     found = np.unique(bright)
     if len(found) <= 2:
         return Mask(bright == found[-1] if found[-1] > 0 else bright > 0, len(found))
     threshold = 1 if found[-1] < INDICES else HALF
     return Mask(bright >= threshold, len(found))
+
+
+def doubt(mask: Mask, *, normal: bool, still: bool) -> str | None:
+    """What is probably not meant by a mask; None if nothing is.
+
+    Args:
+        mask: Of the ground truth.
+        normal: It belongs to a kind that is normal.
+        still: It belongs to a still image, and not to a frame that may be normal.
+    """
+    if mask.levels > 2:
+        return f"of {mask.levels} levels, those from half of white on are marked"
+    if normal and mask.share:
+        return "it marks pixels of a normal image, which count as normal"
+    if not normal and still and not mask.share:
+        return "it marks nothing, so that its image counts as normal"
+    return None
 
 
 def resize(mask: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:

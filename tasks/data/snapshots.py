@@ -109,13 +109,9 @@ class Snapshot:
 
     @cached_property
     def levels(self) -> Levels | None:
-        """Black and white of its images of more than 8 bits; None if there are none.
-
-        Raises:
-            DataError: If a file is lost.
-        """
-        deep = [entry for entry, (bits, _) in self._headers.items() if bits > 8]
-        return value_range.find(tuple(self.path(entry) for entry in deep)) if deep else None
+        """Black and white of its images of more than 8 bits; None if there are none."""
+        deep = [entry.md5 for entry, (bits, _) in self._headers.items() if bits > 8]
+        return value_range.find(tuple(map(dvc_cache.cached_path, deep))) if deep else None
 
     @cached_property
     def frame_rate(self) -> float | None:
@@ -125,7 +121,11 @@ class Snapshot:
             DataError: If a file is lost.
         """
         files = {clip.frames[0].entry for clip in self.clips("train") if clip.is_video_file}
-        rates = [rate for entry in files if (rate := videos.frame_rate(self.path(entry)))]
+        rates = []
+        for entry in files:
+            with decoding.named(self._label(entry), "a video that OpenCV can decode"):
+                rates.append(videos.frame_rate(self.path(entry)))
+        rates = [rate for rate in rates if rate]
         return round(statistics.median_low(rates), 3) if rates else None
 
     def frame_size(self, clip: Clip) -> tuple[int, int]:

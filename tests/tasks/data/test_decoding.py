@@ -162,7 +162,9 @@ def test_a_video_needs_no_suffix(tmp_path):
 def test_a_file_that_is_no_video_is_named(tmp_path):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"not a video")
-    with pytest.raises(DataError, match=r"set/a.mp4 must be a whole video.*cannot open it as a video"):
+    with pytest.raises(
+        DataError, match=r"set/a.mp4 must be a whole video.*cannot open it as a video"
+    ):
         decoding.count_frames(path, "set/a.mp4")
 
 
