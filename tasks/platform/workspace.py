@@ -13,7 +13,6 @@ from pathlib import Path
 from models.errors import DataError
 from tasks.platform import git
 
-
 MARKS = (".dvc", "data.dvc", ".unseen")
 """What makes a folder inside of a git repository a workplace; the first from below counts."""
 REFUSED = "%?#\\\n\r"

@@ -1,4 +1,3 @@
-import os
 import subprocess
 
 import pytest
@@ -66,10 +65,10 @@ def test_a_file_is_read_as_it_was_from_a_folder_below_the_top(repository):
 def test_whatever_keeps_a_commit_alive_is_named(repository, tmp_path):
     begin = git.head(repository)
     kept = commit(repository, "file", "1")
-    subprocess.run(["git", "branch", "-q", "kept"], cwd=repository, check=True)
-    subprocess.run(["git", "worktree", "add", "-q", "--detach", tmp_path / "w"], cwd=repository)
+    git.ask("branch", "-q", "kept", folder=repository)
+    git.ask("worktree", "add", "-q", "--detach", str(tmp_path / "w"), folder=repository)
     other = commit(tmp_path / "w", "file", "2")
-    subprocess.run(["git", "update-ref", "refs/remotes/origin/x", begin], cwd=repository)
+    git.ask("update-ref", "refs/remotes/origin/x", begin, folder=repository)
     found = git.tips(repository)
     assert {kept, other, begin} <= set(found.values())
     assert found["refs/heads/kept"] == kept
@@ -85,4 +84,4 @@ def test_looking_takes_no_lock(repository):
     commit_before = git.head(repository)
     assert git.changed(repository, "file") == ""
     assert git.head(repository) == commit_before
-    assert os.path.exists(repository / ".git" / "index.lock")
+    assert (repository / ".git" / "index.lock").exists()
