@@ -202,7 +202,7 @@ def _start_serving(wanted: Wanted) -> None:
         asked = wanted.serve_port + index if wanted.serve_port else None
         port = str(background.port(asked, USUAL_SERVE_PORT + index))
         model = name.removeprefix(SERVE)
-        command = ["-m", "flows.cli.main", "serve", model, "--port", port, "--wait"]
+        command = ["-m", "flows.cli", "serve", model, "--port", port, "--wait"]
         background.start(name, command, url=f"http://127.0.0.1:{port}")
 
 
@@ -211,7 +211,7 @@ def _start_console(wanted: Wanted) -> None:
         background.stop(pages.PROCESS)
     elif not background.find(pages.PROCESS):
         port = str(background.port(wanted.console_port, USUAL_CONSOLE_PORT))
-        command = ["-m", "flows.cli.main", "console", "--port", port]
+        command = ["-m", "flows.cli", "console", "--port", port]
         background.start(pages.PROCESS, command, url=f"http://127.0.0.1:{port}")
 
 
