@@ -31,7 +31,7 @@ PRELOADED = (
     "flows.cli.run_flow",
     "flows.cli.tables",
     "flows.cli.decisions",
-    "tasks.registry.rollback",
+    "tasks.registry.decisions",
     "tasks.data.run_suite",
     "dvc.repo",
     "dvc.repo.add",
@@ -122,7 +122,7 @@ class Workplace:
         """
         with self.log.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", *arguments],
+                [sys.executable, "-m", "flows.cli", *arguments],
                 cwd=self.top,
                 env=self.environment,
                 stdout=log,

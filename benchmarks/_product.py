@@ -46,7 +46,7 @@ class Product:
 
     def unseen(self, *arguments: str) -> Run:
         """Run one ``unseen`` command; its failure is an exception that shows the output."""
-        return self.python("-m", "flows.cli.main", *arguments)
+        return self.python("-m", "flows.cli", *arguments)
 
     def python(self, *arguments: str) -> Run:
         """Run Python in the clone; its failure is an exception that shows the output."""

@@ -33,7 +33,7 @@ START_SECONDS = 240.0
 RECIPE = f"""
 import dataclasses
 from flows.recipes import Recipe, digits
-from tasks.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 def benchmarked() -> Recipe:
     policy = PromotionPolicy(metric="image_auroc", margin=1.0)
@@ -121,7 +121,7 @@ def trained() -> Iterator[Product]:
 def ours(clone: Product) -> Iterator[Server]:
     """``unseen serve`` of the clone."""
     port = free_port()
-    command = ["-m", "flows.cli.main", "serve", NAME, "--port", str(port)]
+    command = ["-m", "flows.cli", "serve", NAME, "--port", str(port)]
     with started(clone, command, port, "/health") as process:
         yield Server(process=process, address=("127.0.0.1", port))
 

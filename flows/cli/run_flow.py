@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_retrain(
-    recipe: str,
+    recipe: str | None,
     data: Path | None,
     device: str | None,
     backbone: str | None,
@@ -109,7 +109,7 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
         training_record.copy_sources(training_record.recorded(reference), folder)
         path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-        command = [sys.executable, "-m", "flows.cli.main", *arguments]
+        command = [sys.executable, "-m", "flows.cli", *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
 
 

@@ -7,6 +7,7 @@ flows in containers and on Kubernetes: ``prefect.yaml`` and docs/operations.md.
 import sys
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow, get_client
@@ -161,7 +162,7 @@ def _recipes(wanted: Wanted) -> dict[str, Recipe]:
 
 
 def _name(reference: str) -> str:
-    return reference.rpartition(":")[2]
+    return Path(reference.rpartition(":")[2]).stem  # of a function, or of a file.toml
 
 
 def _deployment(

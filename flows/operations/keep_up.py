@@ -108,7 +108,7 @@ def unit(environment: Mapping[str, str]) -> str:
         if name in ("PATH", "PYTHONPATH")
         or (name.startswith(KEPT) and not any(word in name for word in SECRET))
     }
-    command = [sys.executable, "-m", "flows.cli.main", "up", "--foreground"]
+    command = [sys.executable, "-m", "flows.cli", "up", "--foreground"]
     return UNIT.format(
         root=_escaped(str(workspace.root())),
         directory=_escaped(str(workspace.root())),

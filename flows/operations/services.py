@@ -218,7 +218,7 @@ def _start_serving(wanted: Wanted) -> None:
             continue
         port = str(ports.of(SERVE, wanted.serve_port, index))
         model = name.removeprefix(SERVE)
-        command = ["-m", "flows.cli.main", "serve", model, "--port", port, "--wait"]
+        command = ["-m", "flows.cli", "serve", model, "--port", port, "--wait"]
         background.start(name, command, url=f"http://127.0.0.1:{port}")
 
 
@@ -227,7 +227,7 @@ def _start_console(wanted: Wanted) -> None:
         background.stop(pages.PROCESS)
     elif not background.find(pages.PROCESS):
         port = str(ports.of(pages.PROCESS, wanted.console_port))
-        command = ["-m", "flows.cli.main", "console", "--port", port]
+        command = ["-m", "flows.cli", "console", "--port", port]
         background.start(pages.PROCESS, command, url=f"http://127.0.0.1:{port}")
 
 

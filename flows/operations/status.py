@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -90,7 +91,7 @@ def _deployments(api: str, wanted: Wanted | None) -> list[Deployment]:
 
 def _expected(wanted: Wanted | None) -> Iterator[str]:
     if wanted:
-        yield from (f"retrain/{each.rpartition(':')[2]}" for each in wanted.recipes)
+        yield from (f"retrain/{Path(each.rpartition(':')[2]).stem}" for each in wanted.recipes)
         yield from (f"monitor/{each}" for each in wanted.models)
 
 

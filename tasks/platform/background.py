@@ -30,6 +30,8 @@ from tasks.platform import workspace
 
 MARK = "UNSEEN_PROCESS"
 """Environment variable of a background process and of all its descendants."""
+COMMAND = "UNSEEN_COMMAND"
+"""Environment variable with the arguments of Python, as JSON, for what a supervisor starts."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -109,12 +111,12 @@ def start(
         stop(name)  # what a killed process may have left behind
         _supervisor_log(name).unlink(missing_ok=True)
         settings = folder() / f"{name}.ini"
-        settings.write_text(_supervised(name, command))
+        settings.write_text(_supervised(name))
         with log_file(name).open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)],
                 cwd=workspace.root(),
-                env=_environment(name, environment or {}),
+                env={**_environment(name, environment or {}), COMMAND: json.dumps(list(command))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -216,8 +218,8 @@ def _environment(name: str, more: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _supervised(name: str, command: Sequence[str]) -> str:
-    program = shlex.join([sys.executable, "-m", __name__, name, *command])
+def _supervised(name: str) -> str:
+    program = shlex.join([sys.executable, "-m", __name__, name])
     return SUPERVISOR.format(
         name=name,
         command=program.replace("%", "%%"),
@@ -279,11 +281,11 @@ def _kill(processes: Sequence[psutil.Process]) -> None:
 
 
 def main() -> None:
-    """Become a background process: ``NAME COMMAND...``, below its supervisor.
+    """Become the background process of the name that is given, below its supervisor.
 
     What is left of an earlier one is ended first, since it may hold a port.
     """
-    name, *command = sys.argv[1:]
+    name, command = sys.argv[1], json.loads(os.environ.pop(COMMAND))
     supervisor = os.getppid()
     _kill([each for each in _family(name) if each.pid != supervisor])
     with log_file(name).open("ab") as log:

@@ -31,7 +31,7 @@ def test_help_teaches(command):
 def command_line(folder, url, temporary, *arguments):
     environment = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "HOME": str(folder),
         "TMPDIR": str(temporary),
         "PREFECT_API_URL": url,
@@ -41,7 +41,7 @@ def command_line(folder, url, temporary, *arguments):
         "COLUMNS": "120",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.main", *arguments],
+        [sys.executable, "-m", "flows.cli", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
