@@ -135,4 +135,6 @@ def _show_status(*, as_json: bool = False) -> bool:
 def _absolute(reference: str) -> str:
     """A recipe that a process finds wherever it runs."""
     path, separator, name = reference.rpartition(":")
+    if not path and name.endswith(".toml"):
+        path, name = name, ""
     return f"{Path(path).resolve()}{separator}{name}" if path else reference

@@ -74,6 +74,7 @@ def up(given: Mapping[str, Any]) -> Started:
         ServiceError: If a service does not come up.
     """
     options = {key for key, value in given.items() if value is not None}
+    wanting.changed(dict(given))  # refuses what makes no sense, before anything is touched
     with background.lock("up"):
         wanted = wanting.changed(dict(given))
         if "recipes" in options:

@@ -10,7 +10,7 @@ import httpx
 from filelock import FileLock
 
 from models.errors import UnseenError
-from tasks.platform import background, workspace
+from tasks.platform import background, flow_run, workspace
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 
@@ -58,6 +58,7 @@ def connect(port: int = 0) -> str:
     Returns:
         The API URL, which ``PREFECT_API_URL`` now holds.
     """
+    flow_run.set_up_logs()
     if url := configured_url():
         return url
     os.environ.setdefault("PREFECT_HOME", str(folder()))
