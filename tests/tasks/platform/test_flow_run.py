@@ -36,9 +36,9 @@ def retrain(recipe=None, name=None):
 
 @pytest.fixture
 def client(orchestrated):
-    with temporary_settings({PREFECT_API_URL: orchestrated[1]}):
-        with get_client(sync_client=True) as opened:
-            yield opened
+    settings = temporary_settings({PREFECT_API_URL: orchestrated[1]})
+    with settings, get_client(sync_client=True) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
