@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import prefect
 import pytest
 import yaml
 from prefect import get_client
