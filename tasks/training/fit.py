@@ -12,9 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import torch
-from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import Array
 from numpy.typing import NDArray
 from prefect import task
 from safetensors.torch import load_file
@@ -29,6 +26,7 @@ from tasks.data.snapshots import Snapshot
 from tasks.packaging import package, preprocessing
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.signature import signature
 from tasks.platform import progress
 from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training, Validation
@@ -54,17 +52,6 @@ REQUIREMENTS = (
     "torch",
 )
 """Distributions that a packaged detector needs; it is stored with their installed versions."""
-OUTPUTS = Schema(
-    [
-        ColSpec(DataType.double, "image_score"),
-        ColSpec(DataType.double, "p_value"),
-        ColSpec(DataType.boolean, "anomalous"),
-        ColSpec(DataType.long, "cluster", required=False),
-        ColSpec(Array(DataType.double), "soft_assignment", required=False),
-        ColSpec(Array(Array(DataType.double)), "anomaly_map", required=False),
-    ]
-)
-"""What a packaged detector answers: a row for each input; see ``tasks.packaging.mlflow_model``."""
 PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 
@@ -186,18 +173,13 @@ def log_model(
     """
     preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
     channels = preprocessing["channels"] * preprocessing["window"]
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, channels, -1, -1))]),
-        outputs=OUTPUTS,
-        params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),
-    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="detector",
             python_model=str(SCRIPT),
             artifacts={model_versions.PACKAGE: str(folder)},
-            signature=signature,
+            signature=signature(channels),
             input_example=example,
             pip_requirements=requirements(),
             tags={TAG + key: value for key, value in tags.items()},

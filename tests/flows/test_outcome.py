@@ -120,7 +120,7 @@ def test_a_version_tells_people_what_it_is(ended):
     assert (version.tags["recipe"], version.tags["decision"]) == ("tiny_knn", "promote")
     assert store.get_registered_model("tiny_knn").description
     wanted = f"name = 'tiny_knn' and tags.data_digest = '{version.tags['data_digest']}'"
-    assert [each.version for each in store.search_model_versions(wanted)] == ["1"]
+    assert [int(each.version) for each in store.search_model_versions(wanted)] == [1]
     model = mlflow.pyfunc.load_model("models:/tiny_knn/1")
     outputs = model.metadata.signature.outputs.input_names()
     assert outputs[:3] == ["image_score", "p_value", "anomalous"]
