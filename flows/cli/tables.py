@@ -293,12 +293,14 @@ def status_tables(status: "Status") -> RenderableType:
     """Services, deployments and champions."""
     if not status.wanted and not status.services:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
-    services = _table("service", "pid", "url", "health", "since")
+    services = _table("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
-        services.add_row(each.name, str(each.pid or "-"), each.url, each.health, each.since)
-    deployments = _table("deployment", "schedule", "next run", "last run", title="")
+        facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
+        services.add_row(*facts, str(each.restarts or ""))
+    deployments = _table("deployment", "schedule", "next run", "last run", "", title="")
     for one in status.deployments:
-        deployments.add_row(one.name, one.schedule, one.next_run or "-", one.last_run or "never")
+        runs = (one.next_run or "-", one.last_run or "never")
+        deployments.add_row(one.name, one.schedule, *runs, one.problem)
     champions = _table("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")
