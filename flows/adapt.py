@@ -5,10 +5,13 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
+from flows.outcome import told
 from flows.recipes.adaptation import adaptation
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
+from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
+from tasks.platform.flow_run import first_name
 from tasks.records import Decision
 from tasks.registry.promote import promote
 from tasks.registry.register import register
@@ -18,7 +21,8 @@ from tasks.training.adaptation.source_detector import recall
 from tasks.training.retrain_turn import turn
 
 
-@flow
+@flow(flow_run_name=first_name)
+@told
 def adapt(
     reference: str,
     name: str,
@@ -59,5 +63,6 @@ def adapt(
         )
         report = evaluate(version, detector)
         challenger = register(detector, report, chosen.name)
-        decision: Decision = promote(challenger, report, chosen.promotion, rival=source)
+        comparison = compare(challenger, report, chosen.promotion, rival=source)
+        decision: Decision = promote(challenger, comparison, chosen.promotion)
         return decision

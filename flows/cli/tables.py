@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tasks.platform import workspace
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_NAME,
+    DATA_NUM_FILES,
+    FLOW_RUN_ID,
+    KIND,
+    METRIC,
+    PRETEXT_RUN_ID,
+    RUN_ID,
+    VALIDATION_RUN_ID,
+)
 
 if TYPE_CHECKING:
     from flows.operations.status import Status
@@ -41,7 +50,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 def figures(tags: dict[str, str]) -> str:
     """The headline metrics among the tags of a model version, in one line."""
-    found = {name: tags.get(f"{TAG}metric.{name}") for name in HEADLINES}
+    found = {name: tags.get(f"{METRIC}{name}") for name in HEADLINES}
     return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
 
 
@@ -51,12 +60,12 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     version = client.get_model_version(decision.name, str(decision.version))
     tags = version.tags
     steps = _table("step", "", "what", title="")
-    for key in ("validation_run_id", "pretext_run_id", "run_id"):
-        run_id = tags.get(TAG + key, "")
+    for key in (VALIDATION_RUN_ID, PRETEXT_RUN_ID, RUN_ID):
+        run_id = tags.get(key, "")
         if run_id:
             steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
-    data = f"{tags.get(TAG + 'data_name')} {tags.get(TAG + 'data_digest')}"
-    steps.add_row("data", "", f"{data} ({tags.get(TAG + 'data_num_files')} files)")
+    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST)}"
+    steps.add_row("data", "", f"{data} ({tags.get(DATA_NUM_FILES)} files)")
     steps.add_row("score", "", figures(tags))
     outcome = "champion" if decision.champion == decision.version else "not promoted"
     steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
@@ -66,8 +75,8 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
 def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
     """Kind of a run, and whether this flow run computed it."""
     run = mlflow_store.client().get_run(run_id)
-    kind = run.data.tags.get(f"{TAG}kind", "")
-    ours = run.data.tags.get(f"{TAG}flow_run_id") == flow_run_id
+    kind = run.data.tags.get(KIND, "")
+    ours = run.data.tags.get(FLOW_RUN_ID) == flow_run_id
     seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
     return kind, f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
 
@@ -131,6 +140,8 @@ def dataset_table() -> RenderableType:
 
 def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
     """The new data version, and what changed against the last one."""
+    from tasks.data.ingest import uncommitted
+
     table = _table("", "", title=f"data set {version.name}")
     table.add_row("version", version.digest)
     table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
@@ -139,22 +150,31 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    if committed or not workspace.git("status", "--porcelain", "data.dvc"):
+    files = " ".join(uncommitted())
+    if committed or not files:
         return table
-    return Group(table, "Name it for others: git add data.dvc && git commit -m 'New data version'")
+    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
 
 
 def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
+    from tasks.registry import history, model_versions
+
     client = mlflow_store.client()
     table = _table("model", "versions", "champion", "challenger", "figures of the champion")
-    for model in client.search_registered_models():
-        aliases = client.get_registered_model(model.name).aliases
-        champion = aliases.get("champion")
-        tags = client.get_model_version(model.name, champion).tags if champion else {}
-        count = len(client.search_model_versions(f"name='{model.name}'"))
-        shown = (str(aliases.get(alias, "-")) for alias in ("champion", "challenger"))
-        table.add_row(model.name, str(count), *shown, figures(tags))
+    for name in sorted(each.name for each in client.search_registered_models()):
+        history.notice(name, client)
+        aliases = model_versions.aliases(client, name)
+        found = {int(each.version): each for each in model_versions.versions(client, name)}
+        champion = found.get(aliases.get(model_versions.CHAMPION, 0))
+        pinned = " (pinned)" if history.pinned(history.read(name, client)) else ""
+        table.add_row(
+            name,
+            str(len(found)),
+            f"{champion.version if champion else '-'}{pinned}",
+            str(aliases.get(model_versions.CHALLENGER, "-")),
+            figures(champion.tags if champion else {}),
+        )
     return table
 
 
@@ -165,9 +185,8 @@ def history_table(name: str) -> RenderableType:
     table = _table("when", "what", "version", "serves", "who", "why", title=name)
     for entry in read(name, mlflow_store.client()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
-        table.add_row(
-            entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
-        )
+        about = str(entry.version or "-")
+        table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)
     return table
 
 
@@ -274,12 +293,14 @@ def status_tables(status: "Status") -> RenderableType:
     """Services, deployments and champions."""
     if not status.wanted and not status.services:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
-    services = _table("service", "pid", "url", "health", "since")
+    services = _table("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
-        services.add_row(each.name, str(each.pid or "-"), each.url, each.health, each.since)
-    deployments = _table("deployment", "schedule", "next run", "last run", title="")
+        facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
+        services.add_row(*facts, str(each.restarts or ""))
+    deployments = _table("deployment", "schedule", "next run", "last run", "", title="")
     for one in status.deployments:
-        deployments.add_row(one.name, one.schedule, one.next_run or "-", one.last_run or "never")
+        runs = (one.next_run or "-", one.last_run or "never")
+        deployments.add_row(one.name, one.schedule, *runs, one.problem)
     champions = _table("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")

@@ -13,6 +13,7 @@ from typing import Any
 from flows.recipes import embedded, toml_file
 from flows.recipes.recipe import Recipe
 from models.errors import InvalidInputError, NotFoundError, UnseenError
+from tasks.platform import former_names
 
 
 def names() -> dict[str, str]:
@@ -64,11 +65,17 @@ def _of_file(path: Path) -> list[tuple[str, Callable[[], Any]]]:
         raise NotFoundError(f"The recipe file {path} must exist, and does not. Check the path.")
     spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    _guarded(lambda: spec.loader.exec_module(module), path)  # type: ignore[union-attr]
+    _guarded(lambda: _run(module), path)
     return _without_arguments(module)
+
+
+def _run(module: ModuleType) -> None:
+    assert module.__spec__ is not None
+    assert module.__spec__.loader is not None
+    with former_names.importable():
+        module.__spec__.loader.exec_module(module)
 
 
 def _without_arguments(module: ModuleType) -> list[tuple[str, Callable[[], Any]]]:

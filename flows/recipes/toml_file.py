@@ -1,7 +1,6 @@
 """A recipe as a TOML file: what ``unseen recipe show`` writes and ``--recipe mine.toml`` reads."""
 
 import dataclasses
-import importlib
 import tomllib
 from collections.abc import Mapping
 from enum import Enum
@@ -14,6 +13,7 @@ import tomlkit
 from flows.recipes.fields import check_field, convert, docs
 from flows.recipes.recipe import Recipe, describe
 from models.errors import InvalidInputError, NotFoundError
+from tasks.platform import former_names
 
 ABSENT = "none"
 """TOML has no word for None."""
@@ -104,7 +104,7 @@ def _class(name: str, shown: str) -> Any:
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:
-            module = importlib.import_module(".".join(parts[:length]))
+            module = former_names.module(".".join(parts[:length]))
             return attrgetter(".".join(parts[length:]))(module)
         except (ImportError, AttributeError):
             continue

@@ -21,10 +21,11 @@ from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import EVALUATION_DATA_DIGEST, EVALUATION_NOTES
 
 TITLES = {
     "frame_auc": "frame AUC",
@@ -45,7 +46,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("evaluate on {version}"), **REMEMBERED)
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 
@@ -173,8 +174,8 @@ def _log(
     entity = mlflow_dataset.dataset(version)._to_mlflow_entity()  # noqa: SLF001 - MLflow's client wants it
     context = InputTag("mlflow.data.context", "evaluation")
     client.log_inputs(run_id, [DatasetInput(entity, [context])])
-    client.set_tag(run_id, f"{TAG}evaluation_notes", " ".join(metrics.notes))
-    client.set_tag(run_id, f"{TAG}evaluation_data_digest", version.digest)
+    client.set_tag(run_id, EVALUATION_NOTES, " ".join(metrics.notes))
+    client.set_tag(run_id, EVALUATION_DATA_DIGEST, version.digest)
     client.log_batch(run_id, metrics=_entities(metrics.values, version, detector))
 
 

@@ -14,6 +14,8 @@ from models.errors import InvalidInputError
 
 Levels: TypeAlias = tuple[float, float]
 """Values of black and white in images of more than 8 bits."""
+RATE_TOLERANCE = 1.05
+"""How many times as fast or slow as in training a video may be without being another rate."""
 LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 """Rec. 601 weights of red, green and blue in 1/65536, as Pillow's ``convert("L")`` rounds them."""
 

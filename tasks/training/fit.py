@@ -12,8 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import torch
-from mlflow.models import ModelSignature
-from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from numpy.typing import NDArray
 from prefect import task
 from safetensors.torch import load_file
@@ -28,10 +26,13 @@ from tasks.data.snapshots import Snapshot
 from tasks.packaging import package, preprocessing
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.signature import signature
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs, moments, normal_windows
 from tasks.training.inputs import Normal
 from tasks.training.moments_sharded import ShardedSource
@@ -55,7 +56,7 @@ PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("fit {detector} on {version}"), **REMEMBERED)
 def fit(
     version: DataVersion,
     validation: Validation,
@@ -103,13 +104,10 @@ def fit(
                     model, snapshot, normal.clips, normal.probe, source
                 ).describe()
             else:
-                model.fit(
-                    usage.count(normal.batches),
-                    normal.calibration,
-                    fabric=fabric,
-                    progress=progress.bar,
-                )
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+                calibration: Any = normal.calibration  # None for a detector that can do without
+                images = usage.count(normal.batches)
+                model.fit(images, calibration, fabric=fabric, progress=progress.bar)
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": normal.batches.num_images, "threshold": model.threshold}
         )
@@ -156,33 +154,35 @@ def log_fitted(
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
         _log_statistics(folder)
-        model_uri = log_model(folder, lineage_record.data_tags(snapshot.version))
-        _read_back(model_uri, model, next(iter(normal.probe)), training.smoothing)
+        batch = next(iter(normal.probe))
+        example = (batch[:1] * 255).round().byte().cpu().numpy()
+        model_uri = log_model(folder, lineage_record.data_tags(snapshot.version), example)
+        _read_back(model_uri, model, batch, training.smoothing)
     return model_uri
 
 
-def log_model(folder: Path, tags: Mapping[str, str]) -> str:
+def log_model(
+    folder: Path, tags: Mapping[str, str], example: NDArray[np.uint8] | None = None
+) -> str:
     """Log a packaged detector as an MLflow model of the active run; its URI ``models:/m-...``.
 
     Args:
         folder: Written by ``package.save``, and named ``package``.
         tags: Of the logged model, without the prefix ``unseen.``.
+        example: An input, for people to try it with. Shape (1, C, H, W).
     """
     preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
     channels = preprocessing["channels"] * preprocessing["window"]
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, channels, -1, -1))]),
-        params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),
-    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="detector",
             python_model=str(SCRIPT),
             artifacts={model_versions.PACKAGE: str(folder)},
-            signature=signature,
+            signature=signature(channels),
+            input_example=example,
             pip_requirements=requirements(),
-            tags={mlflow_store.TAG + key: value for key, value in tags.items()},
+            tags={TAG + key: value for key, value in tags.items()},
         )
     return str(logged.model_uri)
 
@@ -205,7 +205,11 @@ def _package(
         folder,
         model,
         preprocessing=Preprocessing(
-            window=training.window, channels=training.channels, image_size=training.image_size
+            window=training.window,
+            channels=training.channels,
+            image_size=training.image_size,
+            levels=snapshot.levels,
+            frame_rate=snapshot.frame_rate,
         ),
         threshold=threshold,
         smoothing=training.smoothing,
@@ -226,17 +230,17 @@ def _calibrate(model: Detector, normal: Normal, window: int) -> Calibration:
     if normal.calibration is None:
         assert isinstance(model, CrossConformal)
         assert model.held_out_ is not None
-        scores, peaks = model.held_out_
+        scores, peaks = model.held_out_.image_score, model.held_out_.peak
     else:
         device = devices.device_of(model)
         found = [model(batch.to(device)) for batch in normal.calibration]
         maps = [each.anomaly_map for each in found if each.anomaly_map is not None]
         scores = torch.cat([each.image_score for each in found])
-        peaks = torch.cat([each.amax(dim=(1, 2)) for each in maps]) if maps else None
+        peaks = torch.cat([each.amax(dim=(1, 2)) for each in maps]) if maps else scores[:0]
     return Calibration(
         image_score=scores.double().cpu().numpy(),
         clip=np.repeat(np.arange(len(clips)), lengths),
-        region_score=None if peaks is None else peaks.double().cpu().numpy(),
+        region_score=peaks.double().cpu().numpy() if len(peaks) else None,
     )
 
 

@@ -10,9 +10,11 @@ from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -21,7 +23,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("pretrain {pretext} on {version}"), **REMEMBERED)
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,
@@ -80,7 +82,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        mlflow.set_tag(f"{mlflow_store.TAG}backbone", backbone)
+        mlflow.set_tag(f"{TAG}backbone", backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,
@@ -91,7 +93,7 @@ def pretrain(
 
 def _log(solution: Solution, run_id: str) -> None:
     """The task's own figures and a picture, both of images that it was not trained on."""
-    mlflow.set_tag(f"{mlflow_store.TAG}device", solution.device)
+    mlflow.set_tag(DEVICE, solution.device)
     mlflow.log_metrics(dict(solution.usage))
     moment = int(time.time() * 1000)
     losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(solution.losses, 1)]

@@ -10,18 +10,19 @@ from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
-from tasks.packaging import package
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 
 MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("adapt {source} to {version}"), **REMEMBERED)
 def adapt(
     source: Source,
     version: DataVersion,
@@ -64,7 +65,7 @@ def adapt(
         adapted = adapter.build(encoder_of(source))
         with devices.measured() as usage:
             adapted.fit(usage.count(known), usage.count(new), fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": new.num_images, "num_source_images": known.num_images}
         )
@@ -83,7 +84,7 @@ def encoder_of(source: Source) -> Encoder:
     Raises:
         RegistryError: If it is lost, was changed, or does not fit this code.
     """
-    detector, _ = package.rebuild(model_versions.folder(source.model_uri))
+    detector, _ = model_versions.rebuild(source.model_uri)
     found: Encoder = detector.encoder  # type: ignore[attr-defined]
     return found
 

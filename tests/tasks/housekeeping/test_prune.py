@@ -10,15 +10,15 @@ import mlflow
 import pytest
 from PIL import Image
 
-from models.errors import InvalidInputError, RegistryError
+from models.errors import DataError, InvalidInputError, RegistryError
 from tasks.data import dvc_cache, versions
 from tasks.data.ingest import ingest
 from tasks.housekeeping.prune import prune
 from tasks.lineage.restore_data import restore
 from tasks.lineage.trace import trace
 from tasks.registry import mlflow_store, model_versions, version_facts
-from tasks.registry.mlflow_store import TAG
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
+from tasks.registry.tags import MODEL_DIGEST, MOMENTS_BASIS
 
 LATER = 100 * 86400
 
@@ -67,9 +67,9 @@ def project(settled, tmp_path):
     made.held = logged("fit")
     version = model_versions.resolve(mlflow_store.client(), "squares", 1)
     with mlflow.start_run(run_id=version.run_id):
-        mlflow.set_tag(f"{TAG}moments_basis", "b")
+        mlflow.set_tag(MOMENTS_BASIS, "b")
         mlflow.log_dict({"clips": {"a": {"held_by": made.held}}}, "statistics/clips.json")
-    made.report = logged("reproduce", model_digest=version.tags[f"{TAG}model_digest"])
+    made.report = logged("reproduce", model_digest=version.tags[MODEL_DIGEST])
     with mlflow.start_run(experiment_id="0") as foreign:
         made.foreign = foreign.info.run_id
     storage = settled.folder / ".unseen" / "prefect" / "storage"
@@ -144,6 +144,17 @@ def test_what_nobody_refers_to_goes_and_every_registered_version_still_works(
     restore("squares", tmp_path / "restored")
     for version in (project.branch, project.current):
         assert dvc_cache.missing(each.md5 for each in versions.entries(version)) == ()
+
+
+def test_a_git_that_refuses_takes_nothing_away(project, monkeypatch):
+    before = files()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DataError, match="dubious ownership"):
+        prune(90, delete=True, now=time.time() + LATER)
+    assert files() == before
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    prune(90, delete=True, now=time.time() + LATER)
+    assert dvc_cache.missing(each.md5 for each in versions.entries(project.branch)) == ()
 
 
 def test_it_refuses_while_something_is_trained(settled):

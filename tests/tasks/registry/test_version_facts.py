@@ -1,9 +1,12 @@
 import json
 
+import mlflow
 import pytest
+from mlflow import MlflowClient
 
 from models.errors import RegistryError
 from tasks.registry import mlflow_store, model_versions
+from tasks.registry.tags import TAG
 from tasks.registry.version_facts import gather, get_run, read_json
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 
@@ -32,7 +35,7 @@ def test_all_three_places_tell_the_same(settled):
 
 def test_without_tags_the_files_tell(settled):
     before = known()
-    names = [key.removeprefix(mlflow_store.TAG) for key in registered().tags]
+    names = [key.removeprefix(TAG) for key in registered().tags]
     with tagged(**dict.fromkeys(names)):
         assert not registered().tags
         after = known()
@@ -75,6 +78,27 @@ def test_a_tag_that_says_otherwise_is_noted(settled):
 def test_a_run_that_is_gone_is_none(settled):
     assert get_run(mlflow_store.client(), "0" * 32) is None
     assert get_run(mlflow_store.client(), None) is None
+
+
+def test_a_store_that_does_not_answer_has_lost_nothing(settled, monkeypatch):
+    version = registered()
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nobody = MlflowClient("http://127.0.0.1:9")
+    for ask in (
+        lambda: get_run(nobody, "0" * 32),
+        lambda: model_versions.model(nobody, "squares"),
+        lambda: model_versions.version(nobody, "squares", 1),
+        lambda: model_versions.versions(nobody, "squares"),
+    ):
+        with pytest.raises(RegistryError, match=r"The registry must answer, got: .*Nothing was"):
+            ask()
+    before = mlflow.get_tracking_uri()
+    try:
+        mlflow.set_tracking_uri("http://127.0.0.1:9")
+        with pytest.raises(RegistryError, match="The registry must answer"):
+            read_json(version, "lineage.json")
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def test_a_lineage_that_a_newer_version_wrote_is_refused(settled):

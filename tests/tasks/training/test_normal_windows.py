@@ -14,7 +14,7 @@ from tasks.records import Training
 from tasks.training import inputs, normal_windows
 from tasks.training.normal_windows import cut, measure
 from tests.tasks.pictures import save
-from tests.tasks.test_watch import stripes
+from tests.tasks.serving.monitoring.test_recorder import stripes
 
 TRAINING = Training(batch_size=8, device="cpu")
 
