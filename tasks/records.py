@@ -182,6 +182,10 @@ class Training:
     batch_size: int = 32
     calibration_share: float = 0.2
     """Share of the normal training clips held out for thresholds and p-values, in (0, 1)."""
+    calibration: str = "held-out"
+    """``held-out``: thresholds and p-values come from ``calibration_share`` of the normal images;
+    ``cross``: where the detector can and no encoder was trained on them, every normal image trains
+    and calibrates, scored once by a detector that has not seen it (cross-conformal)."""
     seed: int = 0
     backbone: str = "pretext"
     """``pretext``: train the encoder on this data; ``imagenet``: torchvision's AlexNet weights."""
@@ -213,6 +217,10 @@ class Training:
         _require(
             0 < self.calibration_share < 1,
             f"calibration_share must be in (0, 1), got {self.calibration_share}.",
+        )
+        _require(
+            self.calibration in {"held-out", "cross"},
+            f"calibration must be 'held-out' or 'cross', got {self.calibration!r}.",
         )
         _require(
             self.backbone in {"pretext", "imagenet"},

@@ -36,6 +36,9 @@ errors = Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 
 app.command()(training.retrain)
+app.command()(training.recipes)
+app.command()(training.detectors)
+app.add_typer(training.recipe_app, name="recipe")
 
 
 @app.command()
@@ -67,14 +70,6 @@ def adapt(
 
 
 @app.command()
-def recipes() -> None:
-    """List the recipes, with their data set and model."""
-    from flows.cli.tables import recipe_table
-
-    console.print(recipe_table())
-
-
-@app.command()
 def ingest(
     source: Annotated[
         str, typer.Argument(help="A folder, or the name of a well-known set ('unseen datasets').")
@@ -90,6 +85,9 @@ def ingest(
     push: Annotated[
         bool, typer.Option(help="Copy the bytes to DVC's remote, for other machines to have.")
     ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Take what data.dvc names; lose edits in data/.")
+    ] = False,
 ) -> None:
     """Bring a folder or a well-known set in, version it with DVC, and show what changed.
 
@@ -99,7 +97,9 @@ def ingest(
     from flows.cli.tables import ingest_summary
     from tasks.data.ingest import ingest_folder
 
-    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit, push=push)
+    version, changes = ingest_folder(
+        source, name=name, origin=origin, commit=commit, push=push, discard=discard
+    )
     console.print(ingest_summary(version, changes, committed=commit))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_retrain(
-    recipe: str,
+    recipe: str | None,
     data: Path | None,
     device: str | None,
     backbone: str | None,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tasks.platform import workspace
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.registry import mlflow_store
 from tasks.registry.tags import (
@@ -115,6 +114,20 @@ def recipe_table() -> RenderableType:
     return table
 
 
+def detector_table() -> RenderableType:
+    """Every detector, what it is, and how long it takes."""
+    from flows.recipes import catalog
+
+    costs = catalog.costs()
+    table = _table("detector", "what", "encoder", "fit", "score")
+    for name, config in catalog.detectors().items():
+        known = costs.get("detectors", {}).get(name, {})
+        seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
+        encoder = type(catalog.default_encoder(config())).__module__.rpartition(".")[2]
+        table.add_row(name, catalog.first_line(config), encoder, *seconds)
+    return Group(table, f"Seconds: {costs.get('what', 'not measured yet')}.")
+
+
 def dataset_table() -> RenderableType:
     """Data sets that are here, and those that can be had by name."""
     from tasks.data.ingest import available
@@ -127,6 +140,8 @@ def dataset_table() -> RenderableType:
 
 def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
     """The new data version, and what changed against the last one."""
+    from tasks.data.ingest import uncommitted
+
     table = _table("", "", title=f"data set {version.name}")
     table.add_row("version", version.digest)
     table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
@@ -135,9 +150,10 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    if committed or not workspace.git("status", "--porcelain", "data.dvc"):
+    files = " ".join(uncommitted())
+    if committed or not files:
         return table
-    return Group(table, "Name it for others: git add data.dvc && git commit -m 'New data version'")
+    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
 
 
 def model_table() -> RenderableType:
@@ -277,12 +293,14 @@ def status_tables(status: "Status") -> RenderableType:
     """Services, deployments and champions."""
     if not status.wanted and not status.services:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
-    services = _table("service", "pid", "url", "health", "since")
+    services = _table("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
-        services.add_row(each.name, str(each.pid or "-"), each.url, each.health, each.since)
-    deployments = _table("deployment", "schedule", "next run", "last run", title="")
+        facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
+        services.add_row(*facts, str(each.restarts or ""))
+    deployments = _table("deployment", "schedule", "next run", "last run", "", title="")
     for one in status.deployments:
-        deployments.add_row(one.name, one.schedule, one.next_run or "-", one.last_run or "never")
+        runs = (one.next_run or "-", one.last_run or "never")
+        deployments.add_row(one.name, one.schedule, *runs, one.problem)
     champions = _table("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")

@@ -153,8 +153,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
     )
 
 
-def rebuild(folder: Path) -> tuple[Detector, Preprocessing]:
+def rebuild(
+    folder: Path, load_module: Callable[[str], ModuleType] = importlib.import_module
+) -> tuple[Detector, Preprocessing]:
     """A packaged detector in the classes of the present code, so that it can be trained further.
+
+    Args:
+        folder: Written by ``save``.
+        load_module: Imports the module of a class by the name that was recorded.
 
     Raises:
         RegistryError: If the folder is not such a package, was changed, or does not fit this code.
@@ -162,7 +168,7 @@ def rebuild(folder: Path) -> tuple[Detector, Preprocessing]:
     verify(folder)
     described = json.loads((folder / "detector.json").read_text())
     try:
-        detector = _build(folder, described, importlib.import_module)
+        detector = _build(folder, described, load_module)
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise RegistryError(
             f"The packaged detector in {folder} must fit the present code to be trained further, "
@@ -173,8 +179,9 @@ def rebuild(folder: Path) -> tuple[Detector, Preprocessing]:
 
 def _preprocessing(described: dict[str, Json]) -> Preprocessing:
     values = dict(described["preprocessing"])
-    size = values.pop("image_size")
-    return Preprocessing(**values, image_size=tuple(size) if size else None)
+    pairs = {name: values.pop(name, None) for name in ("image_size", "levels")}
+    pairs = {name: tuple(pair) if pair else None for name, pair in pairs.items()}
+    return Preprocessing(**values, **pairs)
 
 
 def _build(

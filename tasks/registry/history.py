@@ -290,5 +290,7 @@ def _put_into_effect(key: str, decision: Decision, client: MlflowClient) -> None
             _unless_deleted(client.set_registered_model_alias, name, alias, str(number))
     if decision.version:
         text = json.dumps(asdict(decision))
-        _unless_deleted(client.set_model_version_tag, name, str(decision.version), DECISION, text)
+        version = str(decision.version)
+        _unless_deleted(client.set_model_version_tag, name, version, DECISION, text)
+        _unless_deleted(client.set_model_version_tag, name, version, "decision", decision.action)
     client.set_registered_model_tag(name, HISTORY_IN_EFFECT, key)

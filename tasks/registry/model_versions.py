@@ -20,11 +20,13 @@ from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 
 from models.errors import InvalidInputError, NotFoundError, RegistryError
-from tasks.platform import workspace
+from tasks.platform import former_names, workspace
 from tasks.registry.tags import DATA_DIGEST, MODEL_DIGEST, RECIPE
 
 if TYPE_CHECKING:
+    from models.contracts import Detector
     from tasks.packaging.detector import Packaged
+    from tasks.packaging.preprocessing import Preprocessing
 
 CHAMPION = "champion"
 """Alias of the version that serves."""
@@ -225,6 +227,17 @@ def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
             f"whose digest is {recorded}, got {packaged.digest}. Take another version."
         )
     return packaged
+
+
+def rebuild(source: str) -> "tuple[Detector, Preprocessing]":
+    """A logged detector in the classes of the present code, so that it can be trained further.
+
+    Raises:
+        RegistryError: If it is lost, was changed, or does not fit this code.
+    """
+    from tasks.packaging import package
+
+    return package.rebuild(folder(source), former_names.module)
 
 
 def _model(source: str) -> Path:

@@ -4,7 +4,7 @@ import getpass
 import platform
 import sys
 
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 
 
 def who() -> str:
@@ -33,7 +33,7 @@ def _automatic() -> str:
 
 
 def _person() -> str:
-    name, email = workspace.git("config", "user.name"), workspace.git("config", "user.email")
+    name, email = (git.setting(workspace.root(), f"user.{part}") for part in ("name", "email"))
     if name:
         return f"{name} <{email}>" if email else name
     return _account().partition("@")[0]

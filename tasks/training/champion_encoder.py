@@ -6,6 +6,8 @@ from typing import Any
 from prefect import task
 
 from models.errors import InvalidInputError
+from tasks.platform import former_names
+from tasks.platform.outages import RETRIED
 from tasks.records import TrainedModel
 from tasks.registry import mlflow_store, model_versions, version_facts
 from tasks.training import encoder_store
@@ -14,7 +16,7 @@ SAME = ("encoder", "pretext", "training")
 """Parts of the recipe that the encoder depends on."""
 
 
-@task
+@task(task_run_name="inherit encoder of {model_name}", **RETRIED)
 def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
     """Return the run that trained the encoder of the champion.
 
@@ -56,5 +58,7 @@ def _plain(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         kept = {key: inner for key, inner in value.items() if key != "device" and inner is not None}
+        if "class" in kept:
+            kept["class"] = former_names.present(str(kept["class"]))
         return {key: _plain(inner) for key, inner in kept.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -1,6 +1,5 @@
 """The encoder between its pretext run and the detectors that are fitted on it."""
 
-import importlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from models.contracts import Encoder
 from models.errors import NotFoundError, RegistryError
 from tasks.packaging import package
+from tasks.platform import former_names
 from tasks.records import DataVersion, TrainedModel
 
 FOLDER = "encoder"
@@ -54,7 +54,7 @@ def load(trained: TrainedModel) -> tuple[Encoder, Mapping[str, Any]]:
     """
     folder, described = _read(trained)
     try:
-        encoder = package.from_json(described["encoder"], importlib.import_module).build()
+        encoder = package.from_json(described["encoder"], former_names.module).build()
         encoder.load_state_dict(load_file(folder / "weights.safetensors"))
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
         raise RegistryError(

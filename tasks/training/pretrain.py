@@ -6,13 +6,15 @@ import mlflow
 from mlflow.entities import Metric
 from prefect import task
 
+from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
-from tasks.registry.tags import DEVICE
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -21,7 +23,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("pretrain {pretext} on {version}"), **REMEMBERED)
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,
@@ -33,7 +35,8 @@ def pretrain(
 
     The images that will calibrate the detector are held out: the encoder is not trained on them,
     and the task's own figures and examples are about them. With the backbone ``imagenet`` nothing
-    is trained, and the encoder has torchvision's AlexNet weights; without a task it stays as built.
+    is trained, and the encoder has torchvision's AlexNet weights; without a task it stays as built,
+    with its own weights if it is a pretrained one.
 
     Args:
         version: Data, whose normal training images are used.
@@ -49,7 +52,7 @@ def pretrain(
     """
     params = mlflow_store.flatten({"encoder": encoder, "pretext": pretext, "training": training})
     backbone = training.backbone if training.backbone == "imagenet" or pretext else "untrained"
-    tags = {**lineage_record.data_tags(version), "backbone": backbone}
+    tags = lineage_record.data_tags(version)
     with mlflow_store.run("pretrain", model_name, tags=tags, params=params) as active:
         run_id = active.info.run_id
         mlflow_dataset.log_input(version, "training")
@@ -59,6 +62,9 @@ def pretrain(
             trunk: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
         else:
             trunk = encoder.build()
+            if isinstance(trunk, Pretrained):
+                trunk.load_pretrained()
+                backbone = backbone if pretext else "imagenet"
         seen: list[str] = []
         if backbone == "pretext":
             assert pretext is not None
@@ -76,6 +82,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
+        mlflow.set_tag(f"{TAG}backbone", backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,

@@ -10,8 +10,8 @@ from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
-from tasks.packaging import package
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -22,7 +22,7 @@ MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("adapt {source} to {version}"), **REMEMBERED)
 def adapt(
     source: Source,
     version: DataVersion,
@@ -84,7 +84,7 @@ def encoder_of(source: Source) -> Encoder:
     Raises:
         RegistryError: If it is lost, was changed, or does not fit this code.
     """
-    detector, _ = package.rebuild(model_versions.folder(source.model_uri))
+    detector, _ = model_versions.rebuild(source.model_uri)
     found: Encoder = detector.encoder  # type: ignore[attr-defined]
     return found
 

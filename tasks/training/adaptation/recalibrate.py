@@ -8,17 +8,18 @@ from prefect import task
 from models.contracts import Recalibrated
 from models.errors import RegistryError
 from tasks.data import mlflow_dataset, snapshots
-from tasks.packaging import package
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.fit import log_fitted
+from tasks.training.inputs import Normal
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("recalibrate {source} on {version}"), **REMEMBERED)
 def recalibrate(
     source: Source,
     version: DataVersion,
@@ -63,6 +64,7 @@ def recalibrate(
         fabric = devices.fabric(training.device)
         _, held_out = inputs.normal_batches(snapshot, training)
         _, clips = inputs.normal_clips(snapshot, training)
+        normal = Normal(batches=held_out, clips=(), calibration=held_out, calibration_clips=clips)
         with devices.measured() as usage:
             model.recalibrate(usage.count(held_out), fabric=fabric, progress=progress.bar)
         mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
@@ -79,13 +81,13 @@ def recalibrate(
             device=devices.name_of(fabric.device),
             source=source,
         )
-        model_uri = log_fitted(model, held_out, clips, snapshot, training, described)
+        model_uri = log_fitted(model, normal, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
 def _carried_over(source: Source, weights: dict[str, Any]) -> Recalibrated:
     """The source's detector on top of an encoder with these weights."""
-    detector, _ = package.rebuild(model_versions.folder(source.model_uri))
+    detector, _ = model_versions.rebuild(source.model_uri)
     assert isinstance(detector, Recalibrated)  # recall has refused any other
     try:
         detector.encoder.load_state_dict(weights)  # type: ignore[attr-defined]

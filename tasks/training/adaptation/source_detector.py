@@ -9,13 +9,13 @@ from prefect import task
 from models.contracts import Recalibrated
 from models.errors import InvalidInputError
 from tasks.data import snapshots
-from tasks.packaging import package
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.platform.outages import RETRIED
 from tasks.records import DataVersion, Source, Training
 from tasks.registry import mlflow_store, model_versions
 
 
-@task
+@task(task_run_name="recall {reference}", **RETRIED)
 def recall(reference: str) -> Source:
     """Find a registered detector that another camera's can be made from.
 
@@ -30,7 +30,7 @@ def recall(reference: str) -> Source:
     """
     found = model_versions.find(mlflow_store.client(), reference)
     packaged = model_versions.load(found)
-    detector, preprocessing = package.rebuild(model_versions.folder(found.source))
+    detector, preprocessing = model_versions.rebuild(found.source)
     if not isinstance(detector, Recalibrated):
         raise InvalidInputError(
             f"A detector that is carried over to another camera must be able to set its thresholds "

@@ -11,7 +11,7 @@ from tasks.lineage.trace_file import trace_file
 from tasks.lineage.trace_records import TracedFlow, TracedStatistics
 from tasks.serving.trace_prediction import TracedPrediction
 from tests.tasks.deployed import VALIDATION
-from tests.tasks.test_predictions import ONE
+from tests.tasks.serving.monitoring.test_prediction_log import ONE
 
 
 def show(renderable):
@@ -118,6 +118,10 @@ def test_what_is_missing_is_said(found):
     text = show(render(gone))
     assert f"run  {found.run.run_id[:12]}  deleted" in text
     assert "30 files in DVC's cache, 2 missing" in text
+    away = replace(found.data, available=30, missing=2, remote="s3://b")
+    assert "remote s3://b does not answer" in show(render(replace(found, data=away)))
+    there = replace(away, in_remote=1)
+    assert "remote s3://b has 1 of them" in show(render(replace(found, data=there)))
     assert "Prefect server did not answer" in text
     assert "note: Run 7 was deleted." in text
     assert "never compared with a champion" in text

@@ -15,7 +15,7 @@ from tasks.registry import mlflow_store, model_versions
 from tasks.registry.decisions import rollback
 from tasks.serving import champion
 from tests.tasks.deployed import damaged
-from tests.tasks.test_restore import files_of
+from tests.tasks.lineage.test_restore_data import files_of
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,13 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 from tasks.registry.who import who
 
 
 def test_a_person_is_the_user_of_git(repository):
-    workspace.git("config", "user.name", "Ada")
-    workspace.git("config", "user.email", "ada@example.org")
+    git.ask("config", "user.name", "Ada", folder=workspace.root())
+    git.ask("config", "user.email", "ada@example.org", folder=workspace.root())
     assert who() == "Ada <ada@example.org>"
 
 
@@ -29,7 +29,7 @@ def test_what_nobody_started_at_a_terminal_is_no_person(repository, created_by, 
 
 
 def test_a_flow_that_a_person_runs_is_that_persons(repository):
-    workspace.git("config", "user.name", "Ada")
+    git.ask("config", "user.name", "Ada", folder=workspace.root())
     run = FlowRun(flow_id="11111111-1111-1111-1111-111111111111", name="brave-otter")
     with FlowRunContext.model_construct(flow_run=run):
         assert who().startswith("Ada")

@@ -10,12 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flows import recipes
+from flows.recipes.recipe import describe
 from models.errors import NotFoundError
+from tasks.platform import former_names
 
 
 def rebuild(described: Any, sources: Path) -> Any:
-    """What ``recipes.describe`` described, in classes of the present code.
+    """What ``recipe.describe`` described, in classes of the present code.
 
     Args:
         described: A recipe, or any part of one.
@@ -48,7 +49,7 @@ def unrecorded(described: Mapping[str, Any], rebuilt: object) -> tuple[str, ...]
 
     They came after it was written, and have their defaults in what was rebuilt.
     """
-    return tuple(sorted(_leaves(recipes.describe(rebuilt)) - _leaves(described)))
+    return tuple(sorted(_leaves(describe(rebuilt)) - _leaves(described)))
 
 
 def _leaves(described: Any, path: str = "") -> set[str]:
@@ -60,7 +61,7 @@ def _leaves(described: Any, path: str = "") -> set[str]:
 
 def _class(name: str, sources: Path) -> Any:
     """The class ``package.module.Outer.Inner``, of which the module is what can be imported."""
-    parts = name.split(".")
+    parts = former_names.present(name).split(".")
     for length in range(len(parts) - 1, 0, -1):
         try:
             module = _module(".".join(parts[:length]), sources)
@@ -87,5 +88,6 @@ def _module(name: str, sources: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with former_names.importable():
+        spec.loader.exec_module(module)
     return module
