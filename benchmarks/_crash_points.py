@@ -22,6 +22,7 @@ TASKS = (
     "evaluate",
     "sample",
     "register",
+    "compare",
     "promote",
 )
 """Of a retrain, in their order."""

@@ -164,7 +164,7 @@ def _champions() -> dict[str, int | None]:
         client = mlflow_store.client()
         names = [each.name for each in client.search_registered_models()]
         return {
-            name: model_versions.aliases(client, name).get(model_versions.CHAMPION)
+            name: model_versions.champion(client, name)
             for name in names
         }
     except RegistryError:

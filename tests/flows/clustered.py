@@ -25,7 +25,7 @@ def halves() -> Recipe:
         pretext=None,
         detector=DCEC.Config(num_clusters=2, side=8, embedding_dim=3, schedule=schedule),
         expectations=Expectations(anomalies=False),
-        promotion=PromotionPolicy(metric="cluster_acc"),
+        promotion=PromotionPolicy(metric="cluster_acc", floor=-1.0),
     )
 
 
