@@ -15,6 +15,7 @@ from tasks.data import manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED, cache_key
@@ -35,7 +36,7 @@ def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
     return cache_key(context, {**arguments, "usual": champion.get("range")})
 
 
-@task(**{**REMEMBERED, "cache_key_fn": _cache_key})
+@task(task_run_name=named("validate {version}"), **{**REMEMBERED, "cache_key_fn": _cache_key})
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 
@@ -67,7 +68,11 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
         _log(rows, checked, statistics, champion)
         mlflow.log_metrics({**statistics, "num_failed": len(failed), "num_critical": len(critical)})
         if critical:
-            raise DataValidationError(_explain(version, critical, checked.docs))
+            raise DataValidationError(
+                _explain(version, critical, checked.docs),
+                summary=_summary(rows, critical),
+                run_id=active.info.run_id,
+            )
     return Validation(
         run_id=active.info.run_id,
         data_digest=version.digest,
@@ -179,6 +184,13 @@ def _log(
     mlflow.log_dict(checked.suite, "validation/suite.json")
     mlflow.log_text(rows.to_csv(index=False), "validation/manifest.csv")
     mlflow.log_artifacts(str(checked.docs), "validation/data_docs")
+
+
+def _summary(rows: "pd.DataFrame", failed: Sequence[Outcome]) -> str:
+    """How many files have a problem; else which expectations fail."""
+    if files := int(rows["problem"].notna().sum()):
+        return f"{files} {'file' if files == 1 else 'files'}"
+    return ", ".join(each.name for each in failed)
 
 
 def _explain(version: DataVersion, failed: Sequence[Outcome], docs: Path) -> str:
