@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+console = Console(markup=False, emoji=False)
 keys = typer.Typer(
     no_args_is_help=True,
     help="API keys: who may have images scored, and who may decide which version serves.",
@@ -103,4 +103,4 @@ def remove(
     from tasks.serving.api_keys import Keys
 
     Keys(key_file).remove(name)
-    console.print(f"The key {name!r} is no longer known.", markup=False)
+    console.print(f"The key {name!r} is no longer known.")

@@ -49,8 +49,8 @@ LIKE_FOLDERS = {
     "test": {"test", "testing", "tests", "val", "valid", "validation"},
 }
 """Names of folders, in small letters, by which people mean those of the layout."""
-NOISE = (".*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
-"""Names, as patterns, of what file managers leave in folders."""
+IGNORED = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
+"""Names, as patterns, of what file managers leave in folders; those that ``.dvcignore`` holds."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def numbers(stems: Sequence[str]) -> list[int]:
 
 def is_noise(relpath: str) -> bool:
     """Whether a path is of what file managers leave behind, or hidden."""
-    return any(fnmatchcase(part, noise) for part in relpath.split("/") for noise in NOISE)
+    parts = relpath.split("/")
+    return any(fnmatchcase(part, name) for part in parts for name in (".*", *IGNORED))
 
 
 def hint(relpath: str) -> str | None:
