@@ -88,14 +88,15 @@ class PretrainedTrunk(Encoder):
         chosen = _chosen(config, names, [int(layer["reduction"]) for layer in offered])
         with torch.random.fork_rng(devices=[]):
             self.network = _create(config.backbone, out_indices=chosen)
-        info = self.network.feature_info
+        network: Any = self.network
+        info = network.feature_info
         self.layer_names = tuple(names[index] for index in chosen)
         self.layer_dims = tuple(int(num) for num in info.channels())
         self.strides = tuple(int(stride) for stride in info.reduction())
         self.embedding_dim = sum(self.layer_dims)
         fine, side = min(self.strides), 2 * max(self.strides)
         self.receptive_field = ReceptiveField(side, fine, (side - fine) // 2)
-        cfg = self.network.pretrained_cfg if config.backbone != LITE0 else {}
+        cfg: dict[str, Any] = network.pretrained_cfg if config.backbone != LITE0 else {}
         for name in ("mean", "std"):
             values = torch.tensor(cfg.get(name, (0.5, 0.5, 0.5))).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -224,9 +225,10 @@ def _create(backbone: str, **settings: Any) -> nn.Module:
     """
     asked = {"features_only": True, "feature_cls": "getter", **settings}
     try:
-        return timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
+        network: nn.Module = timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
     except TypeError:
-        return timm.create_model(_timm_name(backbone), **asked)
+        network = timm.create_model(_timm_name(backbone), **asked)
+    return network
 
 
 def _chosen(config: "PretrainedTrunk.Config", names: list[str], strides: list[int]) -> list[int]:

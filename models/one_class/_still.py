@@ -356,7 +356,8 @@ class StillDetector(nn.Module, ABC):
         return self
 
     def _needed(self) -> int:
-        return math.ceil(round(1 / self.config.false_alarm_rate, 9)) - 1
+        rate: float = self.config.false_alarm_rate
+        return math.ceil(round(1 / rate, 9)) - 1
 
     def _check_roi(self, size: torch.Size) -> None:
         if self.roi.numel() and self.roi.shape != size:

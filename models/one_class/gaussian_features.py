@@ -133,7 +133,8 @@ class GaussianFeatures(StillDetector):
         self._check_roi(images.shape[-2:])
         feature_map = self.encoder(images.to(self.threshold_.device)).float()
         looked = self.looked_at(*feature_map.shape[-2:])
-        return feature_map[:, :, looked].mean(dim=2)[:, None, None]
+        means: Tensor = feature_map[:, :, looked].mean(dim=2)[:, None, None]
+        return means
 
     def _learn(self, groups: Groups) -> None:
         moments = Moments(len(self.mean_), self.mean_.device)

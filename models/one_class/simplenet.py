@@ -131,7 +131,7 @@ class SimpleNet(StillDetector):
                 normal, noisy = head[1](both)[:, 0].chunk(2)
                 loss = (MARGIN - normal).relu().mean() + (MARGIN + noisy).relu().mean()
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
         if not loss.isfinite():
             raise TrainingError(

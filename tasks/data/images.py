@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from tasks.data import png_chunks
 from tasks.packaging.preprocessing import Levels, quantized
@@ -119,7 +119,7 @@ def opened(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
                 image = Image.open(BytesIO(source.read_bytes()), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(f"{error}".rstrip(".")) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UnreadableError(_unidentified(source)) from error
     except Exception as error:  # damaged bytes raise whatever Pillow's parsers stumble over
         raise UnreadableError(_words(error)) from error
@@ -219,7 +219,7 @@ def _colour(source: Path | bytes, page: int) -> NDArray[np.generic]:
     whole, pages = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED)
     if not whole or page >= len(pages):
         raise UnreadableError("OpenCV cannot decode its channels of more than 8 bits")
-    values = pages[page]
+    values: NDArray[np.generic] = pages[page]
     if values.ndim == 3 and values.shape[2] >= 3:
         return np.ascontiguousarray(values[..., 2::-1])
     return values if values.ndim == 2 else values[..., 0]
@@ -231,7 +231,7 @@ def _turned(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic
         values = values.swapaxes(0, 1)
     upside_down = orientation in {3, 4, 7, 8}
     mirrored = orientation in {2, 3, 6, 7}
-    return values[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+    return np.asarray(values[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
 
 def _orientation(image: Image.Image) -> int:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks.data import images
+from tasks.packaging.preprocessing import quantized
 
 HALF = 128
 """Brightness from which a pixel of a mask of many levels is marked, of 255."""
@@ -94,9 +95,9 @@ def resize(mask: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:
 def _brightness(picture: Image.Image | NDArray[np.generic]) -> NDArray[np.uint8]:
     """The brightest channel of each pixel (H, W), so that a red mark counts as much as a white."""
     if not isinstance(picture, Image.Image):
-        peak = max(float(picture.max()), 1e-12)  # type: ignore[arg-type]
-        scaled = images.quantized(picture, (0.0, peak))
-        return scaled if scaled.ndim == 2 else scaled.max(axis=-1)
+        peak = max(float(np.asarray(picture, np.float64).max()), 1e-12)
+        scaled = quantized(picture, (0.0, peak))
+        return np.asarray(scaled if scaled.ndim == 2 else scaled.max(axis=-1))
     if picture.mode in {"L", "1"}:
         return np.asarray(picture.convert("L"))
-    return np.asarray(picture.convert("RGB")).max(axis=-1)
+    return np.asarray(np.asarray(picture.convert("RGB")).max(axis=-1))

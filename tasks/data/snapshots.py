@@ -125,8 +125,8 @@ class Snapshot:
         for entry in files:
             with decoding.named(self._label(entry), "a video that OpenCV can decode"):
                 rates.append(videos.frame_rate(self.path(entry)))
-        rates = [rate for rate in rates if rate]
-        return round(statistics.median_low(rates), 3) if rates else None
+        known = [rate for rate in rates if rate]
+        return round(statistics.median_low(known), 3) if known else None
 
     def frame_size(self, clip: Clip) -> tuple[int, int]:
         """Height and width of a clip's first frame, before any resizing.

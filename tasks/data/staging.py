@@ -4,7 +4,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
 from models.errors import DataError
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 PREFIX = ".incoming-"
 """Begins the names of folders in ``data/`` that are not complete, or no longer needed."""
+MOST_NAMED = 8
+"""Folders and files that a refusal names."""
 LAYOUT = (
     "train/good/ and, to measure it, test/<kind>/ (kinds 'good' and 'good-<class>' are normal), "
     "each with images, with folders of numbered frames, or with video files; masks, if there are "
@@ -196,13 +198,10 @@ def check_layout(path: Path, shown: Path | None = None) -> None:
     files = files_of(path)
     if any(relpath.startswith("train/good/") and _is_media(relpath) for relpath in files):
         return
-    tops = list(dict.fromkeys(relpath.partition("/")[0] for relpath in files))[:8]
-    trained = sorted({relpath.split("/")[1] for relpath in files if relpath.count("/") > 1})
-    near = [f"train/{kind}" for kind in trained if f"train/{kind}" != "train/good"]
-    held = ", ".join(tops + [each for each in near if any(f.startswith(each) for f in files)][:4])
+    held = dict.fromkeys("/".join(PurePosixPath(each).parts[:-1][:2]) or each for each in files)
     raise DataError(
         f"{shown or path} must have {LAYOUT}. There is no image or video in train/good/; the "
-        f"folder holds: {held or 'nothing'}."
+        f"folder holds: {', '.join(list(held)[:MOST_NAMED]) or 'nothing'}."
     )
 
 

@@ -36,7 +36,9 @@ def find(paths: tuple[Path, ...]) -> Levels | None:
     lowest, highest, whole = np.inf, -np.inf, True
     for path in paths:
         for page in _pages(path):
-            low, high = np.quantile(page, [OUTLIERS, 1 - OUTLIERS], method="nearest")
+            low, high = np.quantile(
+                page.astype(np.float64), [OUTLIERS, 1 - OUTLIERS], method="nearest"
+            )
             lowest, highest = min(lowest, float(low)), max(highest, float(high))
             whole = whole and bool(np.issubdtype(page.dtype, np.integer))
     return levels_of(lowest, highest, whole=whole) if lowest <= highest else None

@@ -114,8 +114,7 @@ def test_a_loop_of_links_and_a_broken_one_are_named(tmp_path):
 @pytest.mark.parametrize("name", [b"\xff.png", b"a\nb.png", b"a\x1b.png"])
 def test_a_name_that_tools_would_change_is_refused_before_anything_is_copied(tmp_path, name):
     source = write_stills(tmp_path / "source")
-    place = os.fsencode(source / "train/good") + b"/" + name
-    os.rename(source / "train/good/000.png", place)
+    (source / "train/good/000.png").rename(source / "train/good" / os.fsdecode(name))
     with pytest.raises(DataError, match="Names of files must be printable UTF-8"):
         staging.copy(source, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
