@@ -19,6 +19,8 @@ from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
 from tasks.platform import git, workspace
+from tasks.platform.flow_run import name_after_data
+from tasks.platform.outages import RETRIED
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -26,7 +28,7 @@ MADE = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
 """What DVC makes beside ``data.dvc`` when it is initialized."""
 
 
-@task
+@task(task_run_name="ingest {name}", on_completion=[name_after_data], **RETRIED)
 def ingest(name: str, source: Path | None = None) -> DataVersion:
     """The version of a data set, made if its files are new.
 

@@ -21,6 +21,7 @@ from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -45,7 +46,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("evaluate on {version}"), **REMEMBERED)
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 

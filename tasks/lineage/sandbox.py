@@ -58,11 +58,11 @@ def bring_in(material: Material, folder: Path) -> DataVersion:
     """
     name = material.version.name
     versions.store(folder / material.version.digest)
-    versions.remember({name: material.files})
+    joined = versions.joined({name: material.files})
+    versions.remember(joined)
     if lacking := dvc_cache.missing(entry.md5 for entry in material.files):
         raise DataError(
             f"The files of {name} {material.version.digest} must not change while they are read, "
             f"and {len(lacking)} did. Try again."
         )
-    joint = versions.joint_digest({name: material.files})
-    return replace(material.version, dvc_md5=joint, remote=None)
+    return replace(material.version, dvc_md5=versions.digest(joined), remote=None)

@@ -52,6 +52,7 @@ def trace(reference: str) -> Trace:
     flow = FlowQuery(version.tags.get(FLOW_RUN_ID, ""))
     facts = gather(client, version)
     notes = list(facts.notes)
+    history.notice(version.name, client)
     registered = model_versions.model(client, version.name)
     champion = registered.aliases.get(model_versions.CHAMPION)
     data = _data(facts.lineage.get("data", {}), facts.files, notes)

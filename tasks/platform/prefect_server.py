@@ -11,7 +11,7 @@ import httpx
 from filelock import FileLock
 
 from models.errors import UnseenError
-from tasks.platform import addresses, background, workspace
+from tasks.platform import addresses, background, flow_run, workspace
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 
@@ -63,6 +63,7 @@ def connect(port: int = 0) -> str:
         The API URL, which ``PREFECT_API_URL`` now holds.
     """
     addresses.bypass_proxy()
+    flow_run.set_up_logs()
     if url := configured_url():
         return url
     os.environ.setdefault("PREFECT_HOME", str(folder()))

@@ -17,10 +17,11 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
-from tasks.platform import addresses, workspace
+from tasks.platform import addresses, flow_run, workspace
 from tasks.platform.certificates import trusted
 from tasks.platform.locks import Lock
-from tasks.registry import store_place
+from tasks.platform.step_names import SHORT
+from tasks.registry import parent_run, store_place
 from tasks.registry.tags import TAG
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
@@ -33,6 +34,10 @@ ANSWER_SECONDS = 4.0
 READY = "mlflow.ready"
 """Names the database whose tables are there, and the MLflow that made them."""
 _ready: set[str] = set()
+SAMPLE_SECONDS = 5
+"""Between two looks at the machine's load during a run."""
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages show such an experiment as one of training, and not of prompts and traces."""
 
 
 def client() -> MlflowClient:
@@ -137,10 +142,13 @@ def experiment(name: str) -> str:
     with _lock(uri):
         found = store.get_experiment_by_name(name)
         if found:
+            for key in SHOWN_AS.keys() - found.tags.keys():
+                store.set_experiment_tag(found.experiment_id, key, SHOWN_AS[key])
             return str(found.experiment_id)
         root = artifact_root(uri)
         location = f"{root.rstrip('/')}/{quote(name)}" if root else None
-        return str(store.create_experiment(name, artifact_location=location))
+        made = store.create_experiment(name, artifact_location=location, tags=SHOWN_AS)
+        return str(made)
 
 
 def _lock(uri: str) -> contextlib.AbstractContextManager[object]:
@@ -181,13 +189,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def flow_run_id() -> str:
-    """Id of the Prefect flow run that called, or empty outside a flow."""
-    from prefect.runtime import flow_run
-
-    return str(flow_run.id or "")
-
-
 @contextmanager
 def run(
     kind: str, experiment_name: str, *, tags: Mapping[str, str], params: Mapping[str, str]
@@ -195,7 +196,7 @@ def run(
     """Open one MLflow run that can be traced; it ends FINISHED, or FAILED on an exception.
 
     Args:
-        kind: Verb of the task: ``validate``, ``pretrain`` or ``fit``. Becomes the run's name.
+        kind: Verb of the task: ``validate``, ``pretrain`` or ``fit``. Begins the run's name.
         experiment_name: The recipe's name; one experiment for each registered model.
         tags: More tags, without the prefix ``unseen.``.
         params: Parameters, as ``flatten`` makes them.
@@ -204,12 +205,27 @@ def run(
         "kind": kind,
         "git_commit": workspace.git_commit(),
         "code_version": workspace.code_version(),
-        "flow_run_id": flow_run_id(),
+        "flow_run_id": flow_run.current(),
         **hardware(),
         **tags,
     }
+    os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(SAMPLE_SECONDS))
     experiment_id = experiment(experiment_name)
-    with mlflow.start_run(experiment_id=experiment_id, run_name=kind) as active:
+    about = " ".join([experiment_name, tags.get("data_digest", "")[:SHORT]]).strip()
+    with mlflow.start_run(
+        experiment_id=experiment_id,
+        run_name=_name(kind),
+        parent_run_id=parent_run.of_flow(client(), experiment_id, about),
+        log_system_metrics=True,
+    ) as active:
         mlflow.set_tags({TAG + key: value for key, value in identity.items()})
         mlflow.log_params(dict(params))
         yield active
+
+
+def _name(kind: str) -> str:
+    """What Prefect calls the step, so that both show the same; the bare kind outside of a flow."""
+    from prefect.runtime import task_run
+
+    name = str(task_run.name or "")
+    return name if name.startswith(kind) else kind
