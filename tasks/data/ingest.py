@@ -15,6 +15,7 @@ from tasks.data import (
     working_copy,
     write_version,
 )
+from tasks.data import origin as origin_of
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
@@ -186,7 +187,7 @@ def _bring_up_to_date(
     """The version of a data set after a folder was brought in, or of what is there."""
     if source is not None and source.resolve() != (versions.folder() / name).resolve():
         _bring_in(name, Path(source))
-        return working_copy.record(name)
+        return working_copy.record(name, origin_of.of_folder(Path(source)))
     if not (versions.folder() / name).is_dir():
         _get_back(name)
         return working_copy.record(name)

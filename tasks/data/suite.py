@@ -10,6 +10,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 from great_expectations.expectations.row_conditions import Column
 
+from tasks.data.extension import OURS
 from tasks.data.kinds import NORMAL
 from tasks.data.limits import Expectations
 from tasks.packaging.preprocessing import RATE_TOLERANCE, Levels
@@ -56,7 +57,8 @@ def _expect(
     severity: str = "critical",
     **arguments: Any,
 ) -> gxe.Expectation:
-    return kind(meta={"name": name}, description=description, severity=severity, **arguments)
+    meta = {"name": name, **OURS}
+    return kind(meta=meta, description=description, severity=severity, **arguments)
 
 
 def _files() -> list[gxe.Expectation]:
