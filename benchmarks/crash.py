@@ -2,11 +2,11 @@
 
 Claims: at least 200 kills (SIGKILL of the whole process group) of retrain, ingest, promote and
 rollback, at every boundary of every task and at seeded moments, and steps of scenarios: git that
-refuses, a pull between, decisions of people, deleted versions, a lost cache, a moved folder, a full
-disk, no network. After each of them, and after each command that then runs to its end, the registry,
-the history, the data versions and the remembered results are consistent, nothing is lost, nothing
-that a person decided is undone, no finished task is computed again, no temporary file stays and
-nobody is shown a traceback.
+refuses, a pull between, decisions of people, deleted versions, a lost cache, a moved folder, a
+full disk, no network. After each of them, and after each command that then runs to its end, the
+registry, the history, the data versions and the remembered results are consistent, nothing is
+lost, nothing that a person decided is undone, no finished task is computed again, no temporary
+file stays and nobody is shown a traceback.
 
     python -m benchmarks.crash [--quick] [--minutes 25]
 
