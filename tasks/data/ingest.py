@@ -78,7 +78,7 @@ def ingest_folder(
         NotFoundError: If there is no such set or folder.
         DataError: If it cannot be brought in; then no version has changed.
     """
-    folder = _folder_to_read(source, name, origin)
+    folder = _folder_to_read(source, name, origin, discard=discard)
     known = catalog.find(name or source)
     target = known.name if known else _check_name(name or source)
     ignore_was_clean = not git.changed(workspace.root(), ".gitignore")
@@ -111,7 +111,13 @@ def available() -> dict[str, tuple[bool, str]]:
     return {name: ((top / name).is_dir(), catalog.about(name)) for name in every}
 
 
-def _folder_to_read(source: str, name: str | None, origin: Path | None) -> Path | None:
+def _folder_to_read(
+    source: str, name: str | None, origin: Path | None, *, discard: bool
+) -> Path | None:
+    if discard and (name is not None or origin is not None):
+        raise InvalidInputError(
+            "--discard takes what data.dvc names, and no folder: pass the name of the set alone."
+        )
     if name is not None and origin is not None:
         raise InvalidInputError(
             "--as names a folder of yours and --from a public set's raw files: pass one of them."
