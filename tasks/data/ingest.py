@@ -16,6 +16,7 @@ from tasks.data import (
     working_copy,
     write_version,
 )
+from tasks.data import origin as origin_of
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
@@ -79,7 +80,7 @@ def ingest_folder(
         NotFoundError: If there is no such set or folder.
         DataError: If it cannot be brought in; then no version has changed.
     """
-    folder = _folder_to_read(source, name, origin)
+    folder = _folder_to_read(source, name, origin, discard=discard)
     known = catalog.find(name or source)
     target = known.name if known else _check_name(name or source)
     ignore_was_clean = not git.changed(workspace.root(), ".gitignore")
@@ -113,7 +114,13 @@ def available() -> dict[str, tuple[bool, str]]:
     return {name: ((top / name).is_dir(), catalog.about(name)) for name in every}
 
 
-def _folder_to_read(source: str, name: str | None, origin: Path | None) -> Path | None:
+def _folder_to_read(
+    source: str, name: str | None, origin: Path | None, *, discard: bool
+) -> Path | None:
+    if discard and (name is not None or origin is not None):
+        raise InvalidInputError(
+            "--discard takes what data.dvc names, and no folder: pass the name of the set alone."
+        )
     if name is not None and origin is not None:
         raise InvalidInputError(
             "--as names a folder of yours and --from a public set's raw files: pass one of them."
@@ -200,6 +207,7 @@ def _bring_in(name: str, source: Path) -> DataVersion:
     """Make ``data/<name>`` what ``source`` holds, at once or not at all."""
     if not source.is_dir():
         raise NotFoundError(f"There is no folder {source}. Check the path.")
+    came_from = origin_of.of_folder(source)
     canonical = (source / "train" / "good").is_dir()
     target = versions.folder() / name
     with staging.scratch() as scratch:
@@ -207,12 +215,12 @@ def _bring_in(name: str, source: Path) -> DataVersion:
         if canonical or not (known := catalog.find(name)):
             staging.check_layout(source)
             if target.is_dir() and staging.visible_files(source) == versions.hash_folder(target):
-                return working_copy.record(name)
+                return working_copy.record(name, came_from)
             staging.copy(source, copied)
         else:
             known.convert(source, copied, bar)
         staging.check_layout(copied, shown=source)
-        return _replace(name, copied)
+        return _replace(name, copied, came_from)
 
 
 def _download(known: catalog.Source) -> DataVersion:
@@ -226,7 +234,7 @@ def _download(known: catalog.Source) -> DataVersion:
         return _replace(known.name, scratch / known.name)
 
 
-def _replace(name: str, path: Path) -> DataVersion:
+def _replace(name: str, path: Path, came_from: str = "") -> DataVersion:
     """Put a complete folder in the place of ``data/<name>``, unless that would lose something.
 
     If no version can be made of it, what was there is put back.
@@ -242,7 +250,7 @@ def _replace(name: str, path: Path) -> DataVersion:
             f"'unseen ingest {name}', or delete them, then try again."
         )
     with staging.moved_in(path, name):
-        return working_copy.record(name)
+        return working_copy.record(name, came_from)
 
 
 def _commit(name: str, *, with_gitignore: bool) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import great_expectations.expectations as gxe
 from great_expectations.expectations.row_conditions import Column
 
+from tasks.data.extension import OURS
 from tasks.data.limits import Expectations
 from tasks.packaging.preprocessing import RATE_TOLERANCE, Levels
 
@@ -25,7 +26,9 @@ def expect(
     **arguments: Any,
 ) -> gxe.Expectation:
     """An expectation with a name; its failure stops a training unless it is a ``warning``."""
-    return kind(meta={"name": name}, description=description, severity=severity, **arguments)
+    return kind(
+        meta={"name": name, **OURS}, description=description, severity=severity, **arguments
+    )
 
 
 def pixels(levels: Levels | None) -> list[gxe.Expectation]:
