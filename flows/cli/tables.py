@@ -158,15 +158,23 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
 
 def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
+    from tasks.registry import history, model_versions
+
     client = mlflow_store.client()
     table = _table("model", "versions", "champion", "challenger", "figures of the champion")
-    for model in client.search_registered_models():
-        aliases = client.get_registered_model(model.name).aliases
-        champion = aliases.get("champion")
-        tags = client.get_model_version(model.name, champion).tags if champion else {}
-        count = len(client.search_model_versions(f"name='{model.name}'"))
-        shown = (str(aliases.get(alias, "-")) for alias in ("champion", "challenger"))
-        table.add_row(model.name, str(count), *shown, figures(tags))
+    for name in sorted(each.name for each in client.search_registered_models()):
+        history.notice(name, client)
+        aliases = model_versions.aliases(client, name)
+        found = {int(each.version): each for each in model_versions.versions(client, name)}
+        champion = found.get(aliases.get(model_versions.CHAMPION, 0))
+        pinned = " (pinned)" if history.pinned(history.read(name, client)) else ""
+        table.add_row(
+            name,
+            str(len(found)),
+            f"{champion.version if champion else '-'}{pinned}",
+            str(aliases.get(model_versions.CHALLENGER, "-")),
+            figures(champion.tags if champion else {}),
+        )
     return table
 
 
@@ -177,9 +185,8 @@ def history_table(name: str) -> RenderableType:
     table = _table("when", "what", "version", "serves", "who", "why", title=name)
     for entry in read(name, mlflow_store.client()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
-        table.add_row(
-            entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
-        )
+        about = str(entry.version or "-")
+        table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)
     return table
 
 

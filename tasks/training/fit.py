@@ -205,7 +205,11 @@ def _package(
         folder,
         model,
         preprocessing=Preprocessing(
-            window=training.window, channels=training.channels, image_size=training.image_size
+            window=training.window,
+            channels=training.channels,
+            image_size=training.image_size,
+            levels=snapshot.levels,
+            frame_rate=snapshot.frame_rate,
         ),
         threshold=threshold,
         smoothing=training.smoothing,
