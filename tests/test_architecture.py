@@ -13,7 +13,8 @@ MAY_IMPORT = {
 }
 KEPT_OUT_OF_MODELS = {"mlflow", "prefect", "dvc", "dvc_data", "great_expectations", "pandas"}
 UNSAFE = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
-MAX_LINES = 300
+MAX_LINES = {"models": 620, "tasks": 300, "flows": 300}
+"""A method's file in ``models`` reads like its paper, in one place."""
 SOURCES = [path for layer in MAY_IMPORT for path in sorted((ROOT / layer).rglob("*.py"))]
 
 each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -48,7 +49,7 @@ def test_nothing_can_unpickle(path):
 
 @each_source
 def test_files_stay_short(path):
-    assert len(path.read_text().splitlines()) <= MAX_LINES
+    assert len(path.read_text().splitlines()) <= MAX_LINES[path.relative_to(ROOT).parts[0]]
 
 
 @pytest.mark.parametrize(
