@@ -52,16 +52,22 @@ SAMPLES = {False: 1000, True: 5000}
 JUDGED = 20_000
 """Training images that the judge learns from."""
 PIXELS = {
-    False: PixelCnn.Config(above_width=16, depth=4, epochs=1),
+    False: PixelCnn.Config(vertical_width=16, depth=4, epochs=1),
     True: PixelCnn.Config(
-        width=96, above_width=96, depth=12, epochs=60, batch_size=64, learning_rate=2e-3
+        width=96, vertical_width=96, depth=12, epochs=60, batch_size=64, learning_rate=2e-3
     ),
 }
 """PixelCNN on a CPU, and at full size."""
 CLOTHES = {
-    False: PixelCnn.Config(levels=256, above_width=16, depth=2, epochs=1),
+    False: PixelCnn.Config(levels=256, vertical_width=16, depth=2, epochs=1),
     True: PixelCnn.Config(
-        levels=256, width=64, above_width=64, depth=6, epochs=10, batch_size=64, learning_rate=2e-3
+        levels=256,
+        width=64,
+        vertical_width=64,
+        depth=6,
+        epochs=10,
+        batch_size=64,
+        learning_rate=2e-3,
     ),
 }
 """The 8-bit model of clothes that takes digits for clothes."""

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks._result import report
 from models.functional.gaussian import Moments
-from models.one_class._gaussian import Gaussian
+from models.gaussians import Gaussian
 
 DIM = 207
 NUM_CLIPS = 100

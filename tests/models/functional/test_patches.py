@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.errors import InvalidInputError
-from models.one_class._patches import crops, cut, starts, voted
+from models.functional.patches import crops, cut, patch_mean, starts
 
 
 def test_patches_reach_to_the_end_of_each_side():
@@ -44,4 +44,4 @@ def test_votes_are_the_mean_over_covering_patches():
                 if top <= y < top + 4 and left <= x < left + 4
             ]
             expected[:, y, x] = torch.stack(covering).mean(dim=0)
-    torch.testing.assert_close(voted(scores, 11, 9, 4, stride), expected)
+    torch.testing.assert_close(patch_mean(scores, 11, 9, 4, stride), expected)

@@ -1,4 +1,4 @@
-"""Square patches of images, and what they say of each pixel.
+"""Square patches of images, and from scores of patches back to pixels.
 
 Shapes: B = batch, C = channels, H W = image, P = side of a patch, r c = rows and
 columns of patches.
@@ -56,7 +56,7 @@ def crops(
     return taken.permute(0, 3, 1, 2).contiguous()
 
 
-def voted(
+def patch_mean(
     scores: Float[Tensor, "B r c"], height: int, width: int, patch: int, stride: int
 ) -> Float[Tensor, "B H W"]:
     """At each pixel, the mean score of the patches that cover it."""

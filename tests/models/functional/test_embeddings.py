@@ -3,7 +3,7 @@ import torch
 
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._embeddings import embed, embedding_dim, padded, sampled
+from models.functional.embeddings import embed, embedding_dim, padded, sampled
 
 
 def test_a_grid_of_the_images_own_side_gives_the_pixels():
