@@ -28,7 +28,7 @@ from torch import Tensor
 from benchmarks._digits import Digits, read
 from benchmarks._result import report
 from benchmarks._rows import Rows
-from models.adaptation._adversary import AdversaryConfig
+from models.adaptation.adda import AdversaryConfig
 from models.adaptation.adda_classifier import ADDAClassifier
 
 PAIRS = {

@@ -436,7 +436,7 @@ def _trainer(network: nn.Module, rate: float, fabric: Fabric, decay: int) -> Tra
 
 
 @torch.no_grad()
-def relative_error(refiner: Refiner, patches: Float[Tensor, "N C P P"]) -> float:
+def relative_error(refiner: nn.Module, patches: Float[Tensor, "N C P P"]) -> float:
     """Squared error of refined patches, relative to their variance; R stays in its mode."""
     training = refiner.training
     variance = patches.var(dim=0, correction=0).mean().clamp(min=1e-8)

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.adaptation._adversary import AdversaryConfig
-from models.adaptation.adda import ADDA
+from models.adaptation.adda import ADDA, AdversaryConfig
 from models.errors import InvalidInputError
 from tasks import encoders, tracking
 from tasks.adapt import adapt, curves, encoder_of

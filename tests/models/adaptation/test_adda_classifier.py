@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.adaptation._adversary import AdversaryConfig
+from models.adaptation.adda import AdversaryConfig
 from models.adaptation.adda_classifier import VIEWS, ADDAClassifier
 from models.contracts import Encoder
 from models.encoders.lenet import LeNet

@@ -2,20 +2,7 @@ import pytest
 import torch
 
 from models.errors import TrainingError
-from models.pretext._history import Losses, MeanImage
-
-
-def test_losses_are_averaged_by_epoch():
-    losses = Losses(2)
-    for epoch, value in ((0, 1.0), (0, 3.0), (1, 4.0)):
-        losses.add(epoch, torch.tensor(value))
-    assert losses.means() == [2.0, 4.0]
-    assert losses.counts() == [2, 1]
-
-
-def test_a_loss_that_is_not_finite_is_refused():
-    with pytest.raises(TrainingError, match="got nan in epoch 2"):
-        Losses(3).add(1, torch.tensor(torch.nan))
+from models.functional.mean_image import MeanImage
 
 
 def test_the_mean_image_does_not_depend_on_the_batches():

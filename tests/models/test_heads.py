@@ -1,6 +1,6 @@
 import torch
 
-from models.pretext._classifier import Classifier
+from models.heads import Classifier
 
 
 def test_classifies_maps_of_any_size_by_what_is_where():

@@ -1,4 +1,4 @@
-"""What a pretext task notes while it trains: its losses, and the mean of its images.
+"""Mean of images that arrive in batches: the trivial answer of pretext tasks.
 
 Shapes: B = batch, C = channels, H W = image.
 """
@@ -8,39 +8,6 @@ from torch import Tensor
 
 from models.errors import TrainingError
 from models.functional.mean_frames import mean_frames
-
-
-class Losses:
-    """Losses by epoch.
-
-    Args:
-        num_epochs: Epochs to come.
-    """
-
-    def __init__(self, num_epochs: int) -> None:
-        self._losses: list[list[float]] = [[] for _ in range(num_epochs)]
-
-    def add(self, epoch: int, loss: Float[Tensor, ""]) -> None:
-        """Note the loss of a step.
-
-        Raises:
-            TrainingError: If it is not finite.
-        """
-        value = loss.item()
-        if not loss.isfinite():
-            raise TrainingError(
-                f"The loss must be finite, got {value} in epoch {epoch + 1}. Lower learning_rate, "
-                "and check the images for NaN."
-            )
-        self._losses[epoch].append(value)
-
-    def counts(self) -> list[int]:
-        """Steps of each epoch."""
-        return [len(epoch) for epoch in self._losses]
-
-    def means(self) -> list[float]:
-        """Mean loss of each epoch."""
-        return [sum(epoch) / len(epoch) for epoch in self._losses]
 
 
 class MeanImage:
