@@ -162,7 +162,8 @@ class SpectralDEC(nn.Module):
         self.pretraining_ = stages.pretrain()
         embedding = stages.embed()
         if config.start == "spectral":
-            compared = components(images, config.start_shift, config.start_rotation, draw, fabric)
+            views = config.start_shift, config.start_rotation, draw, fabric
+            compared = components(images, *views, seed=config.seed)
             found = spectral(embedding, *compared, config.num_clusters, seed=config.seed)
         else:
             found = k_means(embedding, config.num_clusters, seed=config.seed)
@@ -245,7 +246,13 @@ def spectral(
 
 
 def components(
-    images: Shuffled, shift: float, rotation: float, draw: Generator, fabric: Fabric
+    images: Shuffled,
+    shift: float,
+    rotation: float,
+    draw: Generator,
+    fabric: Fabric,
+    *,
+    seed: int,
 ) -> tuple[Float[Tensor, "N P"], list[Float[Tensor, "N P"]]]:
     """Principal components of all images, and of ``VIEWS`` views of each, on the CPU.
 
@@ -255,9 +262,10 @@ def components(
         rotation: Largest rotation of a view, in degrees, each way; no views if both are 0.
         draw: Source of randomness, on the CPU.
         fabric: Where views are made.
+        seed: Of the solver of the components.
     """
     flat = images[:].flatten(1).numpy()
-    found = PCA(min(COMPONENTS, *flat.shape), random_state=0).fit(flat)
+    found = PCA(min(COMPONENTS, *flat.shape), random_state=seed).fit(flat)
 
     def project(change: Callable[[Tensor], Tensor]) -> Tensor:
         parts = (

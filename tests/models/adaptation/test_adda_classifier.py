@@ -161,10 +161,6 @@ def test_settings_out_of_range_are_refused(wrong):
         ADDAClassifier.Config(**wrong)
 
 
-def test_readers_are_warned_that_classes_can_be_exchanged():
-    assert "exchanged" in ADDAClassifier.__doc__
-
-
 @pytest.mark.parametrize("wrong", [{"shift": 0.5}, {"rotation": -1.0}])
 def test_variations_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):

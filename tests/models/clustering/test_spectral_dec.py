@@ -3,8 +3,10 @@ import math
 import pytest
 import torch
 from sklearn.datasets import make_moons
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
+from models.clustering import spectral_dec
 from models.clustering.spectral_dec import SpectralDEC, components, spectral
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
@@ -19,7 +21,7 @@ def built(**changes):
 
 def compared(images, shift=0.0, rotation=0.0):
     draw = torch.Generator().manual_seed(0)
-    return components(Shuffled([images], seed=0), shift, rotation, draw, cpu())
+    return components(Shuffled([images], seed=0), shift, rotation, draw, cpu(), seed=0)
 
 
 @pytest.fixture
@@ -82,6 +84,21 @@ def test_components_tell_as_much_of_distances_as_the_images(images):
     found, views = compared(images)
     assert views == []
     torch.testing.assert_close(torch.cdist(found, found), torch.cdist(*[images.flatten(1)] * 2))
+
+
+def test_every_random_choice_follows_the_seed(normal, held_out, monkeypatch):
+    seeds = []
+
+    class Watched(PCA):
+        def __init__(self, *args, random_state):
+            seeds.append(random_state)
+            super().__init__(*args, random_state=random_state)
+
+    monkeypatch.setattr(spectral_dec, "PCA", Watched)
+    models = [built(seed=seed).fit([normal], [held_out]) for seed in (3, 3, 4)]
+    assert seeds == [3, 3, 4]
+    losses = [model.pretraining_ for model in models]
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_views_for_the_start_are_shifted_and_turned_as_far_as_it_says(images):
