@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_curve, roc_auc_score
 from torch import Tensor
 
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
 from benchmarks._sets import ImageSet, read_idx
 from models.contracts import Detector
@@ -204,12 +204,11 @@ def summary(rows: Rows, suffix: str) -> dict[str, float]:
         for figure, value in figures.items():
             name = f"{figure}_{row}"
             by_seed.setdefault(name, {}).setdefault(seed, []).append(value)
-    found = {}
+    found: dict[str, float] = {}
     for name, seeds in by_seed.items():
         label = name if "raw_d" in name else name.replace("auc", "auc_mean")
         means = [statistics.fmean(values) for values in seeds.values()]
-        found[label + suffix] = statistics.fmean(means)
-        found[f"{label}{suffix}_std"] = statistics.stdev(means) if len(means) > 1 else 0.0
+        found |= over_seeds(label + suffix, means)
     for (row, digit, seed), figures in rows.figures().items():
         if row == "ognet" and seed == 0:
             found[f"auc_ognet_{digit}{suffix}"] = figures["auc"]
@@ -266,6 +265,7 @@ def main() -> None:
         "alocc" + "-quick" * given.quick + "-choose" * given.choose,
         summary(rows, suffix),
         seeds=seeds,
+        durations=rows.seconds(),
         notes={
             "sizes": ", ".join(
                 f"{key} {value}" for key, value in dataclasses.asdict(sizes).items()

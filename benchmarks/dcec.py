@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _plain, _sets
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
 from models.clustering.dcec import DCEC, ClusteredAutoencoder, DeepClustering, DeepClusteringConfig
 from models.clustering.spectral_dec import SpectralDEC
@@ -157,10 +157,10 @@ def summarize(values: Mapping[str, list[float]], suffix: str) -> dict[str, float
     metrics: dict[str, float] = {}
     for kept, name in NAMES.items():
         if found := values.get(kept):
-            metrics[f"{name}{suffix}"] = statistics.fmean(found)
-            spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            metrics[f"{name}{suffix}_std"] = spread
-            metrics[f"{name}{suffix}_min"], metrics[f"{name}{suffix}_max"] = min(found), max(found)
+            metrics |= over_seeds(f"{name}{suffix}", found)
+            if len(found) > 1:
+                metrics[f"{name}{suffix}_min"] = min(found)
+                metrics[f"{name}{suffix}_max"] = max(found)
     return metrics
 
 
@@ -226,6 +226,7 @@ def main() -> None:
         "dcec-quick" if given.quick else "dcec",
         {**summarize(rows.values(), "_cpu" if reduced else ""), **speed_ratio(fabric)},
         seeds=list(range(given.seeds)),
+        durations=rows.seconds(),
         notes={
             "training": f"{given.epochs} epochs (DCEC) and {given.strong_epochs} (strong) before "
             f"clustering, then at most {given.iterations} and {given.strong_iterations} steps",

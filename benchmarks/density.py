@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _judge
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
 from benchmarks._sets import Batches, read_idx
 from models.density.lsa import Lsa
@@ -273,10 +273,9 @@ def main() -> None:
         for figure, value in summary(found).items():
             collected.setdefault(figure, []).append(value)
     suffix = "" if full else "_cpu"
-    metrics = {}
+    metrics: dict[str, float] = {}
     for figure, values in collected.items():
-        metrics[figure + suffix] = statistics.fmean(values)
-        metrics[f"{figure}{suffix}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(figure + suffix, values)
     report(
         "density-quick" if given.quick else "density",
         metrics,

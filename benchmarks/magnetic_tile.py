@@ -182,7 +182,7 @@ def main() -> None:
         rows.add("default", "tiles", seed, figures(default, tiles))
         rows.add("ours", "tiles", seed, figures(one_gaussian(trunk, tiles), tiles))
         print(rows.table(["image_auroc", "pixel_auroc", "aupro"]), flush=True)
-    report("magnetic_tile", named(rows), seeds=seeds)
+    report("magnetic_tile", named(rows), seeds=seeds, durations=rows.seconds())
 
 
 def named(rows: Rows) -> dict[str, float]:

@@ -208,6 +208,7 @@ def main() -> None:
         "ped2_ablation",
         {key.removesuffix("_ped2").replace("_ped2_", "_"): v for key, v in rows.metrics().items()},
         seeds=seeds,
+        durations=rows.seconds(),
         notes={
             "frames": f"every {EVERY}rd; scores averaged over {CHOSEN.smoothing // EVERY} of them"
         },
