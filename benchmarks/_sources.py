@@ -4,6 +4,7 @@ import ast
 import hashlib
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def digest(module: str, root: Path = ROOT) -> str:
     """
     found = hashlib.sha256()
     for path in sources(module, root):
-        found.update(f"{path.relative_to(root)} {_meaning(ast.parse(path.read_text()))}\n".encode())
+        found.update(f"{path.relative_to(root)} {_read(path.read_text())[0]}\n".encode())
     return found.hexdigest()[:32]
 
 
@@ -42,9 +43,16 @@ def sources(module: str, root: Path = ROOT) -> list[Path]:
         if path in seen:
             continue
         seen.add(path)
-        for name in _imported(ast.parse(path.read_text())):
+        for name in _read(path.read_text())[1]:
             waiting.extend(_files(name, root))
     return sorted(seen)
+
+
+@cache
+def _read(text: str) -> tuple[str, tuple[str, ...]]:
+    """Digest of what a source does, and the modules that it names."""
+    tree = ast.parse(text)
+    return hashlib.sha256(_meaning(tree).encode()).hexdigest(), tuple(_imported(tree))
 
 
 def _files(module: str, root: Path) -> Iterator[Path]:
