@@ -15,7 +15,7 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/tasks/test_", "tests/")
+SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 
 def pytest_collection_modifyitems(items):

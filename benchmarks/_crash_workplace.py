@@ -2,7 +2,7 @@
 
 Most commands run in a process forked from this one, which has imported the libraries and done
 nothing else: it is a process of its own, in a session of its own, and ends as any other. So a kill
-costs a second or two and not fifteen. Some run by ``python -m flows.cli``, with a cold start.
+costs a second or two and not fifteen. Some run by ``python -m flows.cli.main``, with a cold start.
 """
 
 import importlib
@@ -28,13 +28,13 @@ MODEL = "tiny_knn"
 STARTED = ("flows",)
 """What of the project runs in processes of its own; its sources count with a result's."""
 PRELOADED = (
-    "flows.cli",
+    "flows.cli.main",
     "flows.retrain",
-    "flows.session",
-    "flows.display",
-    "flows.decisions_cli",
-    "tasks.rollback",
-    "tasks.checkpoint",
+    "flows.cli.run_flow",
+    "flows.cli.tables",
+    "flows.cli.decisions",
+    "tasks.registry.decisions",
+    "tasks.data.run_suite",
     "dvc.repo",
     "dvc.repo.add",
     "dvc.stage.serialize",
@@ -142,9 +142,9 @@ class Workplace:
 
     def kill_server(self) -> None:
         """Kill the Prefect server of the repository, if there is one."""
-        from tasks import orchestrator
+        from tasks.platform import prefect_server
 
-        server = orchestrator.local_server()
+        server = prefect_server.local_server()
         if server:
             os.killpg(server.pid, signal.SIGKILL)
 
@@ -240,7 +240,7 @@ def _become(
         if callable(work):
             work()
         else:
-            from flows.cli import main
+            from flows.cli.main import main
 
             sys.argv = ["unseen", *work]
             main()

@@ -24,8 +24,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from benchmarks._product import Product, product
-from tasks.preprocessing import resize
-from tasks.sources.digits import NORMAL, STEP
+from tasks.data.sources.digits import NORMAL, STEP
+from tasks.packaging.preprocessing import resize
 
 NAME, SIDE = "benchmarked", 64
 """Registered model, and side of its images."""
@@ -33,7 +33,7 @@ START_SECONDS = 240.0
 RECIPE = f"""
 import dataclasses
 from flows.recipes import Recipe, digits
-from tasks.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 def benchmarked() -> Recipe:
     policy = PromotionPolicy(metric="image_auroc", margin=1.0)

@@ -31,25 +31,20 @@ from flows import recipes
 from models.contracts import Additive, silent
 from models.encoders.alexnet import AlexNetTrunk
 from models.functional.gaussian import Moments
-from tasks import (
-    datasets,
-    devices,
-    inputs,
-    measure_shards,
-    orchestrator,
-    package,
-    project,
-    registry,
-    shards,
-)
-from tasks.batches import identity
-from tasks.fit import fit
-from tasks.ingest import ingest
-from tasks.isolation import isolated
-from tasks.moments_shards import ShardedSource
-from tasks.pretrain import pretrain
+from tasks.data import snapshots
+from tasks.data.ingest import ingest
+from tasks.data.validate import validate
+from tasks.evaluation import measure_sharded
+from tasks.lineage.sandbox import isolated
+from tasks.packaging import package
+from tasks.platform import prefect_server, workspace
 from tasks.records import DataVersion, TrainedModel
-from tasks.validate import validate
+from tasks.registry import model_versions
+from tasks.training import devices, inputs, sharding
+from tasks.training.batches import identity
+from tasks.training.fit import fit
+from tasks.training.moments_sharded import ShardedSource
+from tasks.training.pretrain import pretrain
 
 NAME = "scaleout"
 
@@ -94,7 +89,7 @@ def prepare(quick: bool) -> Subject:  # noqa: FBT001 - as the option
 @flow(name="scaleout")
 def work(subject: Any, num: int, repeats: int) -> list[Found]:
     """Moments of the training clips and scores of the test split, by ``num`` processes."""
-    with shards.divided(num):
+    with sharding.divided(num):
         one_pass(subject)  # imports, the first reading of the frames, the first connections
         return [one_pass(subject) for _ in range(repeats)]
 
@@ -102,9 +97,9 @@ def work(subject: Any, num: int, repeats: int) -> list[Found]:
 def one_pass(subject: Subject) -> Found:
     """Both pieces of work, once."""
     training, detector = subject.recipe.training, subject.recipe.detector
-    snapshot = datasets.open_version(subject.version)
+    snapshot = snapshots.open_version(subject.version)
     clips = {identity(clip): clip for clip in inputs.normal_clips(snapshot, training)[0]}
-    packaged = package.load(registry.folder(subject.detector.model_uri))
+    packaged = package.load(model_versions.folder(subject.detector.model_uri))
     model = detector.build(subject.recipe.encoder.build())
     model.encoder.load_state_dict(packaged.detector.encoder.state_dict())  # type: ignore[attr-defined]
     assert isinstance(model, Additive)
@@ -114,7 +109,7 @@ def one_pass(subject: Subject) -> Found:
     started = time.perf_counter()
     moments = source.each(snapshot, clips)
     between = time.perf_counter()
-    measured = measure_shards.measured(subject.version, subject.detector, packaged, silent)
+    measured = measure_sharded.measured(subject.version, subject.detector, packaged, silent)
     ended = time.perf_counter()
     return Found(
         total=Moments.combined(moments.values(), len(next(iter(moments.values())).mean)),
@@ -168,9 +163,9 @@ def main() -> None:
     torch.set_num_threads(1)
     os.environ.update({**QUIET, "OMP_NUM_THREADS": "1"})
     with TemporaryDirectory() as name, isolated(Path(name)), chdir(name):
-        project.configure()
-        url = orchestrator.connect()
-        orchestrator.wait_until_healthy(url)
+        workspace.configure()
+        url = prefect_server.connect()
+        prefect_server.wait_until_healthy(url)
         try:
             subject = prepare(options.quick)
             with temporary_settings({PREFECT_API_URL: url}):
@@ -181,7 +176,7 @@ def main() -> None:
                 passes = sum(sum(each.seconds.values()) for each in divided)
                 overhead = time.perf_counter() - started - passes
         finally:
-            orchestrator.stop()
+            prefect_server.stop()
     found = figures(alone, divided)
     found |= {"workers": float(options.workers), "start_and_first_pass_s": overhead}
     notes = {

@@ -5,20 +5,24 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
-from flows.adaptation import adaptation
-from tasks.adapt import adapt as adapt_encoder
-from tasks.evaluate import evaluate
-from tasks.ingest import ingest
-from tasks.promote import promote
-from tasks.recalibrate import recalibrate
-from tasks.recall import recall
+from flows.outcome import told
+from flows.recipes.adaptation import adaptation
+from tasks.data.ingest import ingest
+from tasks.data.validate import validate
+from tasks.evaluation.comparison import compare
+from tasks.evaluation.evaluate import evaluate
+from tasks.platform.flow_run import first_name
 from tasks.records import Decision
-from tasks.register import register
-from tasks.turns import turn
-from tasks.validate import validate
+from tasks.registry.promote import promote
+from tasks.registry.register import register
+from tasks.training.adaptation.adapt import adapt as adapt_encoder
+from tasks.training.adaptation.recalibrate import recalibrate
+from tasks.training.adaptation.source_detector import recall
+from tasks.training.retrain_turn import turn
 
 
-@flow
+@flow(flow_run_name=first_name)
+@told
 def adapt(
     reference: str,
     name: str,
@@ -59,5 +63,6 @@ def adapt(
         )
         report = evaluate(version, detector)
         challenger = register(detector, report, chosen.name)
-        decision: Decision = promote(challenger, report, chosen.promotion, rival=source)
+        comparison = compare(challenger, report, chosen.promotion, rival=source)
+        decision: Decision = promote(challenger, comparison, chosen.promotion)
         return decision

@@ -5,21 +5,23 @@ from dataclasses import replace
 from typing import Any
 
 from flows import recipes
-from flows.adaptation import Adaptation
-from flows.rebuild import rebuild, unrecorded
 from flows.recipes import Recipe
+from flows.recipes.adaptation import Adaptation
+from flows.recipes.rebuild import rebuild, unrecorded
 from models.errors import RegistryError
-from tasks import isolation, progress, registry, reproduction
-from tasks.adapt import adapt
-from tasks.agreement import Tolerance
-from tasks.evaluate import evaluate
-from tasks.fit import fit
-from tasks.pretrain import pretrain
-from tasks.recalibrate import recalibrate
-from tasks.recall import recall
-from tasks.recorded import Material, Recorded, recorded
+from tasks.evaluation.evaluate import evaluate
+from tasks.lineage import reproduction, sandbox
+from tasks.lineage.compare_models import Tolerance
+from tasks.lineage.reproduction import Reproduction
+from tasks.lineage.training_record import Material, Recorded, recorded
+from tasks.platform import progress, scratch_folder
 from tasks.records import DataVersion, Source, TrainedModel
-from tasks.reproduction import Reproduction
+from tasks.registry import model_versions
+from tasks.training.adaptation.adapt import adapt
+from tasks.training.adaptation.recalibrate import recalibrate
+from tasks.training.adaptation.source_detector import recall
+from tasks.training.fit import fit
+from tasks.training.pretrain import pretrain
 
 DEFAULT = Tolerance()
 
@@ -42,17 +44,17 @@ def reproduce(reference: str, tolerance: Tolerance = DEFAULT) -> Reproduction:
     then = recorded(reference)
     recipe, source = _rebuilt(then), _source(then)
     needed = {each for each in (then.source, then.pretext, then.data) if each}
-    with isolation.scratch("reproduce") as folder:
+    with scratch_folder.scratch("reproduce") as folder:
         for material in needed:
-            isolation.fetch(material, folder, progress.bar)
-        with isolation.isolated(folder / "project"), reproduction.threads_of(then.environment):
-            versions = {each: isolation.bring_in(each, folder) for each in needed}
+            sandbox.fetch(material, folder, progress.bar)
+        with sandbox.isolated(folder / "project"), reproduction.threads_of(then.environment):
+            versions = {each: sandbox.bring_in(each, folder) for each in needed}
             if source is None:
                 detector = _train(then, recipe, versions)
             else:
                 detector = _adapt(then, recipe, source, versions)
             report = evaluate.fn(versions[then.data], detector)
-            now = registry.folder(detector.model_uri)
+            now = model_versions.folder(detector.model_uri)
             lacking = unrecorded(then.lineage["recipe"], recipe)
             found = reproduction.compare(then, now, report, tolerance, lacking)
     return reproduction.log(found)
@@ -75,7 +77,7 @@ def _source(then: Recorded) -> Source | None:
             f"{then.reference} was adapted from {known['name']}@{known['version']} with the digest "
             f"{known['digest']}, which is {found.digest} now. Restore the artifact store."
         )
-    return replace(found, model_uri=str(registry.folder(found.model_uri).parents[1]))
+    return replace(found, model_uri=str(model_versions.folder(found.model_uri).parents[1]))
 
 
 def _train(

@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: a repository of one's own, and one real Prefect server."""
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import chdir
@@ -26,7 +27,7 @@ def stop_server():
 
     What Prefect still had to send, it would try to send for a minute at the end of the process.
     """
-    from tasks import orchestrator
+    from tasks.platform import prefect_server
 
     if "prefect.logging.handlers" in sys.modules:
         from prefect.events.worker import EventsWorker
@@ -34,21 +35,21 @@ def stop_server():
 
         APILogHandler().flush()
         EventsWorker.drain_all(timeout=60)
-    orchestrator.stop()
+    prefect_server.stop()
 
 
 @pytest.fixture(scope="session")
 def orchestrated(tmp_path_factory):
     """A repository whose local Prefect server runs for the whole session; yields (folder, url)."""
-    from tasks import orchestrator
+    from tasks.platform import prefect_server
 
     folder = make_repository(tmp_path_factory.mktemp("orchestrated"))
     before = {name: os.environ.pop(name, None) for name in CLEARED}
     os.environ["PREFECT_PROFILE"] = "none-of-the-users"
     try:
         with chdir(folder):
-            url = orchestrator.connect()
-            orchestrator.wait_until_healthy(url)
+            url = prefect_server.connect()
+            prefect_server.wait_until_healthy(url)
             for name in CLEARED:
                 os.environ.pop(name, None)
         yield folder, url
@@ -66,3 +67,20 @@ def empty_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
     return path
+
+
+@pytest.fixture
+def repository(tmp_path, empty_store, monkeypatch):
+    """A git repository with an MLflow store, and the working directory of the test."""
+    folder = make_repository(tmp_path / "repository")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    yield folder
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(before)

@@ -1,6 +1,7 @@
 """The shape of the code base: layers point down, tests mirror, files stay short."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,21 @@ MAY_IMPORT = {
 KEPT_OUT_OF_MODELS = {"mlflow", "prefect", "dvc", "dvc_data", "great_expectations", "pandas"}
 UNSAFE = {"pickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
 MAX_LINES = {"models": 620, "tasks": 300, "flows": 300}
-"""A method's file in ``models`` reads like its paper, in one place."""
+"""A method of ``models`` reads like its paper in one file."""
+ROOMS = (
+    "records",
+    "platform",
+    "packaging",
+    "registry",
+    "data",
+    "training",
+    "evaluation",
+    "lineage",
+    "serving",
+    "console",
+    "housekeeping",
+)
+"""Of ``tasks``: a room imports itself and the rooms before it."""
 SOURCES = [path for layer in MAY_IMPORT for path in sorted((ROOT / layer).rglob("*.py"))]
 
 each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -42,6 +57,52 @@ def test_imports_point_down(path):
     assert not forbidden & set(imports(path))
 
 
+def imported_modules(path):
+    """Names of modules and of what is taken from them, as far as they are of this project."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module):
+    top, _, rest = module.partition(".")
+    return rest.partition(".")[0] if top == "tasks" else None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if path.is_relative_to(ROOT / "tasks")],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_a_room_imports_no_later_room(path):
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    here = room(module)
+    if here == "__init__":
+        return
+    assert here in ROOMS, f"{path} stands in no room"
+    later = set(ROOMS[ROOMS.index(here) + 1 :])
+    if here == "housekeeping":
+        later = {"console"}
+    entered = {room(name) for name in imported_modules(path)} - {None}
+    assert not entered & later
+
+
+def test_imports_have_no_cycle():
+    known = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in SOURCES}
+    graph = {}
+    for name, path in known.items():
+        tree = ast.parse(path.read_text())
+        found = set()
+        for node in tree.body:  # late imports cannot be part of a cycle at import
+            if isinstance(node, ast.ImportFrom) and node.module:
+                taken = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= (taken | {node.module}) & known.keys()
+        graph[name] = found
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
 @each_source
 def test_nothing_can_unpickle(path):
     assert not UNSAFE & set(imports(path))
@@ -49,7 +110,8 @@ def test_nothing_can_unpickle(path):
 
 @each_source
 def test_files_stay_short(path):
-    assert len(path.read_text().splitlines()) <= MAX_LINES[path.relative_to(ROOT).parts[0]]
+    layer = path.relative_to(ROOT).parts[0]
+    assert len(path.read_text().splitlines()) <= MAX_LINES[layer]
 
 
 @pytest.mark.parametrize(

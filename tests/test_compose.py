@@ -11,8 +11,8 @@ from mlflow.cli import cli as mlflow_cli
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from flows.cli import app
-from tasks import locks
+from flows.cli.main import app
+from tasks.platform import locks
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "compose.yaml").read_text()

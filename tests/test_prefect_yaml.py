@@ -9,7 +9,7 @@ import yaml
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.events import DeploymentEventTrigger
 
-from tasks import events
+from tasks.platform import events
 
 ROOT = Path(__file__).parents[1]
 CONTENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())

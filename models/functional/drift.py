@@ -6,13 +6,16 @@ Shapes: D = features, K = windows of normal frames, J = bins of p-values.
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.stats import kstwo
 from scipy.stats import t as student
 from torch import Tensor
 
+from models.capabilities import Reference
 from models.errors import InvalidInputError
+from models.functional.gaussian import Moments
 
 DRIFT, NONE, UNKNOWN = "drift", "no drift", "not enough yet"
 """The verdicts."""
@@ -195,3 +198,24 @@ def judge(
             f"may reach. {why}"
         )
     return Drift(verdict=DRIFT if rare or far else NONE, why=why)
+
+
+def reference_distance(seen: Moments, reference: Reference) -> float:
+    """Squared Fréchet distance of samples from a reference on the CPU, in the detector's units."""
+    return whitened_distance(seen.mean, seen.scatter / seen.count, *reference)
+
+
+def sampled_places(features: Tensor, most: int, draw: np.random.Generator) -> Tensor:
+    """Vectors (N, D) at some places of each frame, drawn anew for each; on the CPU.
+
+    Args:
+        features: Of all places, shape (B, P, D).
+        most: Places of a frame that are drawn, if it has more.
+        draw: Draws the places.
+    """
+    num, places, dim = features.shape
+    if places <= most:
+        return features.reshape(-1, dim).cpu()
+    chosen = torch.from_numpy(draw.integers(places, size=(num, most))).to(features.device)
+    taken = features.gather(1, chosen[..., None].expand(-1, -1, dim))
+    return taken.reshape(-1, dim).cpu()

@@ -20,17 +20,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from models.errors import InvalidInputError, UnseenError
-from tasks import registry, tracking
-from tasks.access import PREDICT, Access, Keys, is_local, require
-from tasks.console import changes, overview, pages, reads
+from tasks.console import changes, overview, reads
 from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
-from tasks.forms import FORM
-from tasks.guard import Guard, answer, to_response
-from tasks.listen import listen
-from tasks.logs import log_config
-from tasks.uploads import Limits
+from tasks.platform.listen import listen
+from tasks.platform.logs import log_config
+from tasks.registry import mlflow_store, model_versions
+from tasks.serving import pages
+from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, require
+from tasks.serving.forms import FORM
+from tasks.serving.middleware import Guard, answer, to_response
+from tasks.serving.uploads import Limits
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 def _warm_up() -> None:
     with suppress(UnseenError):
-        overview.detectors(tracking.client())
+        overview.detectors(mlflow_store.client())
 
 
 async def _predict(request: Request, name: str, version: int | None, *, maps: bool) -> Response:
@@ -115,7 +116,7 @@ async def _predict(request: Request, name: str, version: int | None, *, maps: bo
 
 
 def _champion(name: str) -> int:
-    return int(registry.resolve(tracking.client(), name, registry.CHAMPION).version)
+    return int(model_versions.resolve(mlflow_store.client(), name, model_versions.CHAMPION).version)
 
 
 async def _tell(request: Request, error: Exception) -> JSONResponse:

@@ -16,10 +16,18 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from models.errors import DataError, NotFoundError
-from tasks import objects, registry
 from tasks.console.overview import moment
+from tasks.data import dvc_cache
 from tasks.records import DataVersion
-from tasks.tracking import TAG
+from tasks.registry import model_versions
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_GIT_COMMIT,
+    DATA_MD5,
+    DATA_NAME,
+    DATA_NUM_FILES,
+    KIND,
+)
 
 MOST_RUNS = 500
 """Newest validation runs that are read."""
@@ -93,12 +101,12 @@ def known(client: MlflowClient) -> list[KnownData]:
         commit = before.git_commit or row.git_commit
         found[row.name, row.digest] = replace(before, validations=seen, git_commit=commit)
     for model in client.search_registered_models():
-        for version in registry.versions(client, model.name):
+        for version in model_versions.versions(client, model.name):
             row, number = _from_tags(version.tags), int(version.version)
             if not row.digest:
                 continue
             before = found.setdefault((row.name, row.digest), row)
-            serves = int(model.aliases.get(registry.CHAMPION, 0)) == number
+            serves = int(model.aliases.get(model_versions.CHAMPION, 0)) == number
             use = Use(model=model.name, version=number, serves=serves)
             found[row.name, row.digest] = replace(before, used_by=(*before.used_by, use))
     return sorted(found.values(), key=lambda each: (each.name, not each.current))
@@ -118,7 +126,7 @@ def changes(client: MlflowClient, name: str, before: str, after: str) -> Changed
                 f"There is no data version {digest!r} of {name!r}. Known: "
                 f"{', '.join(rows) or 'none'}."
             )
-    from tasks import versions  # it brings in torch, for which the other pages must not wait
+    from tasks.data import versions  # it brings in torch, for which the other pages must not wait
 
     old, new = (versions.entries(_record(rows[digest])) for digest in (before, after))
     found = versions.compare(old, new)
@@ -158,7 +166,7 @@ def validation_run(client: MlflowClient, run_id: str) -> Run:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise NotFoundError(f"There is no validation run {run_id!r}.") from error
-    if run.data.tags.get(f"{TAG}kind") != "validate":
+    if run.data.tags.get(KIND) != "validate":
         raise NotFoundError(f"The run {run_id!r} is no validation run.")
     return run
 
@@ -192,7 +200,7 @@ def _validation_runs(client: MlflowClient, experiments: list[str]) -> list[Run]:
     return list(
         client.search_runs(
             experiments,
-            f"tags.`{TAG}kind` = 'validate'",
+            f"tags.`{KIND}` = 'validate'",
             max_results=MOST_RUNS,
             order_by=["attributes.start_time DESC"],
         )
@@ -212,11 +220,11 @@ def _validation(run: Run, models: Mapping[str, str]) -> ValidationRun:
 
 def _from_tags(tags: dict[str, str]) -> KnownData:
     return KnownData(
-        name=tags.get(f"{TAG}data_name", ""),
-        digest=tags.get(f"{TAG}data_digest", ""),
-        dvc_md5=tags.get(f"{TAG}data_md5", ""),
-        git_commit=tags.get(f"{TAG}data_git_commit", ""),
-        num_files=int(tags.get(f"{TAG}data_num_files") or 0),
+        name=tags.get(DATA_NAME, ""),
+        digest=tags.get(DATA_DIGEST, ""),
+        dvc_md5=tags.get(DATA_MD5, ""),
+        git_commit=tags.get(DATA_GIT_COMMIT, ""),
+        num_files=int(tags.get(DATA_NUM_FILES) or 0),
         num_bytes=None,
         current=False,
     )
@@ -224,7 +232,7 @@ def _from_tags(tags: dict[str, str]) -> KnownData:
 
 def _current() -> Iterator[KnownData]:
     """What ``data.dvc`` names now, as far as its list of files is at hand."""
-    from tasks import versions
+    from tasks.data import versions
 
     try:
         dvc_md5 = versions.recorded()
@@ -247,10 +255,10 @@ def _current() -> Iterator[KnownData]:
 @cache
 def _measured(dvc_md5: str, name: str) -> tuple[str, int, int]:
     """Digest, files and bytes of a data set in a folder that never changes."""
-    from tasks import versions
+    from tasks.data import versions
 
     files = versions.entries_at(dvc_md5, name)
-    return versions.digest(files), len(files), objects.num_bytes(each.md5 for each in files)
+    return versions.digest(files), len(files), dvc_cache.num_bytes(each.md5 for each in files)
 
 
 def _record(row: KnownData) -> DataVersion:

@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tasks.lineage.trace_records import (
+    Trace,
+    TracedData,
+    TracedPretext,
+    TracedRun,
+    TracedSource,
+    TracedStatistics,
+)
 from tasks.records import Validation
-from tasks.traced import Trace, TracedData, TracedPretext, TracedRun, TracedSource, TracedStatistics
 
 
 @dataclass(frozen=True, kw_only=True)

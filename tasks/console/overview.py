@@ -7,16 +7,23 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
-from tasks import history, registry
 from tasks.records import Decision
-from tasks.tracking import TAG
-
-METRIC = f"{TAG}metric."
+from tasks.registry import history, model_versions
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_NAME,
+    DRIFT,
+    GIT_COMMIT,
+    METRIC,
+    MODEL_DIGEST,
+    RECIPE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +76,8 @@ class Detector:
     """The version that was registered last."""
     rollback_to: int | None
     """The version that a rollback would let serve; None if nothing served before."""
+    pinned: Decision | None
+    """The decision that stopped automatic promotion, if it is stopped."""
     versions: tuple[Version, ...]
     """The oldest first."""
     decisions: tuple[Decision, ...]
@@ -87,11 +96,13 @@ def detector(client: MlflowClient, name: str) -> Detector:
     Raises:
         NotFoundError: If there is no such model; names what there is.
     """
-    aliases = registry.aliases(client, name)
+    history.notice(name, client)
+    aliases = model_versions.aliases(client, name)
     decisions = history.read(name, client)
-    found = sorted(registry.versions(client, name), key=lambda each: int(each.version))
-    champion = aliases.get(registry.CHAMPION)
-    served = history.succession(decisions, champion)
+    found = sorted(model_versions.versions(client, name), key=lambda each: int(each.version))
+    existing = {int(each.version) for each in found}
+    champion = aliases.get(model_versions.CHAMPION)
+    champion = champion if champion in existing else None
     recipe = _recipe(found[-1].tags) if found else {}
     return Detector(
         name=name,
@@ -99,8 +110,9 @@ def detector(client: MlflowClient, name: str) -> Detector:
         metric=_metric(recipe, found),
         champion=champion,
         since=_since(decisions, champion),
-        challenger=aliases.get(registry.CHALLENGER),
-        rollback_to=served[-2] if champion and len(served) > 1 else None,
+        challenger=aliases.get(model_versions.CHALLENGER),
+        rollback_to=history.served_before(decisions, champion, existing),
+        pinned=history.pinned(decisions),
         versions=tuple(_version(each, aliases) for each in found),
         decisions=decisions,
     )
@@ -112,14 +124,14 @@ def _version(found: RegisteredVersion, aliases: Mapping[str, int]) -> Version:
         version=number,
         created=moment(found.creation_timestamp),
         aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
-        digest=tags.get(f"{TAG}model_digest", ""),
+        digest=tags.get(MODEL_DIGEST, ""),
         run_id=str(found.run_id or ""),
-        data_name=tags.get(f"{TAG}data_name", ""),
-        data_digest=tags.get(f"{TAG}data_digest", ""),
-        git_commit=tags.get(f"{TAG}git_commit", ""),
+        data_name=tags.get(DATA_NAME, ""),
+        data_digest=tags.get(DATA_DIGEST, ""),
+        git_commit=tags.get(GIT_COMMIT, ""),
         seed=_recipe(tags).get("training", {}).get("seed"),
         metrics=_metrics(tags),
-        drift=LastDrift(**json.loads(tags[f"{TAG}drift"])) if f"{TAG}drift" in tags else None,
+        drift=LastDrift(**json.loads(tags[DRIFT])) if DRIFT in tags else None,
     )
 
 
@@ -136,7 +148,7 @@ def _metrics(tags: Mapping[str, str]) -> dict[str, float]:
 def _recipe(tags: Mapping[str, str]) -> dict[str, Any]:
     """The recipe of a version's tag; empty if it was too long for one."""
     try:
-        found = json.loads(tags.get(f"{TAG}recipe", ""))
+        found = json.loads(tags.get(RECIPE, ""))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -156,9 +168,10 @@ def _metric(recipe: Mapping[str, Any], found: list[RegisteredVersion]) -> str:
 
 
 def _since(decisions: tuple[Decision, ...], champion: int | None) -> str | None:
-    """When the present champion took over; None if somebody moved the alias by hand."""
-    last = next((each for each in reversed(decisions) if each.action != "refuse"), None)
-    return last.when if last and last.champion == champion else None
+    """When the present champion took over, as far as the history knows."""
+    moves = [each for each in decisions if each.action in history.MOVES]
+    held = list(takewhile(lambda each: each.champion == champion, reversed(moves)))
+    return held[-1].when if held and champion else None
 
 
 def moment(milliseconds: int) -> str:

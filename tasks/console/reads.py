@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse, RedirectResponse
 
 from models.errors import NotFoundError
-from tasks import processes, project, tracking, tracking_server
-from tasks.access import Access, require
 from tasks.console import data, drift, graph, overview, tries
-from tasks.console.pages import FOREIGN_POLICY
 from tasks.console.serving import Health, Serving
-from tasks.trace import trace
+from tasks.lineage.trace import trace
+from tasks.platform import background, workspace
+from tasks.registry import mlflow_server, mlflow_store
+from tasks.serving.api_keys import Access, require
+from tasks.serving.pages import FOREIGN_POLICY
 
 router = APIRouter(prefix="/api")
 
@@ -53,11 +54,11 @@ def about(request: Request) -> About:
     access: Access = request.app.state.access
     name = require(request)
     known = {key.name: key.rights for key in access.keys.read()}
-    server = processes.find(tracking_server.NAME)
+    server = background.find(mlflow_server.NAME)
     return About(
-        repository=project.root().name,
+        repository=workspace.root().name,
         now=datetime.now(UTC).isoformat(timespec="seconds"),
-        mlflow=tracking_server.configured_url() or (server.url if server else ""),
+        mlflow=mlflow_server.configured_url() or (server.url if server else ""),
         key=name,
         rights=known.get(name, ("predict",)),
     )
@@ -67,14 +68,14 @@ def about(request: Request) -> About:
 def detectors(request: Request) -> list[overview.Detector]:
     """Every registered model with its versions and decisions."""
     require(request)
-    return overview.detectors(tracking.client())
+    return overview.detectors(mlflow_store.client())
 
 
 @router.get("/detectors/{name}")
 def detector(request: Request, name: Name) -> overview.Detector:
     """One registered model with its versions and decisions."""
     require(request)
-    return overview.detector(tracking.client(), name)
+    return overview.detector(mlflow_store.client(), name)
 
 
 @router.get("/detectors/{name}/serving")
@@ -111,7 +112,7 @@ def whole_trace(
 def drifted(request: Request, name: Name) -> Drift:
     """What monitoring has found so far, and what the serving process says now."""
     require(request)
-    client = tracking.client()
+    client = mlflow_store.client()
     overview.detector(client, name)
     where: Serving = request.app.state.serving
     now = where.drift(name, tries.passed_on(request))
@@ -122,28 +123,28 @@ def drifted(request: Request, name: Name) -> Drift:
 def data_versions(request: Request) -> list[data.KnownData]:
     """The data versions that are known, with validations, and who learned from them."""
     require(request)
-    return data.known(tracking.client())
+    return data.known(mlflow_store.client())
 
 
 @router.get("/data/{name}/changes")
 def changes(request: Request, name: Name, before: Digest, after: Digest) -> data.Changed:
     """Files that differ between two versions of a data set."""
     require(request)
-    return data.changes(tracking.client(), name, before, after)
+    return data.changes(mlflow_store.client(), name, before, after)
 
 
 @router.get("/validations/{run_id}")
 def validation(request: Request, run_id: RunId) -> dict[str, Any]:
     """Everything that a validation run found."""
     require(request)
-    return data.validation_result(tracking.client(), run_id)
+    return data.validation_result(mlflow_store.client(), run_id)
 
 
 @router.get("/validations/{run_id}/docs")
 def data_docs(request: Request, run_id: RunId) -> RedirectResponse:
     """To the results in the Data Docs of a validation run."""
     require(request)
-    data.validation_run(tracking.client(), run_id)
+    data.validation_run(mlflow_store.client(), run_id)
     return RedirectResponse(f"/api/validations/{run_id}/docs/{data.first_page(run_id)}")
 
 
@@ -151,7 +152,7 @@ def data_docs(request: Request, run_id: RunId) -> RedirectResponse:
 def data_docs_page(request: Request, run_id: RunId, path: str) -> FileResponse:
     """A page of the Data Docs that Great Expectations wrote; scripts in it do not run."""
     require(request)
-    data.validation_run(tracking.client(), run_id)
+    data.validation_run(mlflow_store.client(), run_id)
     folder = data.docs_folder(run_id)
     file = (folder / path).resolve()
     if not file.is_relative_to(folder) or not file.is_file():

@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from tasks import processes
-from tasks.certificates import trusted
+from tasks.platform import background
+from tasks.platform.certificates import trusted
 
 PROCESS = "serve-"
 """What the name of a serving process begins with; the model's follows."""
@@ -45,7 +45,7 @@ class Serving:
         """Where the process of a model answers; None if none is known."""
         if name in self.given:
             return self.given[name]
-        process = processes.find(PROCESS + name)
+        process = background.find(PROCESS + name)
         return process.url if process else None
 
     def health(self, name: str) -> Health:

@@ -17,10 +17,11 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
 from models.errors import InvalidInputError, UnseenError
-from tasks import registry, tracking, uploads
-from tasks.forms import files_of
-from tasks.guard import BusyError
-from tasks.uploads import Limits, UnsupportedError
+from tasks.registry import mlflow_store, model_versions
+from tasks.serving import uploads
+from tasks.serving.forms import files_of
+from tasks.serving.middleware import BusyError
+from tasks.serving.uploads import Limits, UnsupportedError
 
 MOST_UNDER_WAY = 4
 """Requests that are received or scored here at a time."""
@@ -106,7 +107,7 @@ class Tries:
     def _score(
         self, files: list[UploadFile], name: str, version: int, request_id: str, *, maps: bool
     ) -> Any:
-        from tasks import answers  # it brings in torch, for which the page must not wait
+        from tasks.serving import responses  # it brings in torch, for which the page must not wait
 
         deployed = self._load(name, version)
         contents = [file.file.read() for file in files]
@@ -120,13 +121,13 @@ class Tries:
                 f"{name} version {version} cannot score frames of {width} x {height} pixels. Send "
                 "them at the size it was trained on."
             ) from error
-        return answers.scored(deployed, found, request_id)
+        return responses.scored(deployed, found, request_id)
 
     def _load(self, name: str, version: int) -> Any:
         """A version that is loaded and verified, by the digest that the registry has for it now."""
-        from tasks.champion import deploy
+        from tasks.serving.champion import deploy
 
-        registered = registry.resolve(tracking.client(), name, version)
+        registered = model_versions.resolve(mlflow_store.client(), name, version)
         digest = f"{name}@{version}:{registered.source}"
         with self._lock:
             if digest not in self._deployed:

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import _crash_checks as checks
-from tasks import history, registry, tracking, versions
-from tasks.appoint import appoint
+from tasks.data import versions
+from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry.decisions import appoint
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,
@@ -39,7 +40,9 @@ def sql(top, statement, *values):
 
 
 def package_of(version):
-    return registry.folder(registry.resolve(tracking.client(), "squares", version).source)
+    return model_versions.folder(
+        model_versions.resolve(mlflow_store.client(), "squares", version).source
+    )
 
 
 def listed(top):
@@ -109,7 +112,7 @@ def test_what_was_there_and_is_gone_or_changed_counts_as_lost(top):
 
 
 def test_a_decision_that_is_not_in_effect_yet_allows_the_former_champion(top):
-    client = tracking.client()
+    client = mlflow_store.client()
     decision = history.read("squares", client)[-1]
     assert decision.champion == 2
     sql(top, "delete from registered_model_tags where key = 'unseen.history_in_effect'")

@@ -6,9 +6,9 @@ from PIL import Image
 from flows.recipes import Recipe
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
-from tasks.promote import PromotionPolicy
+from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.validate import Expectations
+from tasks.registry.policy import PromotionPolicy
 
 SIDE = 12
 

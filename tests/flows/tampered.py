@@ -4,8 +4,9 @@ import contextlib
 import json
 import shutil
 
-from tasks import package, registry, tracking
-from tasks.tracking import TAG
+from tasks.packaging import package
+from tasks.registry import mlflow_store, model_versions
+from tasks.registry.tags import MODEL_DIGEST, TAG
 
 
 @contextlib.contextmanager
@@ -14,16 +15,16 @@ def tampered(reference, change, **tags):
 
     Its digests are made to fit, as those of somebody who covers his tracks would.
     """
-    client = tracking.client()
-    version = registry.resolve(client, *reference.split("@"))
-    folder = registry.folder(version.source)
+    client = mlflow_store.client()
+    version = model_versions.resolve(client, *reference.split("@"))
+    folder = model_versions.folder(version.source)
     kept = folder.with_name("kept")
     shutil.copytree(folder, kept)
     change(folder)
     sums = package.checksums(folder)
     (folder / "digest.json").write_text(json.dumps(sums))
     tags = {f"{TAG}{key}": value for key, value in tags.items()}
-    tags[f"{TAG}model_digest"] = package.digest(sums)
+    tags[MODEL_DIGEST] = package.digest(sums)
     try:
         for key, value in tags.items():
             client.set_model_version_tag(version.name, version.version, key, value)

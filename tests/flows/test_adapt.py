@@ -9,14 +9,16 @@ import pytest
 from rich.console import Console
 
 from flows.adapt import adapt
+from flows.cli import trace_view
 from flows.reproduce import reproduce
 from flows.retrain import retrain
 from models.errors import InvalidInputError, NotFoundError
-from tasks import encoders, registry, trace_view, tracking
+from tasks.lineage.restore_data import restore
+from tasks.lineage.trace import trace
+from tasks.lineage.trace_file import trace_file
 from tasks.records import TrainedModel
-from tasks.restore import restore
-from tasks.sightings import trace_file
-from tasks.trace import trace
+from tasks.registry import mlflow_store, model_versions
+from tasks.training import encoder_store
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
 
@@ -48,7 +50,7 @@ def carried(champion, workplace):
 
 
 def tags():
-    return tracking.client().get_model_version("gate", "1").tags
+    return mlflow_store.client().get_model_version("gate", "1").tags
 
 
 def test_the_adapted_detector_is_compared_with_the_one_it_was_made_from(carried):
@@ -56,19 +58,19 @@ def test_the_adapted_detector_is_compared_with_the_one_it_was_made_from(carried)
     assert "of tiny version 1" in carried.why
     assert carried.champion == (1 if carried.action == "promote" else 0)
     assert {"challenger", "champion", "lower_bound"} <= carried.figures.keys()
-    aliases = registry.aliases(tracking.client(), "gate")
+    aliases = model_versions.aliases(mlflow_store.client(), "gate")
     assert aliases.get("champion") == (carried.champion or None)
 
 
 def test_its_lineage_names_the_source_and_both_data_versions(carried):
-    source = tracking.client().get_model_version("tiny", "1").tags
+    source = mlflow_store.client().get_model_version("tiny", "1").tags
     found = tags()
     assert (found["unseen.source_name"], found["unseen.source_version"]) == ("tiny", "1")
     assert found["unseen.source_digest"] == source["unseen.model_digest"]
     assert found["unseen.source_data_digest"] == source["unseen.data_digest"]
     assert found["unseen.data_name"] == "gate"
     assert found["unseen.data_digest"] != source["unseen.data_digest"]
-    run = tracking.client().get_run(found["unseen.pretext_run_id"])
+    run = mlflow_store.client().get_run(found["unseen.pretext_run_id"])
     contexts = {each.tags[0].value: each.dataset.digest for each in run.inputs.dataset_inputs}
     assert contexts == {
         "training": found["unseen.data_digest"],
@@ -110,8 +112,10 @@ def test_what_it_was_trained_on_is_the_second_cameras(carried, tmp_path):
 
 
 def test_the_statistics_are_those_of_the_source_and_encoder_and_thresholds_are_not(carried):
-    client = tracking.client()
-    ours, theirs = (registry.load(client.get_model_version(name, "1")) for name in ("tiny", "gate"))
+    client = mlflow_store.client()
+    ours, theirs = (
+        model_versions.load(client.get_model_version(name, "1")) for name in ("tiny", "gate")
+    )
     one, other = ours.detector.state_dict(), theirs.detector.state_dict()
     changed = {name for name in one if not one[name].equal(other[name])}
     assert (
@@ -125,9 +129,9 @@ def test_the_statistics_are_those_of_the_source_and_encoder_and_thresholds_are_n
 
 def test_the_adaptation_run_keeps_its_curves_and_its_encoder(carried):
     run_id = tags()["unseen.pretext_run_id"]
-    curve = tracking.client().get_metric_history(run_id, "discriminator_accuracy")
+    curve = mlflow_store.client().get_metric_history(run_id, "discriminator_accuracy")
     assert [point.step for point in curve] == list(range(1, 21))
-    encoder, known = encoders.load(
+    encoder, known = encoder_store.load(
         TrainedModel(run_id=run_id, model_uri=f"runs:/{run_id}/encoder", data_digest="")
     )
     assert known["backbone"] == "adapted"
@@ -135,7 +139,7 @@ def test_the_adaptation_run_keeps_its_curves_and_its_encoder(carried):
 
 
 def test_an_unchanged_adaptation_is_not_computed_again(carried):
-    store = tracking.client()
+    store = mlflow_store.client()
     experiment = store.get_experiment_by_name("gate").experiment_id
     before = len(store.search_runs([experiment]))
     again = adapt("tiny", "gate", steps=20)

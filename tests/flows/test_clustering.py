@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flows.retrain import retrain
-from tasks import registry, tracking
+from tasks.registry import mlflow_store, model_versions
 from tests.flows.clustered import SIDE, write
 
 RECIPE = f"{Path(__file__).with_name('clustered.py')}:halves"
@@ -21,14 +21,14 @@ def first(workplace):
 
 @pytest.fixture(scope="module")
 def champion(first):
-    return tracking.client().get_model_version_by_alias("halves", "champion")
+    return mlflow_store.client().get_model_version_by_alias("halves", "champion")
 
 
 def test_the_first_clusterer_serves_by_its_accuracy(first, champion):
     assert (first.action, first.champion) == ("promote", 1)
     assert "cluster_acc is 1.0000" in first.why
     assert float(champion.tags["unseen.metric.cluster_acc"]) == 1.0
-    metrics = tracking.client().get_run(champion.run_id).data.metrics
+    metrics = mlflow_store.client().get_run(champion.run_id).data.metrics
     assert metrics["cluster_nmi"] == metrics["cluster_ari"] == pytest.approx(1.0)
     assert "image_auroc" not in metrics
 
@@ -39,7 +39,7 @@ def test_the_table_of_scores_and_the_pictures_tell_of_the_clusters(champion):
     assert header.split(",")[-1] == "cluster"
     assert len(rows) == 12
     assert all(row.split(",")[3] == "0" for row in rows)  # classes are no anomalies
-    found = tracking.client().list_artifacts(champion.run_id, "evaluation")
+    found = mlflow_store.client().list_artifacts(champion.run_id, "evaluation")
     assert {"evaluation/clusters.png", "evaluation/confusion.png"} <= {each.path for each in found}
 
 
@@ -51,7 +51,7 @@ def test_the_registered_model_assigns_as_the_packaged_one(champion):
     assignment = np.stack(found["soft_assignment"])
     np.testing.assert_allclose(assignment.sum(axis=1), 1)
     np.testing.assert_allclose(
-        assignment, registry.load(champion).predict(image[:, 0]).soft_assignment
+        assignment, model_versions.load(champion).predict(image[:, 0]).soft_assignment
     )
 
 

@@ -13,12 +13,15 @@ from flows.retrain import retrain
 from models.contracts import silent
 from models.errors import InvalidInputError
 from models.functional.gaussian import Moments
-from tasks import datasets, devices, encoders, inputs, package, registry, tracking, versions
-from tasks.batches import identity
-from tasks.measure import measure
-from tasks.moments import Source
-from tasks.moments_shards import candidates, moments_of_shard
+from tasks.data import snapshots, versions
+from tasks.evaluation.measure import measure
+from tasks.packaging import package
 from tasks.records import TrainedModel
+from tasks.registry import mlflow_store, model_versions
+from tasks.training import devices, encoder_store, inputs
+from tasks.training.batches import identity
+from tasks.training.moments import Source
+from tasks.training.moments_sharded import candidates, moments_of_shard
 from tests.flows.conftest import RECIPE
 
 pytest.importorskip("prefect_dask", reason="Prefect's Dask runner is in the extra scale")
@@ -39,20 +42,20 @@ def one_thread():
 def divided(workplace, one_thread):
     """The version that a retrain in two shards registered, and its run."""
     retrain(POOLED, workplace / "incoming", shards=2)
-    version = tracking.client().get_model_version("pooled", "1")
-    return version, tracking.client().get_run(version.run_id)
+    version = mlflow_store.client().get_model_version("pooled", "1")
+    return version, mlflow_store.client().get_run(version.run_id)
 
 
 @pytest.fixture(scope="module")
 def encoder(divided):
     run_id = divided[1].data.tags["unseen.pretext_run_id"]
-    uri, data = f"runs:/{run_id}/{encoders.FOLDER}", versions.current("tiny")
+    uri, data = f"runs:/{run_id}/{encoder_store.FOLDER}", versions.current("tiny")
     return TrainedModel(run_id=run_id, model_uri=uri, data_digest=data.digest)
 
 
 def test_moments_are_those_that_are_computed_here(divided, encoder):
-    recipe, snapshot = recipes.load(POOLED), datasets.open_version(versions.current("tiny"))
-    model = recipe.detector.build(encoders.load(encoder)[0])
+    recipe, snapshot = recipes.load(POOLED), snapshots.open_version(versions.current("tiny"))
+    model = recipe.detector.build(encoder_store.load(encoder)[0])
     source = Source(model, recipe.training, devices.fabric("auto"), devices.Usage())
     clips, _ = inputs.normal_clips(snapshot, recipe.training)
     parts = source.each(snapshot, {identity(clip): clip for clip in clips})
@@ -66,7 +69,7 @@ def test_moments_are_those_that_are_computed_here(divided, encoder):
 
 def test_scores_are_those_that_are_computed_here(divided):
     version, run = divided
-    packaged = package.load(registry.folder(version.source), device="auto")
+    packaged = package.load(model_versions.folder(version.source), device="auto")
     expected = measure(versions.current("tiny"), packaged, silent)
     text = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/evaluation/scores.csv")
     found = pd.read_csv(io.StringIO(text))
@@ -78,7 +81,7 @@ def test_scores_are_those_that_are_computed_here(divided):
 
 def test_what_a_worker_computes_can_be_computed_here(divided, encoder):
     recipe, version = recipes.load(POOLED), versions.current("tiny")
-    snapshot = datasets.open_version(version)
+    snapshot = snapshots.open_version(version)
     clips, _ = inputs.normal_clips(snapshot, recipe.training)
     known = {identity(clip) for clip in candidates(snapshot, encoder, recipe.training)}
     assert {identity(clip) for clip in clips} <= known

@@ -7,18 +7,19 @@ import pytest
 from fastapi.testclient import TestClient
 
 from flows.monitor import monitor
-from tasks import orchestrator, tracking
-from tasks.serve import build_app
-from tests.flows.test_cli import command_line
-from tests.tasks.test_serve import encode, parts, wait_for
-from tests.tasks.test_watch import noisier, stripes
+from tasks.platform import prefect_server
+from tasks.registry import mlflow_store
+from tasks.serving.serve import build_app
+from tests.flows.cli.test_main import command_line
+from tests.tasks.serving.monitoring.test_recorder import noisier, stripes
+from tests.tasks.serving.test_serve import encode, parts, wait_for
 from tests.tasks.two_cameras import register_first
 
 
 @pytest.fixture(scope="module")
 def champion(workplace):
     register_first(workplace / "camera")
-    tracking.client().set_registered_model_alias("first", "champion", "1")
+    mlflow_store.client().set_registered_model_alias("first", "champion", "1")
 
 
 def show(images):
@@ -32,7 +33,9 @@ def show(images):
 def events(url):
     """Events of drift that the Prefect server knows."""
     wanted = {"event": {"name": ["unseen.drift.detected"]}}
-    found = orchestrator.call(url, "POST", "/events/filter", content={"filter": wanted}, seconds=60)
+    found = prefect_server.call(
+        url, "POST", "/events/filter", content={"filter": wanted}, seconds=60
+    )
     return found["events"]
 
 
@@ -43,7 +46,7 @@ def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated
     show(stripes(40, 7))
     calm = monitor("first")
     assert (calm.verdict, calm.frames, calm.event_id) == ("no drift", 40, ""), calm.why
-    run = tracking.client().get_run(calm.run_id)
+    run = mlflow_store.client().get_run(calm.run_id)
     assert run.data.tags["unseen.drift"] == "no drift"
     assert run.data.tags["unseen.flow_run_id"]
     assert run.data.metrics["drift.frechet"] < run.data.metrics["drift.frechet_limit"]
@@ -54,7 +57,7 @@ def test_the_story_from_normal_frames_to_drift(champion, workplace, orchestrated
     output, log = process.communicate(timeout=400)
     assert process.returncode == 4, log
     assert "first version 1: drift" in output
-    tags = tracking.client().get_model_version("first", "1").tags
+    tags = mlflow_store.client().get_model_version("first", "1").tags
     told = json.loads(tags["unseen.drift"])
     assert told["verdict"] == "drift"
     deadline = time.monotonic() + 120

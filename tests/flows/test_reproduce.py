@@ -9,13 +9,16 @@ import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
+from flows.cli.run_flow import run_with_recorded_code
 from flows.reproduce import reproduce
 from flows.retrain import retrain
-from flows.session import run_with_recorded_code
 from models.errors import DataError, RegistryError
-from tasks import isolation, objects, recorded, registry, tracking
-from tasks.trace import trace
+from tasks.data import dvc_cache
+from tasks.lineage import training_record
+from tasks.lineage.trace import trace
+from tasks.platform import scratch_folder
+from tasks.registry import mlflow_store, model_versions
 from tests.flows.conftest import RECIPE
 from tests.flows.tampered import edit_json, tampered
 
@@ -39,27 +42,29 @@ def pooled(workplace):
 
 def state(folder):
     """All that a reproduction must leave alone."""
-    client = tracking.client()
+    client = mlflow_store.client()
     names = [each.name for each in client.search_registered_models()]
     return {
-        "aliases": {name: registry.aliases(client, name) for name in names},
-        "versions": {n: sorted(v.version for v in registry.versions(client, n)) for n in names},
+        "aliases": {name: model_versions.aliases(client, name) for name in names},
+        "versions": {
+            n: sorted(v.version for v in model_versions.versions(client, n)) for n in names
+        },
         "data.dvc": (folder / "data.dvc").read_bytes(),
         "data": [(path, path.stat().st_mtime_ns) for path in sorted((folder / "data").rglob("*"))],
-        "cache": sorted(objects.cache_folder().rglob("*")),
+        "cache": sorted(dvc_cache.cache_folder().rglob("*")),
         "store": (os.environ["MLFLOW_TRACKING_URI"], str(Path.cwd())),
-        "scratch": list((folder / ".unseen" / isolation.FOLDER).glob("*")),
+        "scratch": list((folder / ".unseen" / scratch_folder.FOLDER).glob("*")),
     }
 
 
 def runs():
-    client = tracking.client()
+    client = mlflow_store.client()
     experiments = [each.experiment_id for each in client.search_experiments()]
     return {run.info.run_id for run in client.search_runs(experiments)}
 
 
 def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workplace):
-    (workplace / ".unseen" / isolation.FOLDER).mkdir(exist_ok=True)
+    (workplace / ".unseen" / scratch_folder.FOLDER).mkdir(exist_ok=True)
     before, known = state(workplace), runs()
     found = reproduce("tiny")
     assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
@@ -75,7 +80,7 @@ def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workpla
 
 
 def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(pooled):
-    client = tracking.client()
+    client = mlflow_store.client()
     experiment = client.get_experiment_by_name("pooled").experiment_id
     assert len(client.search_runs([experiment], "tags.`unseen.kind` = 'pretrain'")) == 1
     before, after = (client.get_model_version("pooled", str(number)).tags for number in (1, 2))
@@ -90,7 +95,7 @@ def test_a_kept_encoder_is_refitted_from_what_changed_in_the_data(pooled):
 
 
 def test_a_kept_encoder_is_trained_on_what_it_was_trained_on(pooled):
-    known = recorded.recorded("pooled@2")
+    known = training_record.recorded("pooled@2")
     assert known.pretext.version.digest != known.data.version.digest
     found = reproduce("pooled@2")
     assert found.verdict in {"identical", "agrees within tolerance"}, found
@@ -131,8 +136,8 @@ def test_another_seed_differs(pooled):
 
 
 def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
-    entry = recorded.recorded("pooled@1").data.files[0]
-    path = objects.cached_path(entry.md5)
+    entry = training_record.recorded("pooled@1").data.files[0]
+    path = dvc_cache.cached_path(entry.md5)
     kept = path.read_bytes()
     path.unlink()
     try:
@@ -140,11 +145,11 @@ def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
             reproduce("pooled@1")
     finally:
         path.write_bytes(kept)
-    assert not list((workplace / ".unseen" / isolation.FOLDER).iterdir())
+    assert not list((workplace / ".unseen" / scratch_folder.FOLDER).iterdir())
 
 
 def test_a_changed_package_is_refused(pooled):
-    folder = recorded.recorded("pooled@1").folder
+    folder = training_record.recorded("pooled@1").folder
     text = (folder / "lineage.json").read_text()
     (folder / "lineage.json").write_text(text.replace('"seed": 0', '"seed": 1'))
     try:
@@ -162,6 +167,6 @@ def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(p
         path.write_text(f"{path.read_text()}\nopen({str(seen)!r}, 'w').close()\n")
 
     with tampered("pooled@1", change) as folder:
-        assert recorded.changed_models(folder) == ("models/errors.py",)
+        assert training_record.changed_models(folder) == ("models/errors.py",)
         assert run_with_recorded_code("pooled@1", ["recipes"]) == 0
     assert seen.exists()

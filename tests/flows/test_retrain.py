@@ -9,8 +9,8 @@ import pytest
 
 from flows.retrain import retrain
 from models.errors import DataValidationError
-from tasks import tracking
-from tasks.turns import OccupiedError, turn
+from tasks.registry import mlflow_store
+from tasks.training.retrain_turn import OccupiedError, turn
 from tests.flows.conftest import RECIPE
 
 
@@ -20,21 +20,21 @@ def first(workplace):
 
 
 def runs(kind, name="tiny"):
-    store = tracking.client()
+    store = mlflow_store.client()
     experiment = store.get_experiment_by_name(name)
     return store.search_runs([experiment.experiment_id], f"tags.`unseen.kind` = '{kind}'")
 
 
 def test_the_first_challenger_becomes_champion(first):
     assert (first.action, first.champion, first.former) == ("promote", 1, None)
-    champion = tracking.client().get_model_version_by_alias("tiny", "champion")
+    champion = mlflow_store.client().get_model_version_by_alias("tiny", "champion")
     assert int(champion.version) == 1
     assert float(champion.tags["unseen.metric.image_auroc"]) > 0.5
 
 
 def test_every_line_of_the_flow_is_a_line_of_the_lineage(first):
-    tags = tracking.client().get_model_version("tiny", "1").tags
-    run = tracking.client().get_run(tags["unseen.run_id"])
+    tags = mlflow_store.client().get_model_version("tiny", "1").tags
+    run = mlflow_store.client().get_run(tags["unseen.run_id"])
     assert run.data.tags["unseen.flow_run_id"] == tags["unseen.flow_run_id"]
     assert tags["unseen.pretext_run_id"] == runs("pretrain")[0].info.run_id
     assert tags["unseen.validation_run_id"] == runs("validate")[0].info.run_id
@@ -48,7 +48,7 @@ def test_an_unchanged_run_computes_nothing_again(first):
     again = retrain(RECIPE)
     assert {kind: len(runs(kind)) for kind in before} == before
     assert again.version == first.version
-    assert len(tracking.client().search_model_versions("name='tiny'")) == 1
+    assert len(mlflow_store.client().search_model_versions("name='tiny'")) == 1
 
 
 def test_bad_data_stops_before_training_and_leaves_the_champion(first, workplace):
@@ -58,7 +58,7 @@ def test_bad_data_stops_before_training_and_leaves_the_champion(first, workplace
     with pytest.raises(DataValidationError, match=r"003\.png"):
         retrain(RECIPE, bad)
     assert len(runs("pretrain")) == before
-    champion = tracking.client().get_model_version_by_alias("tiny", "champion")
+    champion = mlflow_store.client().get_model_version_by_alias("tiny", "champion")
     assert int(champion.version) == 1
 
 
@@ -67,7 +67,7 @@ def test_another_seed_is_another_challenger_with_a_decision(first, workplace):
     assert decision.version == 2
     assert decision.action in {"promote", "refuse"}
     assert decision.why
-    challenger = tracking.client().get_model_version_by_alias("tiny", "challenger")
+    challenger = mlflow_store.client().get_model_version_by_alias("tiny", "challenger")
     assert int(challenger.version) == 2
 
 
@@ -75,7 +75,7 @@ def test_another_seed_is_another_challenger_with_a_decision(first, workplace):
 def test_a_detector_that_learns_from_pixels_goes_all_the_way(workplace, name, localises):
     decision = retrain(RECIPE.replace(":tiny", f":{name}"), workplace / "incoming")
     assert (decision.action, decision.champion) == ("promote", 1)
-    tags = tracking.client().get_model_version(name, "1").tags
+    tags = mlflow_store.client().get_model_version(name, "1").tags
     assert ("unseen.metric.pixel_auroc" in tags) == localises
     assert 0 <= float(tags["unseen.metric.image_auroc"]) <= 1
 

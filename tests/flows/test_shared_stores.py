@@ -22,13 +22,15 @@ from prefect.settings import (
 from sqlalchemy import make_url
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.main import app
 from flows.retrain import retrain
 from models.errors import RegistryError
-from tasks import locks, objects, orchestrator, registry, tracking, versions
-from tasks.champion import Champion
-from tasks.locks import Lock
-from tasks.prune import prune
+from tasks.data import dvc_cache, dvc_repository, versions
+from tasks.housekeeping.prune import prune
+from tasks.platform import locks, prefect_server
+from tasks.platform.locks import Lock
+from tasks.registry import mlflow_store, model_versions
+from tasks.serving.champion import Champion
 from tests.conftest import CLEARED, make_repository, stop_server
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
@@ -74,11 +76,11 @@ def first(stores, tmp_path_factory):
     write(folder / "incoming", num_train=12, num_test=4)
     with chdir(folder):
         try:
-            with objects.opened() as repo, repo.config.edit("repo") as config:
+            with dvc_repository.opened() as repo, repo.config.edit("repo") as config:
                 config["remote"]["store"] = {"url": "s3://unseen/dvc"}
                 config["core"] |= {"remote": "store", "analytics": False}
             run("ingest", "incoming", "--as", "tiny", "--push", "--commit")
-            orchestrator.wait_until_healthy(orchestrator.connect())
+            prefect_server.wait_until_healthy(prefect_server.connect())
             yield folder
         finally:
             stop_server()
@@ -142,7 +144,7 @@ def test_the_second_machine_got_the_data_from_s3_and_judged_its_model_by_the_fir
     assert "of version 1" in two.why
     with chdir(second):
         version = versions.current("tiny")
-        assert not objects.missing(entry.md5 for entry in versions.entries(version))
+        assert not dvc_cache.missing(entry.md5 for entry in versions.entries(version))
         assert version.remote == "s3://unseen/dvc"
 
 
@@ -159,7 +161,7 @@ def test_what_was_promoted_on_one_machine_serves_on_the_other(story, second):
 
 def test_a_trace_on_the_other_machine_restores_every_byte(story, second, first):
     with chdir(second):
-        shutil.rmtree(objects.cache_folder())
+        shutil.rmtree(dvc_cache.cache_folder())
         run("trace", "pooled@1", "--restore", "restored")
         for path in (first / "incoming").rglob("*.png"):
             copy = second / "restored" / path.relative_to(first / "incoming")
@@ -168,33 +170,33 @@ def test_a_trace_on_the_other_machine_restores_every_byte(story, second, first):
 
 def test_a_rollback_on_one_machine_is_a_rollback_on_the_other(story, first, second):
     with chdir(first):
-        if registry.aliases(tracking.client(), "pooled")["champion"] == 1:
-            tracking.client().set_registered_model_alias("pooled", "champion", "2")
+        if model_versions.aliases(mlflow_store.client(), "pooled")["champion"] == 1:
+            mlflow_store.client().set_registered_model_alias("pooled", "champion", "2")
         run("rollback", "pooled", "--why", "a test")
     with chdir(second):
-        assert registry.aliases(tracking.client(), "pooled")["champion"] == 1
+        assert model_versions.aliases(mlflow_store.client(), "pooled")["champion"] == 1
         assert "a test" in run("history", "pooled")
 
 
 def test_a_model_is_fetched_from_s3_once(story, second):
     with chdir(second):
         version = MlflowClient().get_model_version("pooled", "1")
-        folder = registry.folder(version.source)
+        folder = model_versions.folder(version.source)
         assert folder.is_relative_to(second / ".unseen" / "downloads")
         before = (folder / "lineage.json").stat()
-        assert (registry.folder(version.source) / "lineage.json").stat() == before
+        assert (model_versions.folder(version.source) / "lineage.json").stat() == before
 
 
 def test_pruning_deletes_rows_and_files_of_what_nobody_needs(story, first):
     with chdir(first):
-        with tracking.run("fit", "pooled", tags={}, params={}) as active:
+        with mlflow_store.run("fit", "pooled", tags={}, params={}) as active:
             mlflow.log_text("x", "x.txt")
         place = active.info.artifact_uri
         assert mlflow.artifacts.list_artifacts(place)
         later = time.time() + 2 * 86400
         prune(1, delete=True, now=later)
         assert not mlflow.artifacts.list_artifacts(place)
-        assert registry.load(MlflowClient().get_model_version("pooled", "1"))
+        assert model_versions.load(MlflowClient().get_model_version("pooled", "1"))
 
 
 def test_two_machines_hold_a_lock_one_after_the_other(story, first, second):

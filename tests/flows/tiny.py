@@ -12,9 +12,9 @@ from models.one_class.knn import NearestNeighbours
 from models.one_class.ognet import OGNet
 from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.context_encoder import ContextEncoder
-from tasks.promote import PromotionPolicy
+from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.validate import Expectations
+from tasks.registry.policy import PromotionPolicy
 
 SIDE = 64
 

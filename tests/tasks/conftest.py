@@ -13,7 +13,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from tasks.preprocessing import Preprocessing
+from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import DataVersion, Report, TrainedModel, Validation
 from tests.conftest import make_repository
 from tests.tasks.deployed import clips, deploy_detector, settled  # noqa: F401
@@ -43,47 +43,33 @@ def tiny_detector(monkeypatch):
 
 
 @pytest.fixture
-def repository(tmp_path, empty_store, monkeypatch):
-    """A git repository with an MLflow store, and the working directory of the test."""
-    folder = make_repository(tmp_path / "repository")
-    (folder / ".unseen").mkdir()
-    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
-    before = mlflow.get_tracking_uri()
-    yield folder
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
 def log_detector(repository, tiny_detector, tmp_path_factory):
     """Function that logs a fitted detector with a run of its own, as ``fit`` does.
 
     Unless ``loadable``, the MLflow model is the packaged detector and nothing else: quicker.
     """
-    from tasks import lineage, package, registry, tracking
-    from tasks.fit import log_model
+    from tasks.packaging import package
+    from tasks.registry import lineage_record, mlflow_store, model_versions
+    from tasks.training.log_detector import log_model
 
     def log(name="squares", seed=0, version=VERSION, scores=None, *, loadable=False):
         torch.manual_seed(seed)
         detector = tiny_detector.Tiny.Config().build(tiny_detector.Pool.Config(channels=1).build())
         normal = [torch.rand(8, 1, 16, 24) / 4 for _ in range(2)]
         detector.fit(normal, normal)
-        with tracking.run("fit", name, tags={}, params={}) as active:
+        with mlflow_store.run("fit", name, tags={}, params={}) as active:
             run_id = active.info.run_id
-            folder = tmp_path_factory.mktemp("detector") / registry.PACKAGE
+            folder = tmp_path_factory.mktemp("detector") / model_versions.PACKAGE
             package.save(
                 folder,
                 detector,
                 preprocessing=Preprocessing(),
                 calibration_scores=np.linspace(0, 0.2, 20),
-                lineage=lineage.describe(
+                lineage=lineage_record.describe(
                     version=version,
                     validation=VALIDATION,
                     pretext={"run_id": "3" * 32, "backbone": "pretext", "data": asdict(version)},
-                    recipe={"name": name, "metric": "frame_auc"},
+                    recipe={"name": name, "metric": "frame_auc", "training": {"seed": seed}},
                     seed=seed,
                     run_id=run_id,
                     device="cpu",
@@ -112,7 +98,7 @@ def log_files(folder, run_id):
 @pytest.fixture
 def register_detector(log_detector):
     """Function that registers a detector whose test scores are given, as the flow does."""
-    from tasks.register import register
+    from tasks.registry.register import register
 
     def register_one(
         name="squares", seed=0, quality=1.0, version=VERSION, metric=None, *, loadable=False

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.preprocessing import Preprocessing
+from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import Decision, Report, TrainedModel, Validation
 from tests.conftest import make_repository
 
@@ -87,9 +87,10 @@ def damaged(path, content=None):
 @contextlib.contextmanager
 def tagged(**tags):
     """Version 1 of ``squares`` with other tags of ours; None takes one away."""
-    from tasks import tracking
+    from tasks.registry import mlflow_store
+    from tasks.registry.tags import TAG
 
-    client = tracking.client()
+    client = mlflow_store.client()
     before = client.get_model_version("squares", "1").tags
 
     def put(key, value):
@@ -99,24 +100,24 @@ def tagged(**tags):
             client.set_model_version_tag("squares", "1", key, value)
 
     for name, value in tags.items():
-        put(tracking.TAG + name, value)
+        put(TAG + name, value)
     try:
         yield
     finally:
         for name in tags:
-            put(tracking.TAG + name, before.get(tracking.TAG + name))
+            put(TAG + name, before.get(TAG + name))
 
 
 def package_of(name="squares", wanted="champion"):
     """Folder of the packaged detector of a registered version."""
-    from tasks import registry, tracking
+    from tasks.registry import mlflow_store, model_versions
 
-    return registry.folder(registry.resolve(tracking.client(), name, wanted).source)
+    return model_versions.folder(model_versions.resolve(mlflow_store.client(), name, wanted).source)
 
 
 def bring_in(source):
     """Write a small data set of clips, and return its version."""
-    from tasks.ingest import ingest
+    from tasks.data.ingest import ingest
 
     random = np.random.default_rng(0)
     for clip in ("train/good/01", "train/good/02", "test/good/01", "test/cart/01"):
@@ -129,12 +130,14 @@ def bring_in(source):
 
 def deployer(clips, tiny_detector, tmp_path_factory):
     """Function that fits a detector to windows of the clips, registers it and makes it champion."""
-    from tasks import datasets, lineage, package, registry, tracking
-    from tasks.fit import log_model
-    from tasks.register import register
+    from tasks.data import snapshots
+    from tasks.packaging import package
+    from tasks.registry import lineage_record, mlflow_store, model_versions
+    from tasks.registry.register import register
+    from tasks.training.log_detector import log_model
 
     def deploy(name="squares", *, seed=0, version=clips, pretext=clips, promoted=True):
-        snapshot = datasets.open_version(version)
+        snapshot = snapshots.open_version(version)
         preprocessing = Preprocessing(window=6)
         normal = [
             torch.tensor(preprocessing(snapshot.read_clip(clip, None, 1))).float() / 255
@@ -143,16 +146,16 @@ def deployer(clips, tiny_detector, tmp_path_factory):
         limits = tiny_detector.Limits(quantile=0.99 - seed / 10)
         config = tiny_detector.Tiny.Config(limits=limits)
         detector = config.build(tiny_detector.Pool.Config().build()).fit(normal, normal)
-        with tracking.run("pretrain", name, tags={}, params={}) as pretrained:
+        with mlflow_store.run("pretrain", name, tags={}, params={}) as pretrained:
             pass
-        with tracking.run("fit", name, tags={}, params={}) as active:
-            folder = tmp_path_factory.mktemp("detector") / registry.PACKAGE
+        with mlflow_store.run("fit", name, tags={}, params={}) as active:
+            folder = tmp_path_factory.mktemp("detector") / model_versions.PACKAGE
             package.save(
                 folder,
                 detector,
                 preprocessing=preprocessing,
                 calibration_scores=np.concatenate([detector(one).image_score for one in normal]),
-                lineage=lineage.describe(
+                lineage=lineage_record.describe(
                     version=version,
                     validation=VALIDATION,
                     pretext={
@@ -167,7 +170,7 @@ def deployer(clips, tiny_detector, tmp_path_factory):
                 ),
                 files=[asdict(entry) for entry in snapshot.entries],
             )
-            uri = log_model(folder, lineage.data_tags(version))
+            uri = log_model(folder, lineage_record.data_tags(version))
         run_id, metrics = active.info.run_id, {"frame_auc": 0.875, "frame_eer": 0.125}
         registered = register.fn(
             TrainedModel(run_id=run_id, model_uri=uri, data_digest=version.digest),
@@ -183,15 +186,15 @@ def deployer(clips, tiny_detector, tmp_path_factory):
 
 def make_champion(registered):
     """Record a promotion and put it into effect, as ``promote`` does after its comparison."""
-    from tasks import history, registry, tracking
+    from tasks.registry import history, mlflow_store, model_versions
 
-    client = tracking.client()
+    client = mlflow_store.client()
     decision = Decision(
         action="promote",
         name=registered.name,
         version=registered.version,
         champion=registered.version,
-        former=registry.aliases(client, registered.name).get(registry.CHAMPION),
+        former=model_versions.aliases(client, registered.name).get(model_versions.CHAMPION),
         why="It is better.",
         who="Ada",
         when=history.now(),

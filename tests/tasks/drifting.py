@@ -1,7 +1,7 @@
 """A report of drift, made by hand."""
 
-from tasks.drift import DriftReport, Shown
-from tasks.served import Point
+from tasks.serving.monitoring.drift import DriftReport, Shown
+from tasks.serving.monitoring.served_statistics import Point
 
 
 def shown(frames, **changes):

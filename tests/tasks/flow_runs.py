@@ -2,7 +2,7 @@
 
 import uuid
 
-from tasks import orchestrator
+from tasks.platform import prefect_server
 
 SECONDS = 60.0
 """How long a busy server may take."""
@@ -10,7 +10,7 @@ SECONDS = 60.0
 
 def flow_run(api, state):
     """Have the server note a flow run in a state such as ``COMPLETED``; what it says of it."""
-    flow = orchestrator.call(api, "POST", "/flows/", content={"name": "retrain"}, seconds=SECONDS)
+    flow = prefect_server.call(api, "POST", "/flows/", content={"name": "retrain"}, seconds=SECONDS)
     name = f"run-{uuid.uuid4().hex[:8]}"
     content = {"flow_id": flow["id"], "state": {"type": state}, "name": name}
-    return orchestrator.call(api, "POST", "/flow_runs/", content=content, seconds=SECONDS)
+    return prefect_server.call(api, "POST", "/flow_runs/", content=content, seconds=SECONDS)

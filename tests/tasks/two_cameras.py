@@ -36,10 +36,10 @@ def write_camera(folder, seed, gain=1.0, size=(24, 32)):
 
 def register_first(folder):
     """Register a detector of the first camera, without alias ``champion``; the data version."""
-    from tasks.fit import fit
-    from tasks.ingest import ingest
-    from tasks.pretrain import pretrain
-    from tasks.register import register
+    from tasks.data.ingest import ingest
+    from tasks.registry.register import register
+    from tasks.training.fit import fit
+    from tasks.training.pretrain import pretrain
 
     first = ingest.fn("first", write_camera(folder / "first", 0))
     encoder = pretrain.fn(first, SmallTrunk.Config(width=2), None, TRAINING, "first")
@@ -61,7 +61,7 @@ def two_cameras(shared_repository):
         first, second: Data versions.
         validation: Of ``second``.
     """
-    from tasks.ingest import ingest
+    from tasks.data.ingest import ingest
 
     folder = shared_repository.parent
     first = register_first(folder)

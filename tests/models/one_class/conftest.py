@@ -15,6 +15,7 @@ SETTINGS = {
     "ALOCC": ADVERSARIAL,
     "OGNet": {**ADVERSARIAL, "num_snapshots": 2, "contrast_steps": 4},
     "DeepSVDD": {"side": 12, "batch_size": 8},
+    "SimpleNet": {"num_steps": 60, "width": 32},
 }
 """With which a detector is held to the promises; the defaults if it is not named here."""
 FROM_PIXELS = {"ALOCC", "OGNet", "DeepSVDD"}

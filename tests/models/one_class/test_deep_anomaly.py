@@ -3,6 +3,7 @@ import torch
 
 from models.contracts import Recalibrated
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pretrained import PretrainedTrunk
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.receptive_field import votes
 from models.functional.thresholds import next_larger
@@ -236,3 +237,16 @@ def test_weight_decay_leaves_the_biases_where_they_start(samples):
     kernels, biases = train_sparse_layer(samples, torch.ones(8), heavy, seed=0)
     activations = (samples @ kernels.T + biases).sigmoid()
     assert activations.mean().item() == pytest.approx(heavy.sparsity, abs=0.01)
+
+
+def test_it_runs_on_stills_in_colour_with_a_pretrained_trunk():
+    trunk = PretrainedTrunk.Config(layers=("blocks.1", "blocks.2")).build().load_pretrained()
+    draw = torch.Generator().manual_seed(0)
+    images = (0.5 + 0.02 * torch.randn(48, 3, 64, 64, generator=draw)).clamp(0, 1)
+    config = DeepAnomaly.Config(neighbourhood=3, layer=SparseLayerConfig(kernels=8, epochs=1))
+    detector = config.build(trunk).fit([images[:24]], [images[24:]])
+    spoilt = images[:2].clone()
+    spoilt[:, :, 24:40, 24:40] = 1 - spoilt[:, :, 24:40, 24:40] * 1.9
+    scores = detector(spoilt)
+    assert (scores.image_score >= detector.threshold).all()
+    assert scores.anomaly_map[:, 32, 32].min() > scores.anomaly_map[:, 4, 4].max()

@@ -20,13 +20,13 @@ def stocked(settled):
     """
     import mlflow
 
-    from tasks import history, lineage, registry, tracking
-    from tasks.access import Keys
-    from tasks.log_drift import log_drift
     from tasks.records import Decision
+    from tasks.registry import history, lineage_record, mlflow_store, model_versions
+    from tasks.serving.api_keys import Keys
+    from tasks.serving.monitoring.log_drift import log_drift
 
     settled.deploy(seed=1, promoted=False)
-    client = tracking.client()
+    client = mlflow_store.client()
     refused = Decision(
         action="refuse",
         name="squares",
@@ -42,8 +42,8 @@ def stocked(settled):
     look_run = log_drift.fn(report(verdict="no drift", recent=shown(100, distance=1.0)))
     look_run = log_drift.fn(report())
     expectations = [outcome("enough images", success=True), outcome("no constant image")]
-    tags = lineage.data_tags(settled.clips)
-    with tracking.run("validate", "squares", tags=tags, params={}) as active:
+    tags = lineage_record.data_tags(settled.clips)
+    with mlflow_store.run("validate", "squares", tags=tags, params={}) as active:
         mlflow.log_dict(
             {"success": False, "statistics": {"num_files": 32.0}, "expectations": expectations},
             "validation/result.json",
@@ -51,7 +51,7 @@ def stocked(settled):
         mlflow.log_text("<h1>Data Docs</h1>", "validation/data_docs/index.html")
         mlflow.log_metrics({"num_failed": 1, "num_critical": 0})
     keys = Keys()
-    assert registry.aliases(client, "squares")["champion"] == 1
+    assert model_versions.aliases(client, "squares")["champion"] == 1
     return SimpleNamespace(
         settled=settled,
         client=client,

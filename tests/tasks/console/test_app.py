@@ -11,12 +11,12 @@ import pytest
 import uvicorn
 
 from models.errors import InvalidInputError
-from tasks import history, registry
 from tasks.console.app import build_console, console
-from tasks.serve import build_app
-from tasks.trace import trace
+from tasks.lineage.trace import trace
+from tasks.registry import history, model_versions
+from tasks.serving.serve import build_app
 from tests.tasks.console.conftest import authorized
-from tests.tasks.test_serve import FRAMES, clip, wait_for
+from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
 
 def test_detectors_have_versions_scores_and_decisions(page):
@@ -120,7 +120,7 @@ def test_of_two_operators_one_wins_and_the_other_is_told(page, stocked):
     assert (won.status_code, lost.status_code) == (200, 409)
     assert won.json()["who"] == "Grace (console)"
     assert "It finds carts." in lost.json()["error"]
-    assert registry.aliases(stocked.client, "squares")["champion"] == 2
+    assert model_versions.aliases(stocked.client, "squares")["champion"] == 2
 
     undo = {"expected": 1, "why": "It misses carts."}
     late = page.post(f"{path}/rollback", json=undo, headers=key)

@@ -13,9 +13,8 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from tasks import history, registry
-from tasks.appoint import appoint
-from tasks.rollback import rollback
+from tasks.registry import history, model_versions
+from tasks.registry.decisions import appoint, rollback
 
 MILLISECONDS = 90_000
 """How long a condition may take on a busy machine."""
@@ -187,7 +186,7 @@ def test_what_cannot_be_scored_is_explained(visit):
 
 
 def champion(stocked):
-    return registry.aliases(stocked.client, "squares")["champion"]
+    return model_versions.aliases(stocked.client, "squares")["champion"]
 
 
 def test_promoting_and_rolling_back_need_a_key_a_reason_and_no_mouse(visit, stocked):

@@ -1,8 +1,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tasks.access import Keys
 from tasks.console.app import build_console
+from tasks.serving.api_keys import Keys
 from tests.tasks.console.conftest import authorized
 
 CHANGE = {"expected": 1, "why": "It finds carts."}
@@ -22,7 +22,10 @@ def tokens(page):
     return keys.add("Linus", ["predict"]), keys.add("Grace", ["promote"])
 
 
-@pytest.mark.parametrize(("verb", "body"), [("promote", PROMOTION), ("rollback", CHANGE)])
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("promote", PROMOTION), ("rollback", CHANGE), ("pin", CHANGE), ("unpin", CHANGE)],
+)
 def test_without_the_right_nothing_is_decided(page, tokens, verb, body):
     reader, decider = tokens
     path = f"/api/detectors/circles/{verb}"

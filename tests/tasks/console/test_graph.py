@@ -1,8 +1,7 @@
 from dataclasses import replace
 
 from tasks.console.graph import draw
-from tasks.records import DataVersion, Decision, Validation
-from tasks.traced import (
+from tasks.lineage.trace_records import (
     Trace,
     TracedData,
     TracedFlow,
@@ -12,6 +11,7 @@ from tasks.traced import (
     TracedSource,
     TracedStatistics,
 )
+from tasks.records import DataVersion, Decision, Validation
 
 DATA = TracedData(
     version=DataVersion(

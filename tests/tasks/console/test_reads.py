@@ -1,8 +1,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from tasks.access import Keys
 from tasks.console.app import build_console
+from tasks.serving.api_keys import Keys
 from tests.tasks.console.conftest import authorized
 
 

@@ -1,0 +1,138 @@
+"""One run of a flow from the command line: server, quiet console, and what to show at the end."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+from flows.cli import explain_failure
+from tasks.platform import prefect_server, scratch_folder
+
+if TYPE_CHECKING:
+    from tasks.lineage.reproduction import Reproduction
+
+
+def run_retrain(
+    recipe: str | None,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    **options: object,
+) -> RenderableType:
+    """Run the flow ``retrain`` against a Prefect server and return a summary to print.
+
+    Args:
+        recipe: As the flow takes it, like all that follows.
+        data: Folder to ingest first.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    arguments = (recipe, data, device, backbone, seed)
+    return _decided("retrain", *arguments, **options)
+
+
+def run_adapt(
+    source: str,
+    name: str,
+    data: Path | None,
+    device: str | None,
+    seed: int | None,
+    steps: int | None,
+) -> RenderableType:
+    """Run the flow ``adapt`` against a Prefect server and return a summary to print.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    return _decided("adapt", source, name, data, device, seed, steps)
+
+
+def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
+    """Run the flow ``monitor`` against a Prefect server: a summary, and whether there is drift.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    found, _, _ = _run("monitor", name, url)
+
+    from flows.cli.summaries import monitor_summary
+    from models.functional.drift import DRIFT
+
+    return monitor_summary(found), found.verdict == DRIFT
+
+
+def run_reproduce(reference: str, tensor: float, metric: float) -> "Reproduction":
+    """Run ``reproduce``, which needs no server.
+
+    Args:
+        reference: The registered version.
+        tensor: Tolerance of tensors, relative.
+        metric: Tolerance of metrics.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    from flows.reproduce import reproduce
+    from tasks.lineage.compare_models import Tolerance
+
+    return reproduce(reference, Tolerance(tensor=tensor, metric=metric))
+
+
+def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
+    """Run a command again in a process that imports ``models`` as a version was trained with it.
+
+    Args:
+        reference: The registered version.
+        arguments: Of ``unseen``.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        UnseenError: If the version does not exist or was changed.
+    """
+    from tasks.lineage import training_record
+
+    with scratch_folder.scratch("sources") as folder:
+        training_record.copy_sources(training_record.recorded(reference), folder)
+        path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+def _decided(flow: str, *arguments: object, **options: object) -> RenderableType:
+    """Run a flow that ends with a decision about a challenger; a summary of it."""
+    decision, flow_run_id, url = _run(flow, *arguments, **options)
+
+    from flows.cli.summaries import retrain_summary
+
+    return retrain_summary(decision, flow_run_id, url)
+
+
+def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, str]:
+    """Run the flow that a file of this folder is named after: result, id of the run, API."""
+    url = prefect_server.connect()
+    body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
+    prefect_server.wait_until_healthy(url)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_expected_failures)
+    state = body(*arguments, **options, return_state=True)
+    return state.result(), str(state.state_details.flow_run_id), url
+
+
+def _without_expected_failures(record: logging.LogRecord) -> bool:
+    """Keep tracebacks of failures that the command tells in one sentence out of the log."""
+    return not explain_failure.is_expected(record.exc_info[1] if record.exc_info else None)

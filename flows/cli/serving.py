@@ -1,0 +1,106 @@
+"""The commands ``serve`` and ``keys`` of ``unseen``: thin, no logic."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+keys = typer.Typer(
+    no_args_is_help=True,
+    help="API keys: who may have images scored, and who may decide which version serves.",
+)
+
+KeyFile = Annotated[
+    Path | None, typer.Option("--keys", help="File of API keys. [.unseen/keys.json]")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the ``unseen`` command."""
+    app.command()(serve)
+    app.add_typer(keys, name="keys")
+
+
+def serve(
+    name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    false_alarm_rate: Annotated[
+        float | None,
+        typer.Option(help="Share of normal frames that may raise an alarm; else the model's own."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Start without a champion; answer 503 until there is one")
+    ] = False,
+    open_to_all: Annotated[
+        bool, typer.Option("--open", help="Let everybody predict who reaches the server, keyless.")
+    ] = False,
+    key_file: KeyFile = None,
+    log_predictions: Annotated[
+        bool,
+        typer.Option(help="Keep scores and SHA-256 of files in .unseen/predictions, no images."),
+    ] = True,
+) -> None:
+    """Serve the champion over HTTP and follow its alias without restart.
+
+    POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
+    GET /metrics (Prometheus), GET /docs. On 127.0.0.1 predictions need no key until there is one
+    ('unseen keys add'); at any other address they do. docs/serving.md tells the rest.
+    """
+    from tasks.serving.api_keys import Access, Keys, is_local
+    from tasks.serving.serve import serve as start
+
+    access = Access(Keys(key_file), local=is_local(host), open_to_all=open_to_all)
+    start(
+        name,
+        host=host,
+        port=port,
+        false_alarm_rate=false_alarm_rate,
+        wait=wait,
+        access=access,
+        log_predictions=log_predictions,
+    )
+
+
+@keys.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Who will hold it; decisions bear this name.")],
+    right: Annotated[
+        list[str], typer.Option("--right", help="predict or promote; repeat it for both.")
+    ],
+    key_file: KeyFile = None,
+) -> None:
+    """Make a key and print its token, this once: only a digest of it is kept."""
+    from tasks.serving.api_keys import Keys
+
+    sys.stdout.write(Keys(key_file).add(name, right) + "\n")
+
+
+@keys.command("list")
+def show(key_file: KeyFile = None) -> None:
+    """List the keys with their rights; never a token."""
+    from tasks.serving.api_keys import Keys
+
+    known = Keys(key_file).read()
+    if not known:
+        console.print("There are no keys. Make one with: unseen keys add NAME --right predict")
+        return
+    table = Table("name", "rights", "created (UTC)")
+    for key in known:
+        table.add_row(key.name, ", ".join(key.rights), key.created)
+    console.print(table)
+
+
+@keys.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name of the key.")], key_file: KeyFile = None
+) -> None:
+    """Forget a key; a running server refuses it from the next request on."""
+    from tasks.serving.api_keys import Keys
+
+    Keys(key_file).remove(name)
+    console.print(f"The key {name!r} is no longer known.", markup=False)

@@ -1,0 +1,1 @@
+"""Services, deployments, and what should run."""

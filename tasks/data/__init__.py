@@ -1,0 +1,1 @@
+"""DVC, manifests, Great Expectations, well-known sources."""

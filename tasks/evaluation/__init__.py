@@ -1,0 +1,1 @@
+"""Scores, figures, pictures, comparison of two versions."""

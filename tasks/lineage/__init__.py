@@ -1,0 +1,1 @@
+"""From a detector to the bytes and back; reproduction."""

@@ -1,0 +1,1 @@
+"""Exactly what travels with a model, and how it is loaded and scores elsewhere."""

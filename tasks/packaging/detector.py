@@ -1,0 +1,264 @@
+"""A detector read back from its folder: score frames as they come.
+
+Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.capabilities import Observable
+from models.contracts import Detector
+from models.errors import InvalidInputError
+from models.functional.conformal import discovery_q_values
+from models.functional.smoothing import running_mean
+from tasks.packaging.calibration import Calibration
+from tasks.packaging.preprocessing import Preprocessing, as_tensor
+
+BATCH_PIXELS, MAX_BATCH = 1_400_000, 32
+"""Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a detector says of N frames."""
+
+    frame_index: NDArray[np.int64]
+    """Number of each frame in the clip; the first one scored is ``window - 1``. Shape (N,)."""
+    image_score: NDArray[np.float64]
+    """Higher is more anomalous, on the detector's own scale. Shape (N,)."""
+    p_value: NDArray[np.float64]
+    """How rare such a score is among held-out normal clips, in (0, 1]; see
+    ``models.functional.conformal``. Shape (N,)."""
+    anomalous: NDArray[np.bool_]
+    """``image_score`` reaches the threshold. Shape (N,)."""
+    threshold: float = float("nan")
+    """The detector's own, or that of the false-alarm rate that was asked for."""
+    q_value: NDArray[np.float64] | None = None
+    """Least false-discovery rate, over these N frames, at which each is an alarm. Shape (N,)."""
+    clip_p_value: float | None = None
+    """How rare such a clip is among normal ones; None for still images."""
+    anomaly_map: NDArray[np.float32] | None = None
+    """Score of every pixel at the frames' own size, shape (N, H, W); None unless asked for."""
+    soft_assignment: NDArray[np.float64] | None = None
+    """Probability of each of K clusters, shape (N, K); None if the detector knows no clusters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """What a detector says of inputs, each by itself: not yet compared with calibration images."""
+
+    image_score: NDArray[np.float64]
+    """Shape (N,)."""
+    anomaly_map: Tensor | None
+    """Shape (N, h, w), at the detector's own size or at that which ``at`` gave it."""
+    soft_assignment: NDArray[np.float64] | None
+    """Shape (N, K)."""
+
+    def __getitem__(self, places: slice) -> "Raw":
+        """Some of the inputs."""
+        maps, assignments = self.anomaly_map, self.soft_assignment
+        return Raw(
+            image_score=self.image_score[places],
+            anomaly_map=None if maps is None else maps[places],
+            soft_assignment=None if assignments is None else assignments[places],
+        )
+
+    @torch.no_grad()
+    def at(self, size: tuple[int, ...] | None) -> "Raw":
+        """With maps (N, H, W) of this size, on the CPU; without maps if it is None.
+
+        Raises:
+            InvalidInputError: If the detector does not localise.
+        """
+        if size is None:
+            return replace(self, anomaly_map=None)
+        if self.anomaly_map is None:
+            raise InvalidInputError(
+                "This detector scores whole images and makes no anomaly map. Ask without the map."
+            )
+        planes = self.anomaly_map[:, None].float()
+        if planes.shape[-2:] != tuple(size):
+            planes = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear")
+        return replace(self, anomaly_map=planes[:, 0].cpu())
+
+
+class Packaged:
+    """A detector read from its folder, ready to score frames as they come.
+
+    Attributes:
+        detector: The model itself, built by the sources it was trained with.
+        preprocessing: What is done to frames before the model sees them.
+        threshold: Image score from which an image is called anomalous.
+        smoothing: Frames of a clip over which image scores are averaged; see ``Training``.
+        pixel_threshold: Value of the anomaly map from which a pixel is called anomalous.
+        calibration: Scores of held-out normal images.
+        lineage: What the model was made from; see ``tasks.registry.lineage_record``.
+        digest: SHA-256 over all its files; names this model's bytes.
+        device: Where it computes.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that a package holds
+        self,
+        detector: Detector,
+        *,
+        preprocessing: Preprocessing,
+        threshold: float,
+        pixel_threshold: float,
+        calibration: Calibration,
+        lineage: dict[str, Any],
+        digest: str,
+        device: torch.device,
+        smoothing: int = 1,
+    ) -> None:
+        self.detector = detector
+        self.preprocessing = preprocessing
+        self.threshold = threshold
+        self.smoothing = smoothing
+        self.pixel_threshold = pixel_threshold
+        self.calibration = calibration
+        self.lineage = lineage
+        self.digest = digest
+        self.device = device
+
+    @property
+    def calibration_scores(self) -> NDArray[np.float64]:
+        """Scores of held-out normal images, ascending."""
+        return np.sort(self.calibration.image_score)
+
+    def predict(
+        self,
+        frames: NDArray[np.uint8],
+        *,
+        anomaly_map: bool = False,
+        batch_size: int | None = None,
+        false_alarm_rate: float | None = None,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Prediction:
+        """Score the frames of one clip, or one or more still images.
+
+        Args:
+            frames: uint8, (T, H, W) gray or (T, 3, H, W) RGB, of any size.
+            anomaly_map: Also return a score for every pixel.
+            batch_size: Inputs scored at once; as many as ``BATCH_PIXELS`` allows if None.
+            false_alarm_rate: Call a frame anomalous if its p-value is at most this; by the
+                detector's own threshold if None.
+            observe: Is given the feature vectors (B, P, D) of each batch, on the detector's device,
+                if it is ``models.capabilities.Observable``; else it is never called.
+
+        Raises:
+            InvalidInputError: If the frames have another shape, or are fewer than the window, or
+                the calibration clips are too few for the false-alarm rate.
+        """
+        return self.score(
+            self.preprocessing(frames),
+            map_size=frames.shape[-2:] if anomaly_map else None,
+            batch_size=batch_size,
+            false_alarm_rate=false_alarm_rate,
+            observe=observe,
+        )
+
+    def score(
+        self,
+        inputs: NDArray[np.uint8],
+        *,
+        map_size: tuple[int, ...] | None = None,
+        batch_size: int | None = None,
+        false_alarm_rate: float | None = None,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Prediction:
+        """Score inputs (N, C, H, W) that are preprocessed already.
+
+        Args:
+            inputs: Windows of gray frames, consecutive ones of a clip, or images; uint8.
+            map_size: Height and width of the anomaly maps to return; None for no maps.
+            batch_size: Inputs scored at once; as many as ``BATCH_PIXELS`` allows if None.
+            false_alarm_rate: As in ``predict``.
+            observe: As in ``predict``.
+
+        Raises:
+            InvalidInputError: If the detector refuses the inputs, scores one with NaN, or does not
+                localise.
+        """
+        size = batch_size or min(max(BATCH_PIXELS // math.prod(inputs.shape[-2:]), 1), MAX_BATCH)
+        found = [
+            self.forward(inputs[start : start + size], observe).at(map_size)
+            for start in range(0, len(inputs), size)
+        ]
+        return self.judge(together(found), false_alarm_rate=false_alarm_rate)
+
+    @torch.no_grad()
+    def forward(
+        self, inputs: NDArray[np.uint8], observe: Callable[[Tensor], None] | None = None
+    ) -> Raw:
+        """What the detector says of one batch of preprocessed inputs (N, C, H, W), each by itself.
+
+        Raises:
+            InvalidInputError: If the detector refuses the inputs, or scores one with NaN.
+        """
+        found = self._call(as_tensor(inputs, self.device), observe)
+        q = found.soft_assignment
+        return Raw(
+            image_score=found.image_score.double().cpu().numpy(),
+            anomaly_map=found.anomaly_map,
+            soft_assignment=None if q is None else q.double().cpu().numpy(),
+        )
+
+    def judge(self, raw: Raw, *, false_alarm_rate: float | None = None) -> Prediction:
+        """The prediction for the inputs of one clip, or of still images, that were scored.
+
+        Args:
+            raw: Their scores, in order; maps are resized already, or None.
+            false_alarm_rate: As in ``predict``.
+
+        Raises:
+            InvalidInputError: If the calibration clips are too few for the false-alarm rate.
+        """
+        threshold = self.threshold
+        if false_alarm_rate is not None:
+            threshold = self.calibration.threshold(false_alarm_rate)
+        scores = running_mean(torch.from_numpy(raw.image_score), self.smoothing).numpy()
+        p_value, is_clip = self.calibration.p_values(scores), self.preprocessing.window > 1
+        q_value = discovery_q_values(torch.from_numpy(p_value), dependent=is_clip)
+        return Prediction(
+            frame_index=np.arange(len(scores)) + self.preprocessing.window - 1,
+            image_score=scores,
+            p_value=p_value,
+            anomalous=scores >= threshold,
+            threshold=threshold,
+            q_value=q_value.numpy(),
+            clip_p_value=self.calibration.clip_p_value(scores) if is_clip else None,
+            anomaly_map=None if raw.anomaly_map is None else raw.anomaly_map.cpu().numpy(),
+            soft_assignment=raw.soft_assignment,
+        )
+
+    def _call(self, images: Tensor, observe: Callable[[Tensor], None] | None) -> Any:
+        try:
+            if observe is None or not isinstance(self.detector, Observable):
+                return self.detector(images)
+            seen = self.detector.observe(images)
+            observe(seen.features)
+            return seen.scores  # noqa: TRY300
+        except ValueError as error:
+            if type(error).__name__ != InvalidInputError.__name__:
+                raise
+            raise InvalidInputError(str(error)) from error  # theirs is a class of the sources
+
+
+def together(parts: Sequence[Raw]) -> Raw:
+    """The scores of all inputs of one request, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    maps = [part.anomaly_map for part in parts if part.anomaly_map is not None]
+    assignments = [part.soft_assignment for part in parts if part.soft_assignment is not None]
+    return Raw(
+        image_score=np.concatenate([part.image_score for part in parts]),
+        anomaly_map=torch.cat(maps) if maps else None,
+        soft_assignment=np.concatenate(assignments) if assignments else None,
+    )

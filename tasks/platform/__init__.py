@@ -1,0 +1,1 @@
+"""The machine: paths, git, locks, processes, Prefect's server, events, logs."""

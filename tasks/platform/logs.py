@@ -1,0 +1,67 @@
+"""Logs: one JSON object a line, for machines; plain text on a terminal, for people."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from uvicorn.config import LOGGING_CONFIG
+
+LONGEST = 500
+"""Characters of a value that came from outside."""
+
+
+class JsonFormatter(logging.Formatter):
+    """Each record as one line: what is passed as ``extra={"facts": {...}}`` becomes its keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one record."""
+        described: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **cut(getattr(record, "facts", {})),
+        }
+        if record.exc_info:
+            described["exception"] = self.formatException(record.exc_info)
+        return json.dumps(described)
+
+
+class PlainFormatter(logging.Formatter):
+    """The same for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of one record."""
+        facts = cut(getattr(record, "facts", {}))
+        told = " ".join(f"{key}={json.dumps(value)}" for key, value in facts.items())
+        return f"{super().format(record)} {told}".rstrip()
+
+
+def cut(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts without those that are not known, and none that is endless."""
+    return {
+        key: value[:LONGEST] if isinstance(value, str) else value
+        for key, value in facts.items()
+        if value is not None
+    }
+
+
+def log_config() -> dict[str, Any]:
+    """Uvicorn's logging, which our log joins; requests are logged by us alone."""
+    formatter: dict[str, Any] = {"()": f"{__name__}.JsonFormatter"}
+    if sys.stderr.isatty():
+        layout = "%(asctime)s %(levelname)s %(message)s"
+        formatter = {"()": f"{__name__}.PlainFormatter", "format": layout}
+    ours = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    return {
+        **LOGGING_CONFIG,
+        "formatters": {"default": formatter},
+        "handlers": {"default": LOGGING_CONFIG["handlers"]["default"]},
+        "loggers": {
+            "uvicorn": ours,
+            "uvicorn.access": {"handlers": [], "propagate": False},
+            "tasks": ours,
+        },
+    }

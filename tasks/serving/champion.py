@@ -1,0 +1,151 @@
+"""The detector that serves: the version with the alias ``champion``, followed without restart."""
+
+import gc
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+
+from models.errors import RegistryError
+from tasks.packaging.detector import Packaged
+from tasks.registry import history, mlflow_store, model_versions
+
+log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts to load a champion that does not load."""
+WARM_UP_SIZE = (128, 192)
+"""Height and width of the frames that a new champion is tried on, if it resizes none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployed:
+    """A model version that is loaded, verified and warm."""
+
+    name: str
+    version: int
+    packaged: Packaged
+    since: str
+    """When it was ready to serve; UTC, ISO 8601."""
+
+
+def deploy(version: RegisteredVersion, false_alarm_rate: float | None = None) -> Deployed:
+    """Download a model version, verify its bytes, and score a window of noise with it.
+
+    Raises:
+        InvalidInputError: If its calibration cannot vouch for the false-alarm rate.
+        RegistryError: If its files are not those that were registered, or it does not score.
+    """
+    packaged = model_versions.load(version, device="auto")
+    window, size = packaged.preprocessing.window, packaged.preprocessing.image_size
+    noise = np.random.default_rng(0).integers(0, 256, (window, *(size or WARM_UP_SIZE)))
+    found = packaged.predict(noise.astype(np.uint8), false_alarm_rate=false_alarm_rate)
+    if not np.isfinite(found.image_score).all():
+        raise RegistryError(
+            f"{version.name} version {version.version} must score a window of noise with a number, "
+            f"got {found.image_score}. Promote another version, or roll back."
+        )
+    return Deployed(
+        name=version.name,
+        version=int(version.version),
+        packaged=packaged,
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+class Champion:
+    """Keeps the present champion loaded, in a thread of its own.
+
+    A new champion takes over only when it is loaded and warm. Until then, and whenever it or the
+    registry fails, the former one goes on serving, and ``problem`` says why.
+
+    Attributes:
+        name: Registered model to follow.
+        false_alarm_rate: That it must be able to vouch for; None if its own threshold decides.
+        deployed: What serves now; None before the first is loaded.
+        problem: Why ``deployed`` may not be the champion; None if all is well.
+    """
+
+    def __init__(
+        self, name: str, *, poll_seconds: float, false_alarm_rate: float | None = None
+    ) -> None:
+        self.name = name
+        self.false_alarm_rate = false_alarm_rate
+        self.poll_seconds = poll_seconds
+        self.deployed: Deployed | None = None
+        self.problem: str | None = "The champion is being loaded."
+        self._client: MlflowClient | None = None
+        self._seen: int | None = -1
+        self._broken: int | None = None
+        self._failures = 0
+        self._try_again = 0.0
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Begin to follow the alias."""
+        threading.Thread(target=self._follow, name=f"champion-{self.name}", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop following; what is loaded stays loaded."""
+        self._stopped.set()
+        gc.unfreeze()  # else libraries complain at the end of what was not collected
+
+    def refresh(self) -> None:
+        """Load the version that has the alias now, unless it serves already.
+
+        Raises:
+            UnseenError: If there is none, or it cannot be loaded; ``deployed`` is as before.
+        """
+        self._client = self._client or mlflow_store.client()
+        seen = model_versions.champion(self._client, self.name)
+        if seen != self._seen and history.notice(self.name, self._client):
+            self._seen = seen
+        version = model_versions.resolve(self._client, self.name, seen or model_versions.CHAMPION)
+        number = int(version.version)
+        if self.deployed and self.deployed.version == number:
+            self._broken = self.problem = None
+        elif number != self._broken or time.monotonic() >= self._try_again:
+            self._replace(version)
+
+    def _replace(self, version: RegisteredVersion) -> None:
+        number = int(version.version)
+        try:
+            self.deployed = deploy(version, self.false_alarm_rate)
+        except Exception:
+            self._failures = self._failures + 1 if number == self._broken else 1
+            self._broken = number
+            pause = min(self.poll_seconds * 2 ** min(self._failures, 10), LONGEST_PAUSE)
+            self._try_again = time.monotonic() + pause
+            raise
+        self._broken = self.problem = None
+        log.info("%s version %d serves from now on.", self.name, number)
+
+    def _follow(self) -> None:
+        while True:
+            before = self.deployed
+            try:
+                self.refresh()
+            except Exception as error:  # whatever is wrong with the new one, the old one serves
+                if str(error) != self.problem:
+                    log.warning("The champion of %s cannot be followed.", self.name, exc_info=True)
+                self.problem = str(error)
+            if self.deployed is not before:
+                spare_the_loaded()
+            if self._stopped.wait(self.poll_seconds):
+                return
+
+
+def spare_the_loaded() -> None:
+    """Keep garbage collection from what is loaded now, until the next call.
+
+    MLflow, torch and a model are 600,000 objects, and each full collection, of which there are
+    several in a minute of many requests, would hold up all of them for .35 s.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,1 @@
+"""Statistics of what was served, and drift."""

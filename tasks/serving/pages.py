@@ -1,0 +1,101 @@
+"""Pages: the files that a browser shows, and what it must not do with them.
+
+Everything comes from this server: no script, style or picture of another one, and no script or
+style inside of a page.
+"""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tasks.platform import background
+
+PROCESS = "console"
+"""Name of the console among the background processes."""
+ASSETS = Path(__file__).parents[1] / "console" / "assets"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "media-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""No markup is ever made of data: scripts cannot even try to."""
+FOREIGN_POLICY = (
+    "sandbox; default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'"
+)
+"""For pages that other tools have written: they may look as they like, and do nothing."""
+SECURE = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Shield:
+    """ASGI middleware: secure headers on every answer, and no answer under a foreign name.
+
+    Args:
+        app: What is shielded.
+        hosts: Names under which the server may be asked, without port; None for any. A page of
+            somebody else's that has its own name point here would otherwise read along.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str] | None = None) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request through to the app."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def shielded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURE.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", POLICY)
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        asked = host_of(Headers(scope=scope).get("host", ""))
+        if self.hosts is not None and asked not in self.hosts:
+            known = ", ".join(sorted(self.hosts))
+            refusal = f"This server answers as {known}, got {asked!r}. Add it with --host-name."
+            await JSONResponse({"error": refusal}, 421)(scope, receive, shielded)
+            return
+        await self.app(scope, receive, shielded)
+
+
+def host_of(header: str) -> str:
+    """The host of a ``Host`` header, without port and brackets, in small letters."""
+    name = header.strip().lower()
+    if name.startswith("["):
+        return name[1:].partition("]")[0]
+    return name.partition(":")[0]
+
+
+def add_docs(app: FastAPI) -> None:
+    """Give an app a page ``/docs`` that lists its addresses, and works without internet."""
+    app.mount("/assets", StaticFiles(directory=ASSETS), name="assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> FileResponse:
+        return FileResponse(ASSETS / "docs.html", headers={"Content-Security-Policy": POLICY})
+
+
+def add_entrance(app: FastAPI) -> None:
+    """Give a serving process ``/docs``, and ``/``, which leads to the console if one runs."""
+    add_docs(app)
+
+    @app.get("/", include_in_schema=False)
+    def begin() -> RedirectResponse:
+        console = background.find(PROCESS)
+        return RedirectResponse(console.url if console else "/docs")

@@ -1,0 +1,188 @@
+"""Serve: answer requests with the champion of a registered model, whichever that is.
+
+``POST /predict`` scores images or a clip, ``GET /lineage`` says what the detector that answers was
+made from, ``GET /health`` whether there is one, ``GET /drift`` whether what it is shown is still
+like what it learned, ``/docs`` describes them all.
+"""
+
+import functools
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import torch
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Scope
+
+from tasks.platform.listen import listen
+from tasks.platform.logs import log_config
+from tasks.registry import mlflow_store, model_versions
+from tasks.serving import pages
+from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, require
+from tasks.serving.forms import FILES, FORM
+from tasks.serving.middleware import Guard, answer
+from tasks.serving.prometheus import CONTENT_TYPE, Metrics
+from tasks.serving.responses import Scored
+from tasks.serving.service import Service
+from tasks.serving.uploads import Limits
+
+log = logging.getLogger(__name__)
+
+MOST_THREADS = 8
+"""Of torch, for one batch: more do not make it faster."""
+SWITCH_SECONDS = 5e-5
+"""After which a thread must let another one run Python: the one that scores asks for that between
+any two operations of torch, and would wait up to 5 ms for it, Python's default, each time."""
+
+
+def build_app(
+    name: str,
+    *,
+    limits: Limits | None = None,
+    poll_seconds: float = 2.0,
+    false_alarm_rate: float | None = None,
+    access: Access | None = None,
+    log_predictions: bool = True,
+) -> FastAPI:
+    """The app that serves a registered model.
+
+    Args:
+        name: Registered model whose champion answers.
+        limits: What a request may cost.
+        poll_seconds: Time between two looks at the alias.
+        false_alarm_rate: Share of normal frames that may be called anomalous; the champion's own
+            threshold decides if None.
+        access: Who may ask for what; as on a server that this machine alone can reach if None.
+        log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
+    """
+    limits = limits or Limits()
+    service = Service(name, limits, poll_seconds, false_alarm_rate, log_predictions=log_predictions)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        await anyio.to_thread.run_sync(service.stop)
+
+    app = FastAPI(title=f"unseen: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, limits=limits, record=functools.partial(record, service.metrics))
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(RequestValidationError, answer)
+    app.state.service = service
+    pages.add_entrance(app)
+    app.state.access = access or Access(Keys(), local=True)
+    body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}, **FILES}}
+
+    @app.post("/predict", response_model=Scored, openapi_extra={"requestBody": body})
+    async def predict(request: Request, *, anomaly_map: bool = False) -> Response:
+        """Score images, or the frames of a clip."""
+        client = require(request, PREDICT)
+        found = await service.predict(request, client, anomaly_map=anomaly_map)
+        return Response(json.dumps(found, default=vars), media_type="application/json")
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Which version serves; 503 before the first is loaded."""
+        return service.health()
+
+    @app.get("/lineage")
+    async def lineage(request: Request) -> dict[str, Any]:
+        """What the served version was made from."""
+        require(request)
+        return await service.lineage()
+
+    @app.get("/drift")
+    async def drift(request: Request) -> dict[str, Any]:
+        """Whether what the served version is shown is still like what it learned."""
+        require(request)
+        return await service.drift()
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """What Prometheus reads."""
+        require(request)
+        text = await anyio.to_thread.run_sync(service.metrics.text)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    return app
+
+
+def share_cores() -> None:
+    """Leave torch one core less than there are: one is for HTTP, decoding and the rest of Python.
+
+    Where more threads compute than there are cores, most of their time is spent in waiting for each
+    other. ``OMP_NUM_THREADS`` says otherwise.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(min(max((os.cpu_count() or 1) - 1, 1), MOST_THREADS))
+
+
+def record(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
+    """Count an answered request, and log it in one line."""
+    metrics.request(getattr(scope.get("route"), "path", "other"), status, seconds)
+    facts = {
+        "request_id": scope["state"]["request_id"],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "seconds": round(seconds, 6),
+        "client": scope["client"][0] if scope.get("client") else None,
+        **scope["state"].get("facts", {}),
+    }
+    log.info("request", extra={"facts": facts})
+
+
+def serve(  # noqa: PLR0913
+    name: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    limits: Limits | None = None,
+    poll_seconds: float = 2.0,
+    false_alarm_rate: float | None = None,
+    wait: bool = False,
+    access: Access | None = None,
+    log_predictions: bool = True,
+) -> None:
+    """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
+
+    Raises:
+        NotFoundError: If there is no such model, or it has no champion, and ``wait`` is not set:
+            then every request is answered 503 until there is one.
+        InvalidInputError: If the address cannot be used, or would be open to other machines.
+    """
+    access = access or Access(Keys(), local=is_local(host))
+    access.check()
+    if not wait:
+        model_versions.resolve(mlflow_store.client(), name, model_versions.CHAMPION)
+    # The follower asks again soon anyhow: it must not be stuck in MLflow's own minutes of retries.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    listener = listen(host, port)
+    share_cores()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    app = build_app(
+        name,
+        limits=limits,
+        poll_seconds=poll_seconds,
+        false_alarm_rate=false_alarm_rate,
+        access=access,
+        log_predictions=log_predictions,
+    )
+    config = uvicorn.Config(
+        app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()
+    )
+    address = f"[{host}]" if ":" in host else host
+    if access.is_open():
+        log.warning("Predictions need no key: whoever reaches %s may ask for them.", address)
+    log.info("%s answers at http://%s:%d; see /docs there.", name, address, port)
+    with listener, suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])

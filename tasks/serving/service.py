@@ -1,0 +1,280 @@
+"""Service: what stands behind the server's addresses, for the champion that is deployed now."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import IO, Any
+
+import anyio
+from fastapi import Request
+from prometheus_client.core import Metric
+
+from tasks.lineage.trace import trace
+from tasks.lineage.trace_records import Trace
+from tasks.packaging.detector import Prediction, Raw
+from tasks.serving import prometheus, responses, uploads
+from tasks.serving.admission import Admission
+from tasks.serving.batching import Batcher, Job
+from tasks.serving.champion import Champion, Deployed
+from tasks.serving.forms import FILES, files_of, flag
+from tasks.serving.middleware import BusyError
+from tasks.serving.monitoring.drift import DriftReport
+from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
+from tasks.serving.monitoring.recorder import Note, Watch
+from tasks.serving.prometheus import Metrics
+from tasks.serving.responses import Scored
+from tasks.serving.uploads import Limits, UnsupportedError
+
+FEW_FRAMES = 32
+"""Frames whose judgement is too quick to be worth another thread."""
+LINEAGE_SECONDS = 5.0
+"""How long ``GET /lineage`` waits for the registry before it answers what it knew last."""
+DRIFT_SECONDS = 10.0
+"""Age of the drift report that ``GET /metrics`` still tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request for a prediction."""
+
+    request: Request
+    client: str
+    """Name of the key that was used; empty without one."""
+    anomaly_map: bool
+    """A score for every pixel is wanted."""
+    deployed: Deployed
+    """The version that answers, whatever is promoted meanwhile."""
+    note: Note
+    """For the watch."""
+
+    @property
+    def request_id(self) -> str:
+        """Under which it is answered and logged."""
+        return str(self.request.state.request_id)
+
+
+class Service:
+    """Scores requests with whatever detector is deployed, and keeps account of them.
+
+    Args:
+        name: Registered model whose champion answers.
+        limits: What a request may cost.
+        poll_seconds: Time between two looks at the alias.
+        false_alarm_rate: Share of normal frames that may be called anomalous.
+        log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        poll_seconds: float,
+        false_alarm_rate: float | None = None,
+        *,
+        log_predictions: bool = True,
+    ) -> None:
+        self.limits = limits
+        self.champion = Champion(name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate)
+        self.watch = Watch(name, false_alarm_rate)
+        self.metrics = Metrics()
+        self.metrics.add(self._tell)
+        self.admission = Admission(limits)
+        self.batcher = Batcher(limits.queued_bytes, self.metrics.batch)
+        self.predictions = PredictionLog(name) if log_predictions else None
+        self._workers = ThreadPoolExecutor(limits.concurrent, "worker")
+        self._lineage: Trace | None = None
+        self._drift: tuple[Deployed, float, DriftReport] | None = None
+
+    def start(self) -> None:
+        """Begin to follow the champion and to answer."""
+        for part in (self.champion, self.watch, self.batcher, self.predictions):
+            if part:
+                part.start()
+
+    def stop(self) -> None:
+        """Stop, and write down what is to be kept."""
+        for part in (self.champion, self.batcher, self.predictions, self.watch):
+            if part:
+                part.stop()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def deployed(self) -> Deployed:
+        """The detector that answers now.
+
+        Raises:
+            BusyError: If none is loaded yet.
+        """
+        if self.champion.deployed is None:
+            raise BusyError(f"No detector is loaded yet. {self.champion.problem}")
+        return self.champion.deployed
+
+    async def predict(self, request: Request, client: str, *, anomaly_map: bool) -> Scored:
+        """Read the files of a request and score them.
+
+        Args:
+            request: Multipart, with the files in the field ``files``, or a single file.
+            client: Name of the key that was used; empty without one.
+            anomaly_map: Also answer with a score for every pixel.
+
+        Raises:
+            BusyError: If there is no room for it now, or it would take too long.
+            InvalidInputError: If it cannot be scored.
+        """
+        address = request.client.host if request.client else ""
+        with self.admission.place(client or address, self.batcher.retry_after()):
+            deployed = self.deployed()
+            asked = Asked(
+                request=request,
+                client=client,
+                anomaly_map=anomaly_map,
+                deployed=deployed,
+                note=self.watch.note(deployed),
+            )
+            kind = request.headers.get("content-type", "no content type")
+            if kind.partition(";")[0].strip().lower() in FILES:
+                return await self._in_time(asked, [BytesIO(await request.body())])
+            if not kind.startswith("multipart/form-data"):
+                raise UnsupportedError(
+                    "A request must be multipart/form-data with a field 'files', or a single file "
+                    f"of one of the types {', '.join(sorted(FILES))}; got {kind!r}. With curl: "
+                    "-F files=@frame.png"
+                )
+            async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
+                wanted = flag(form.get("anomaly_map", "")) or anomaly_map
+                files = [upload.file for upload in files_of(form)]
+                return await self._in_time(replace(asked, anomaly_map=wanted), files)
+
+    async def _in_time(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
+        try:
+            async with asyncio.timeout(self.limits.answer_seconds):
+                return await self._answer(asked, files)
+        except TimeoutError as error:
+            raise BusyError(
+                f"An answer must not take longer than {self.limits.answer_seconds:g} s, and would. "
+                "Send fewer frames, or the request again later.",
+                retry_after=self.batcher.retry_after(),
+            ) from error
+
+    async def _answer(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
+        """Decode with the workers, score in a batch, judge; a timeout frees no busy worker."""
+        loop = asyncio.get_running_loop()
+        job, digests = await loop.run_in_executor(self._workers, self._decode, asked, files)
+        self.batcher.submit(job)
+        raw = await asyncio.wrap_future(job.answer)
+        if len(raw.image_score) <= FEW_FRAMES and not asked.anomaly_map:
+            return self._judge(asked, raw, digests)
+        return await loop.run_in_executor(self._workers, self._judge, asked, raw, digests)
+
+    def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, tuple[str, ...]]:
+        contents = [file.read() for file in files]
+        packaged, note = asked.deployed.packaged, asked.note
+        channels = packaged.preprocessing.channels
+        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        job = Job(
+            packaged=packaged,
+            inputs=packaged.preprocessing(frames),
+            map_size=frames.shape[-2:] if asked.anomaly_map else None,
+            observe=note.observe if note.observes else None,
+        )
+        return job, tuple(hashlib.sha256(content).hexdigest() for content in contents)
+
+    def _judge(self, asked: Asked, raw: Raw, digests: Sequence[str]) -> Scored:
+        packaged = asked.deployed.packaged
+        found = packaged.judge(raw, false_alarm_rate=self.champion.false_alarm_rate)
+        asked.note.leave(found)
+        asked.request.state.facts = {
+            "key": asked.client or None,
+            "model": asked.deployed.name,
+            "version": asked.deployed.version,
+            "model_digest": packaged.digest,
+            "data_digest": packaged.lineage["data"]["digest"],
+            "frames": len(found.image_score),
+            "alarms": int(found.anomalous.sum()),
+        }
+        if self.predictions:
+            self.predictions.put(logged(asked, found, digests))
+        return responses.scored(asked.deployed, found, asked.request_id)
+
+    def health(self) -> dict[str, Any]:
+        """Which version serves, and whether anything is wrong."""
+        deployed = self.deployed()
+        return {
+            "status": "ok" if self.champion.problem is None else "degraded",
+            "model": deployed.name,
+            "version": deployed.version,
+            "run_id": deployed.packaged.lineage["run_id"],
+            "data_digest": deployed.packaged.lineage["data"]["digest"],
+            "model_digest": deployed.packaged.digest,
+            "since": deployed.since,
+            "problem": self.champion.problem,
+        }
+
+    async def drift(self) -> dict[str, Any]:
+        """What the served version was shown, beside what is normal for it."""
+        deployed = self.deployed()
+        return asdict(await anyio.to_thread.run_sync(self.watch.report, deployed))
+
+    async def lineage(self) -> dict[str, Any]:
+        """What the served version was made from; while the registry is away, as known last."""
+        deployed = self.deployed()
+        reference = f"{deployed.name}@{deployed.version}"
+        try:
+            async with asyncio.timeout(LINEAGE_SECONDS):
+                found = await anyio.to_thread.run_sync(trace, reference, abandon_on_cancel=True)
+        except Exception as error:
+            if self._lineage is None or self._lineage.model.version != deployed.version:
+                raise BusyError("The registry does not answer now. Ask again later.") from error
+            return asdict(self._lineage)
+        self._lineage = found
+        return asdict(found)
+
+    def _tell(self) -> Iterator[Metric]:
+        """What is read off when somebody looks at the metrics."""
+        requests, inputs = self.batcher.waiting()
+        yield prometheus.gauge("requests_under_way", "Requests.", self.admission.under_way)
+        yield prometheus.gauge("queued_requests", "Requests that wait to be scored.", requests)
+        yield prometheus.gauge("queued_inputs", "Inputs that wait to be scored.", inputs)
+        if self.predictions:
+            lost = self.predictions.lost
+            yield prometheus.counter(
+                "unlogged_predictions", "Predictions that were not kept.", lost
+            )
+        deployed = self.champion.deployed
+        if deployed is None:
+            yield prometheus.gauge("healthy", "1 if the champion serves.", 0)
+            return
+        yield from prometheus.of_version(self.health())
+        yield from prometheus.of_drift(self._recent_drift(deployed))
+
+    def _recent_drift(self, deployed: Deployed) -> DriftReport:
+        now = time.monotonic()
+        if self._drift and self._drift[0] is deployed and now - self._drift[1] < DRIFT_SECONDS:
+            return self._drift[2]
+        found = self.watch.report(deployed)
+        self._drift = (deployed, now, found)
+        return found
+
+
+def logged(asked: Asked, found: Prediction, digests: Sequence[str]) -> LoggedPrediction:
+    """What is kept of an answer."""
+    deployed, frames = asked.deployed, found.frame_index
+    return LoggedPrediction(
+        request_id=asked.request_id,
+        when=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        client=asked.client,
+        model=deployed.name,
+        version=deployed.version,
+        model_digest=deployed.packaged.digest,
+        data_digest=deployed.packaged.lineage["data"]["digest"],
+        files=tuple(digests),
+        threshold=found.threshold,
+        frames=tuple(frames.tolist()),
+        image_score=tuple(found.image_score.tolist()),
+        p_value=tuple(found.p_value.tolist()),
+        anomalous=tuple(frames[found.anomalous].tolist()),
+    )

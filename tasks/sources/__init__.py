@@ -1,1 +1,0 @@
-"""Where data sets come from: one file per source, each writes the canonical layout."""

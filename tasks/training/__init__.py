@@ -1,0 +1,1 @@
+"""Batches, pretext tasks, fitting, moments, adaptation."""

@@ -1,0 +1,1 @@
+"""Carrying a detector over to another camera."""

@@ -1,0 +1,1 @@
+"""Self-supervised pretext tasks: solving them, tracks, several processes."""

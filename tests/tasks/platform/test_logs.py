@@ -1,0 +1,54 @@
+import json
+import logging
+import sys
+
+import pytest
+
+from tasks.platform import logs
+from tasks.platform.logs import JsonFormatter, PlainFormatter, log_config
+
+
+def record(message="request", exc_info=None, **facts):
+    made = logging.LogRecord("tasks.serving.serve", logging.INFO, "", 1, message, None, exc_info)
+    if facts:
+        made.facts = facts
+    return made
+
+
+def test_a_record_is_one_line_of_json_with_its_facts():
+    line = JsonFormatter().format(record(request_id="a", status=200, seconds=0.5, version=None))
+    assert "\n" not in line
+    found = json.loads(line)
+    assert found.pop("time").endswith("+00:00")
+    assert found == {
+        "level": "info",
+        "logger": "tasks.serving.serve",
+        "message": "request",
+        "request_id": "a",
+        "status": 200,
+        "seconds": 0.5,
+    }
+
+
+def test_nobody_outside_can_forge_a_line_or_make_it_endless():
+    line = JsonFormatter().format(record(path='/x\n{"level": "error"}' + "y" * 10_000))
+    assert "\n" not in line
+    assert len(line) < 2 * logs.LONGEST
+    assert "\n" not in PlainFormatter("%(message)s").format(record(path="/x\nforged"))
+
+
+def test_an_exception_stays_on_its_line():
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        line = JsonFormatter().format(record("failed", sys.exc_info()))
+    assert "ZeroDivisionError: division" in json.loads(line)["exception"]
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(("terminal", "kind"), [(True, PlainFormatter), (False, JsonFormatter)])
+def test_people_get_text_and_machines_get_json(monkeypatch, terminal, kind):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    config = log_config()
+    assert config["formatters"]["default"]["()"].endswith(kind.__name__)
+    assert config["loggers"]["uvicorn.access"]["handlers"] == []

@@ -1,0 +1,82 @@
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tasks.platform import prefect_server
+from tasks.registry import mlflow_store
+from tasks.training import crash_remains
+from tests.tasks.flow_runs import SECONDS, flow_run
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_all_temporary_files_lie_in_one_folder_that_is_gone_afterwards(temporary):
+    folder = crash_remains.scratch_name()
+    with crash_remains.scratch(folder):
+        made = Path(tempfile.mkdtemp())
+        (made / "model.bin").write_bytes(b"weights")
+        assert made.parent == folder
+        assert os.environ["TMPDIR"] == str(folder)
+        assert folder.stat().st_mode & 0o077 == 0
+    assert list(temporary.iterdir()) == []
+    assert tempfile.gettempdir() == str(temporary)
+    assert os.environ.get("TMPDIR") != str(folder)
+
+
+def test_the_temporary_files_of_a_killed_one_are_taken_away_and_no_others(temporary):
+    left = crash_remains.scratch_name()
+    (left / "tmp123").mkdir(parents=True)
+    foreign = temporary / "somebody-elses"
+    foreign.mkdir()
+    crash_remains.clear("squares", {"scratch": str(left), "flow_run": ""})
+    crash_remains.clear("squares", {"scratch": str(foreign), "flow_run": ""})
+    crash_remains.clear("squares", {})
+    assert list(temporary.iterdir()) == [foreign]
+
+
+def test_unfinished_runs_of_a_killed_one_are_marked_and_others_stay(repository):
+    client = mlflow_store.client()
+    experiment = client.create_experiment("squares")
+
+    def run(of, status="RUNNING"):
+        made = client.create_run(experiment, tags={"unseen.flow_run_id": of})
+        if status != "RUNNING":
+            client.set_terminated(made.info.run_id, status)
+        return made.info.run_id
+
+    mine, done, other = run("dead"), run("dead", "FINISHED"), run("alive")
+    crash_remains.clear("squares", {"flow_run": "dead"})
+    crash_remains.clear("circles", {"flow_run": "alive"})
+    found = [mlflow.get_run(each).info.status for each in (mine, done, other)]
+    assert found == ["KILLED", "FINISHED", "RUNNING"]
+
+
+def test_the_flow_run_of_a_killed_one_is_marked_as_crashed(repository, orchestrated, monkeypatch):
+    url = orchestrated[1]
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    killed, ended = flow_run(url, "RUNNING")["id"], flow_run(url, "COMPLETED")["id"]
+    for each in (killed, ended):
+        crash_remains.clear("squares", {"flow_run": each})
+
+    def state(each):
+        return prefect_server.call(url, "GET", f"/flow_runs/{each}", seconds=SECONDS)["state_type"]
+
+    assert [state(killed), state(ended)] == ["CRASHED", "COMPLETED"]
+
+
+def test_a_server_that_is_gone_does_not_stop_the_next_one(repository, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(crash_remains, "SECONDS", 5.0)
+    began = time.monotonic()
+    crash_remains.clear("squares", {"flow_run": "00000000-0000-0000-0000-000000000000"})
+    assert time.monotonic() - began < 60  # it was not awaited

@@ -1,0 +1,50 @@
+import time
+
+import pytest
+import torch
+
+from models.errors import InvalidInputError
+from tasks.training import devices
+
+gpu = torch.cuda.is_available()
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_the_device_is_chosen_or_forced(device):
+    fabric = devices.fabric(device)
+    expected = "cuda" if gpu and device == "auto" else "cpu"
+    assert fabric.device.type == expected
+    precision = "bf16-mixed" if expected == "cuda" else "32-true"
+    assert fabric._precision.precision == precision
+
+
+@pytest.mark.skipif(gpu, reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused():
+    with pytest.raises(InvalidInputError, match="'cuda' needs a GPU"):
+        devices.fabric("cuda")
+
+
+def test_a_model_is_where_its_first_tensor_is():
+    assert devices.device_of(torch.nn.Linear(1, 1)).type == "cpu"
+    assert devices.device_of(torch.nn.ReLU()).type == "cpu"
+    assert devices.device_of(torch.nn.Linear(1, 1, device="meta")).type == "meta"
+
+
+def test_every_pass_over_the_images_is_counted():
+    batches = [torch.zeros(4, 1), torch.zeros(3, 1)]
+    with devices.measured() as usage:
+        counted = usage.count(batches)
+        assert len(counted) == 2
+        for _ in range(2):
+            assert [len(batch) for batch in counted] == [4, 3]
+        time.sleep(0.01)
+    assert usage.num_images == 14
+    assert usage.metrics["seconds"] >= 0.01
+    assert usage.metrics["images_per_second"] == pytest.approx(14 / usage.metrics["seconds"])
+
+
+def test_the_peak_of_memory_holds_what_was_allocated():
+    before = devices.peak_memory()
+    assert 10e6 < before < 1e12
+    block = torch.ones(int(before * 1.5) // 4)
+    assert devices.peak_memory() >= block.numel() * 4
