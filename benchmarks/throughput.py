@@ -15,7 +15,6 @@ asked for the anomalous frames of the test clips.
 """
 
 import argparse
-import copy
 import resource
 import statistics
 import time
@@ -34,7 +33,7 @@ from benchmarks._settings import PED2
 from models.contracts import WINDOW, Encoder
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.slim import SlimTrunk
-from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.motion_gaussian import MotionGaussian
 
 SIZE = 240, 360
 BATCH, PADIM_BATCH = 16, 8
@@ -73,7 +72,7 @@ class Batches:
             yield windows(part, self._device)
 
 
-def fitted(trunk: Encoder, frames: Tensor, device: torch.device) -> DeepAnomaly:
+def fitted(trunk: Encoder, frames: Tensor, device: torch.device) -> MotionGaussian:
     """A detector whose trunk has random weights, which changes no time."""
     detector = PED2.build(trunk.to(memory_format=torch.channels_last)).to(device)
     part = len(frames) * 3 // 4
@@ -164,12 +163,9 @@ def compared(
     """Frames in a second of each way to score the same frames."""
     slim = fitted(SlimTrunk.Config().build(), train, device)
     alexnet = fitted(AlexNetTrunk.Config().build(), train, device)
-    whole = copy.deepcopy(slim)
-    whole.beta_.zero_()  # every place goes through the third layer
     few = test[: max(len(test) // 8, 8) + WINDOW - 1]
     ways: dict[str, Callable[[], object]] = {
         "slim": lambda: score_all(slim, test, device, BATCH),
-        "without_cascade": lambda: score_all(whole, test, device, BATCH),
         "alexnet": lambda: score_all(alexnet, few, device, BATCH),
         "single": lambda: score_all(slim, few, device, 1),
     }
@@ -184,8 +180,6 @@ def compared(
         f"{kind}_fps_batch_max": num / min(spent["slim"]),
         f"{kind}_ms_single": 1000 * middle["single"] / few_num,
         f"{kind}_fps_alexnet": few_num / middle["alexnet"],
-        "cascade_gain": middle["without_cascade"] / middle["slim"],
-        "settled_share": settled_share(slim, test, device),
     }
     if known:
         found["padim_fps"] = len(few) / middle["padim"]
@@ -221,13 +215,6 @@ def main() -> None:
             "padim": "anomalib, ResNet-18, random weights" if "padim_fps" in metrics else "absent",
         },
     )
-
-
-@torch.no_grad()
-def settled_share(detector: DeepAnomaly, frames: Tensor, device: torch.device) -> float:
-    """Share of places that the first Gaussian settles."""
-    distances = detector.first(detector.observe(windows(frames[:64], device)).features)
-    return float((distances <= detector.beta_).double().mean())
 
 
 if __name__ == "__main__":
