@@ -97,11 +97,12 @@ def ingest(
     """
     from flows.cli.tables import ingest_summary
     from tasks.data.ingest import ingest_folder
+    from tasks.data.validate import look
 
     version, changes = ingest_folder(
         source, name=name, origin=origin, commit=commit, push=push, discard=discard
     )
-    console.print(ingest_summary(version, changes, committed=commit))
+    console.print(ingest_summary(version, changes, *look(version), committed=commit))
 
 
 @app.command()
