@@ -8,6 +8,7 @@ from flows import recipes
 from flows.recipes.asked import Options, asked
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
+from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.records import Decision
@@ -40,6 +41,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     devices: int | None = None,
     shards: int = 1,
     scheduler: str | None = None,
+    again: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -64,6 +66,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
         shards: Processes that divide features, moments and evaluation between them; the result is
             the same. Only for detectors that learn nothing but moments.
         scheduler: Address of a Dask cluster to do it; else as many processes are started here.
+        again: Decide anew about a version that was refused, or set aside by a person.
 
     Returns:
         What was decided about the challenger, and why.
@@ -101,5 +104,6 @@ def retrain(  # noqa: PLR0913 - every option of the command
         report = evaluate(version, fitted)
         sample(version, fitted)
         challenger = register(fitted, report, chosen.name)
-        decision: Decision = promote(challenger, report, chosen.promotion)
+        comparison = compare(challenger, report, chosen.promotion, again=again)
+        decision: Decision = promote(challenger, comparison, chosen.promotion, again=again)
         return decision

@@ -102,14 +102,37 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a challenger is worth beside the version that served at that moment."""
+
+    name: str
+    version: int
+    """The challenger."""
+    run_id: str
+    """Its run, whose evaluation this is about."""
+    champion: int | None
+    """The version that served; None if none did."""
+    accepted: bool
+    """It may serve."""
+    why: str
+    metric: str
+    """What was compared."""
+    terms: dict[str, float]
+    """Margin, confidence and so on, as the policy has them; empty if nothing was compared, because
+    it was decided already."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """One entry of the append-only history of a registered model."""
 
     action: str
-    """``promote``, ``refuse`` or ``rollback``."""
+    """``promote``, ``refuse``, ``rollback``, ``pin``, ``unpin``, or ``set in MLflow``;
+    ``unreadable`` if the entry is damaged."""
     name: str
     version: int
-    """The version that was judged."""
+    """The version that was judged; 0 if it was about none."""
     champion: int
     """The version that serves afterwards; 0 if none does."""
     former: int | None
@@ -119,6 +142,11 @@ class Decision:
     when: str
     """UTC, ISO 8601."""
     figures: dict[str, float] = field(default_factory=dict)
+    """Of a comparison: what it found, and its terms."""
+    metric: str = ""
+    """What was compared; empty if nothing was."""
+    made_of: str = ""
+    """Digest of the data and recipe of the version that was judged."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,17 @@ from rich.table import Table
 
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_NAME,
+    DATA_NUM_FILES,
+    FLOW_RUN_ID,
+    KIND,
+    METRIC,
+    PRETEXT_RUN_ID,
+    RUN_ID,
+    VALIDATION_RUN_ID,
+)
 
 if TYPE_CHECKING:
     from flows.operations.status import Status
@@ -40,7 +50,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 def figures(tags: dict[str, str]) -> str:
     """The headline metrics among the tags of a model version, in one line."""
-    found = {name: tags.get(f"{TAG}metric.{name}") for name in HEADLINES}
+    found = {name: tags.get(f"{METRIC}{name}") for name in HEADLINES}
     return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
 
 
@@ -50,12 +60,12 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     version = client.get_model_version(decision.name, str(decision.version))
     tags = version.tags
     steps = _table("step", "", "what", title="")
-    for key in ("validation_run_id", "pretext_run_id", "run_id"):
-        run_id = tags.get(TAG + key, "")
+    for key in (VALIDATION_RUN_ID, PRETEXT_RUN_ID, RUN_ID):
+        run_id = tags.get(key, "")
         if run_id:
             steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
-    data = f"{tags.get(TAG + 'data_name')} {tags.get(TAG + 'data_digest')}"
-    steps.add_row("data", "", f"{data} ({tags.get(TAG + 'data_num_files')} files)")
+    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST)}"
+    steps.add_row("data", "", f"{data} ({tags.get(DATA_NUM_FILES)} files)")
     steps.add_row("score", "", figures(tags))
     outcome = "champion" if decision.champion == decision.version else "not promoted"
     steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
@@ -65,8 +75,8 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
 def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
     """Kind of a run, and whether this flow run computed it."""
     run = mlflow_store.client().get_run(run_id)
-    kind = run.data.tags.get(f"{TAG}kind", "")
-    ours = run.data.tags.get(f"{TAG}flow_run_id") == flow_run_id
+    kind = run.data.tags.get(KIND, "")
+    ours = run.data.tags.get(FLOW_RUN_ID) == flow_run_id
     seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
     return kind, f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
 

@@ -115,6 +115,10 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
             rich_help_panel=MACHINE,
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Decide anew about a version that was refused or set aside."),
+    ] = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
@@ -144,6 +148,7 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         devices=devices,
         shards=shards,
         scheduler=scheduler,
+        again=again,
     )
     console.print(shown)
 

@@ -23,7 +23,7 @@ from flows.recipes.find import load, names
 from flows.recipes.recipe import Recipe, check_divisible, describe
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 __all__ = [
     "Expectations",

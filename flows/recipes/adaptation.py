@@ -9,7 +9,7 @@ from models.adaptation.adda import ADDA
 from models.contracts import AdapterConfig
 from tasks.data.limits import Expectations
 from tasks.records import Source, Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from flows.recipes.recipe import Recipe
 from models.encoders.pretrained import PretrainedTrunk
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 if TYPE_CHECKING:
     from tasks.data.describe import SetDescription

@@ -21,7 +21,7 @@ from models.pretext.transformation import TransformationClassifier
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 
 def walkway() -> Recipe:

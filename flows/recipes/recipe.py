@@ -11,7 +11,7 @@ from models.encoders.alexnet import AlexNetTrunk
 from models.errors import InvalidInputError
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.lineage.trace import files_of
 from tasks.registry import version_facts
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import MODEL_DIGEST, MOMENTS_BASIS, TAG
 from tasks.training import moments_store
 
 ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?:m-)?[0-9a-f]{32}(?:\.dir)?")
@@ -73,7 +73,7 @@ def gather(client: MlflowClient) -> References:
 def _add_version(found: References, client: MlflowClient, version: RegisteredVersion) -> None:
     who = f"{version.name} {version.version}"
     found.add({**version.tags, "": [version.source, version.run_id]}, who)
-    found.digests[version.tags.get(f"{TAG}model_digest", "")] = who
+    found.digests[version.tags.get(MODEL_DIGEST, "")] = who
     lineage = version_facts.read_json(version, "lineage.json")
     if lineage is None:
         found.notes.append(f"The files of {who} are lost; kept is what its tags refer to.")
@@ -91,7 +91,7 @@ def _files(data: Mapping[str, Any]) -> list[dict[str, str]] | None:
 def _add_run(found: References, run: Run, who: str) -> None:
     """What a run refers to: other runs, and those that hold moments it was made of."""
     found.add({k: v for k, v in run.data.tags.items() if k.startswith(TAG)}, who)
-    if f"{TAG}{moments_store.BASIS}" not in run.data.tags:
+    if MOMENTS_BASIS not in run.data.tags:
         return
     try:
         uri = f"runs:/{run.info.run_id}/{moments_store.FOLDER}/clips.json"

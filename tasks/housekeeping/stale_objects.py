@@ -12,7 +12,7 @@ from tasks.data import dvc_cache
 from tasks.housekeeping.references import References
 from tasks.housekeeping.stale import Kind, Stale
 from tasks.platform import git, workspace
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DATA_MD5
 
 MD5 = re.compile(r"\bmd5: *['\"]?([0-9a-f]{32}(?:\.dir)?)")
 """How DVC's files name an object, whatever else they hold."""
@@ -74,7 +74,7 @@ def _named(runs: Iterable[Run]) -> dict[str, set[str]]:
     """Files and folders that runs that stay or git know by name, and who does."""
     named: dict[str, set[str]] = defaultdict(set)
     for run in runs:
-        if md5 := run.data.tags.get(f"{TAG}data_md5"):
+        if md5 := run.data.tags.get(DATA_MD5):
             named[md5].add("other runs that stay")
     for who, text in _named_in_git():
         for md5 in MD5.findall(text):

@@ -30,6 +30,7 @@ from tasks.lineage.trace_records import (
 from tasks.platform import prefect_server
 from tasks.records import DataVersion, Decision, Validation
 from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry.tags import FLOW_RUN_ID, HARDWARE
 from tasks.registry.version_facts import Facts, gather, get_run
 
 PREFECT_SECONDS = 0.3
@@ -48,7 +49,7 @@ def trace(reference: str) -> Trace:
     """
     client = mlflow_store.client()
     version = model_versions.find(client, reference)
-    flow = FlowQuery(version.tags.get(f"{mlflow_store.TAG}flow_run_id", ""))
+    flow = FlowQuery(version.tags.get(FLOW_RUN_ID, ""))
     facts = gather(client, version)
     notes = list(facts.notes)
     registered = model_versions.model(client, version.name)
@@ -96,7 +97,7 @@ def _run(run_id: str, run: Run | None, notes: list[str]) -> TracedRun:
     if run is None:
         notes.append(f"Run {run_id} was deleted: known from the tags and the model's own files.")
         return TracedRun(run_id=run_id, found=False)
-    info, prefix = run.info, f"{mlflow_store.TAG}hardware."
+    info, prefix = run.info, HARDWARE
     deleted = ", deleted" if info.lifecycle_stage == "deleted" else ""
     return TracedRun(
         run_id=run_id,

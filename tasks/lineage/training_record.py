@@ -17,7 +17,7 @@ from tasks.data.versions import Entry
 from tasks.packaging import formats, package
 from tasks.records import DataVersion, Validation
 from tasks.registry import mlflow_store, model_versions, version_facts
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import MODEL_DIGEST, TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +75,10 @@ def recorded(reference: str) -> Recorded:
     version = model_versions.find(client, reference)
     folder = model_versions.folder(version.source)
     digest = package.digest(package.verify(folder))
-    if digest != version.tags.get(f"{TAG}model_digest"):
+    if digest != version.tags.get(MODEL_DIGEST):
         raise RegistryError(
             f"{version.name} version {version.version} must have the digest that was registered, "
-            f"{version.tags.get(f'{TAG}model_digest')}, got {digest}. Restore the artifact store."
+            f"{version.tags.get(MODEL_DIGEST)}, got {digest}. Restore the artifact store."
         )
     lineage = json.loads((folder / "lineage.json").read_text())
     formats.check("lineage.json", lineage)

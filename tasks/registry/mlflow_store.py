@@ -17,11 +17,10 @@ from mlflow.exceptions import MlflowException
 from models.errors import RegistryError
 from tasks.platform import workspace
 from tasks.platform.locks import Lock
+from tasks.registry.tags import TAG
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
-TAG = "unseen."
-"""Prefix of every tag of ours, on runs, model versions and registered models."""
 ARTIFACTS = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 """MLflow's own variable: where artifacts go if the store is a database server."""
 SQLITE = "sqlite:"

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.packaging import formats
 from tasks.registry import model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import TAG
 
 Json = Any
 
@@ -68,19 +68,33 @@ def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
 
 
 def get_run(client: MlflowClient, run_id: str | None) -> Run | None:
-    """An MLflow run, None if it is gone."""
+    """An MLflow run; None if it is gone.
+
+    Raises:
+        RegistryError: If MLflow does not answer.
+    """
     try:
         return client.get_run(run_id) if run_id else None
-    except MlflowException:
+    except MlflowException as error:
+        if not model_versions.is_gone(error):
+            model_versions.unanswered(error)
         return None
 
 
 def read_json(version: RegisteredVersion, name: str) -> Json:
-    """A JSON file of the packaged detector of a version; None if the artifact store lost it."""
+    """A JSON file of the packaged detector of a version; None if the artifact store lost it.
+
+    Raises:
+        RegistryError: If the artifact store does not answer.
+    """
     uri = f"models:/{version.name}/{version.version}/artifacts/{model_versions.PACKAGE}/{name}"
     try:
         return json.loads(Path(artifacts.download_artifacts(uri)).read_bytes())
-    except (MlflowException, OSError, ValueError):
+    except ValueError:
+        return None
+    except (MlflowException, OSError) as error:
+        if not model_versions.artifact_is_gone(error):
+            model_versions.unanswered(error)
         return None
 
 

@@ -32,6 +32,7 @@ from tasks.platform import progress
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs, moments, normal_windows
 from tasks.training.inputs import Normal
 from tasks.training.moments_sharded import ShardedSource
@@ -106,7 +107,7 @@ def fit(
                 calibration: Any = normal.calibration  # None for a detector that can do without
                 images = usage.count(normal.batches)
                 model.fit(images, calibration, fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": normal.batches.num_images, "threshold": model.threshold}
         )
@@ -179,7 +180,7 @@ def log_model(folder: Path, tags: Mapping[str, str]) -> str:
             artifacts={model_versions.PACKAGE: str(folder)},
             signature=signature,
             pip_requirements=requirements(),
-            tags={mlflow_store.TAG + key: value for key, value in tags.items()},
+            tags={TAG + key: value for key, value in tags.items()},
         )
     return str(logged.model_uri)
 

@@ -29,7 +29,7 @@ from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.platform import progress, workspace
 from tasks.records import DataVersion, Training
-from tasks.registry import mlflow_store
+from tasks.registry.tags import MOMENTS_BASIS
 from tasks.training import devices, inputs, moments_store
 from tasks.training.batches import Batches, identity
 from tasks.training.moments_store import Parent, Part
@@ -138,7 +138,7 @@ def fit(
     wanted = {identity(clip): clip for clip in clips}
     basis = source.basis()
     found = gather(snapshot, wanted, source, moments_store.find(basis, run.info.experiment_id))
-    mlflow.set_tag(mlflow_store.TAG + moments_store.BASIS, basis)
+    mlflow.set_tag(MOMENTS_BASIS, basis)
     _log(found, snapshot.version, run.info.run_id)
     model.fit_moments(
         found.total, source.usage.count(held_out), fabric=source.fabric, progress=progress.bar

@@ -21,6 +21,7 @@ from models.functional.gaussian import Moments
 from tasks.packaging import package
 from tasks.records import DataVersion
 from tasks.registry import mlflow_store
+from tasks.registry.tags import MOMENTS_BASIS
 
 BASIS = "moments_basis"
 """Tag of a run: digest of all that the moments of a clip depend on, besides the clip."""
@@ -84,7 +85,7 @@ def find(basis: str, experiment_id: str) -> list[Parent]:
     """Finished runs whose moments rest on the same basis, the newest first."""
     runs = mlflow_store.client().search_runs(
         [experiment_id],
-        f"tags.`{mlflow_store.TAG}{BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
+        f"tags.`{MOMENTS_BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
         max_results=MOST_PARENTS,
         order_by=["attributes.start_time DESC"],
     )

@@ -13,6 +13,7 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -80,7 +81,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        mlflow.set_tag(f"{mlflow_store.TAG}backbone", backbone)
+        mlflow.set_tag(f"{TAG}backbone", backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,
@@ -91,7 +92,7 @@ def pretrain(
 
 def _log(solution: Solution, run_id: str) -> None:
     """The task's own figures and a picture, both of images that it was not trained on."""
-    mlflow.set_tag(f"{mlflow_store.TAG}device", solution.device)
+    mlflow.set_tag(DEVICE, solution.device)
     mlflow.log_metrics(dict(solution.usage))
     moment = int(time.time() * 1000)
     losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(solution.losses, 1)]

@@ -69,7 +69,7 @@ def log_detector(repository, tiny_detector, tmp_path_factory):
                     version=version,
                     validation=VALIDATION,
                     pretext={"run_id": "3" * 32, "backbone": "pretext", "data": asdict(version)},
-                    recipe={"name": name, "metric": "frame_auc"},
+                    recipe={"name": name, "metric": "frame_auc", "training": {"seed": seed}},
                     seed=seed,
                     run_id=run_id,
                     device="cpu",

@@ -12,6 +12,7 @@ from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
+from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.fit import log_fitted
 from tasks.training.inputs import Normal
@@ -65,7 +66,7 @@ def recalibrate(
         normal = Normal(batches=held_out, clips=(), calibration=held_out, calibration_clips=clips)
         with devices.measured() as usage:
             model.recalibrate(usage.count(held_out), fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": held_out.num_images, "threshold": model.threshold}
         )

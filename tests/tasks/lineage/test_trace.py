@@ -15,7 +15,7 @@ from tasks.data import dvc_cache
 from tasks.lineage.trace import FlowQuery, trace
 from tasks.platform import workspace
 from tasks.registry import mlflow_store
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 from tests.tasks.flow_runs import flow_run
 
