@@ -204,9 +204,7 @@ def _described(images: Tensor, found: Mapping[str, NDArray[Any]]) -> dict[str, A
     }
 
 
-def _parity(
-    folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]
-) -> dict[str, float]:
+def _parity(folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Largest difference of each result from torch's, in a batch and one by one."""
     program = Program(folder, "onnxruntime", threads=torch.get_num_threads())
     inputs = images.numpy()

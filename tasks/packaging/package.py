@@ -119,8 +119,8 @@ def load(folder: Path, *, device: str = "cpu", engine: str = TORCH) -> Packaged:
     Args:
         folder: Written by ``save``.
         device: Where it will compute; ``auto`` takes a GPU if there is one.
-        engine: What scores on a processor: ``torch``, ``auto`` for what is fastest here, or one of
-            ``tasks.packaging.program.ENGINES``. On a GPU it is torch.
+        engine: What scores on a processor, as in ``tasks.packaging.program.choose``. On a GPU it
+            is torch.
 
     Raises:
         RegistryError: If the folder is not such a package, was changed, or cannot be run here.

@@ -30,7 +30,9 @@ FOLDER, FILE, RECORD, EXPECTED = "program", "detector.onnx", "program.json", "ex
 INPUT, SCORE, FEATURES = "images", "image_score", "features"
 PARITY = 1e-4
 """Difference from torch that a result may have, relative to the largest value."""
-TORCH, AUTO = "torch", "auto"
+TORCH, AUTO, STEADY = "torch", "auto", "steady"
+"""Beside names of engines: ``auto`` is what is fastest here; ``steady`` is the same everywhere, ONNX
+Runtime where the package has a program, and torch where it has none."""
 ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
 """What can run a program; the last one is tried where the processor has bfloat16."""
 PROBE = 4
@@ -117,7 +119,7 @@ def choose(
 
     Args:
         folder: Holds the program, its record and what torch gave for noise.
-        wanted: One of ``ENGINES``, ``torch``, or ``auto`` for the fastest.
+        wanted: One of ``ENGINES``, ``torch``, ``auto`` or ``steady``.
         threads: That compute.
         by_torch: Scores a batch by torch, to be timed.
 
@@ -132,14 +134,15 @@ def choose(
         return None, Choice(engine=TORCH, why="It was asked for.", threads=threads)
     if record is None or not record["usable"]:
         why = record["why"] if record else "The package has no program: it is of an older version."
-        if wanted != AUTO:
+        if wanted not in (AUTO, STEADY):
             raise InvalidInputError(f"This version cannot run on {wanted}. {why} Take torch.")
         return None, Choice(engine=TORCH, why=why, threads=threads)
     probe = noise(tuple(record["input"]["shape"][1:]))
     if wanted != AUTO:
-        program = Program(folder, wanted, threads)
+        program = Program(folder, ENGINES[0] if wanted == STEADY else wanted, threads)
         _check(program, folder, probe)
-        return program, Choice(engine=wanted, why="It was asked for.", threads=threads)
+        why = "It is the same everywhere." if wanted == STEADY else "It was asked for."
+        return program, Choice(engine=program.engine, why=why, threads=threads)
     return _fastest(folder, threads, probe, by_torch)
 
 
@@ -244,9 +247,7 @@ def _openvino(file: Path, threads: int, precision: str = "f32") -> Run:
     def run(inputs: NDArray[np.uint8], wanted: list[str]) -> Results:
         with lock:
             request.infer([inputs], share_inputs=True)
-            return {
-                name: np.array(request.get_output_tensor(place[name]).data) for name in wanted
-            }
+            return {name: np.array(request.get_output_tensor(place[name]).data) for name in wanted}
 
     return run
 

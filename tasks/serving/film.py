@@ -12,6 +12,7 @@ from models.contracts import Progress, silent
 from models.errors import InvalidInputError, NotFoundError
 from tasks.data.decoding import read_mask, resize_mask
 from tasks.packaging.detector import Packaged, Prediction
+from tasks.packaging.program import AUTO
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.responses import Region, find_regions
@@ -30,7 +31,13 @@ IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def film(reference: str, clip: Path, target: Path, progress: Progress = silent) -> int:
+def film(
+    reference: str,
+    clip: Path,
+    target: Path,
+    progress: Progress = silent,
+    engine: str = AUTO,
+) -> int:
     """Write an animated GIF of a clip as a registered detector sees it.
 
     Each frame shows the anomaly map, boxes around anomalous regions with their p-values, the
@@ -42,6 +49,7 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         clip: A folder of frames, or a video.
         target: File to write; it is there whole or not at all.
         progress: Shows the frames.
+        engine: What scores; see ``tasks.packaging.program.choose``.
 
     Returns:
         Number of frames shown.
@@ -54,7 +62,7 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         raise InvalidInputError(f"The film must be a .gif file, got {target}.")
     name, _, wanted = reference.partition("@")
     version = model_versions.resolve(mlflow_store.client(), name, wanted or model_versions.CHAMPION)
-    packaged = model_versions.load(version, device="auto")
+    packaged = model_versions.load(version, device="auto", engine=engine)
     frames = _read(clip, packaged.preprocessing.channels)
     found = packaged.predict(frames, anomaly_map=True)
     truth = _ground_truth(clip, len(frames), frames.shape[-2:])

@@ -22,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from tasks.packaging.program import AUTO
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
 from tasks.registry import mlflow_store, model_versions
@@ -51,6 +52,7 @@ def build_app(
     false_alarm_rate: float | None = None,
     access: Access | None = None,
     log_predictions: bool = True,
+    engine: str = AUTO,
 ) -> FastAPI:
     """The app that serves a registered model.
 
@@ -62,9 +64,17 @@ def build_app(
             threshold decides if None.
         access: Who may ask for what; as on a server that this machine alone can reach if None.
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
+        engine: What scores; see ``tasks.packaging.program.choose``.
     """
     limits = limits or Limits()
-    service = Service(name, limits, poll_seconds, false_alarm_rate, log_predictions=log_predictions)
+    service = Service(
+        name,
+        limits,
+        poll_seconds,
+        false_alarm_rate,
+        log_predictions=log_predictions,
+        engine=engine,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -151,6 +161,7 @@ def serve(  # noqa: PLR0913
     wait: bool = False,
     access: Access | None = None,
     log_predictions: bool = True,
+    engine: str = AUTO,
 ) -> None:
     """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
 
@@ -176,6 +187,7 @@ def serve(  # noqa: PLR0913
         false_alarm_rate=false_alarm_rate,
         access=access,
         log_predictions=log_predictions,
+        engine=engine,
     )
     config = uvicorn.Config(
         app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()

@@ -25,7 +25,7 @@ from models.errors import RegistryError
 from models.functional.smoothing import running_mean
 from tasks.data import mlflow_dataset, snapshots
 from tasks.data.snapshots import Snapshot
-from tasks.packaging import package, preprocessing
+from tasks.packaging import make_program, package, preprocessing
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.platform import progress
@@ -44,6 +44,7 @@ REQUIREMENTS = (
     "lightning-fabric",
     "mlflow",
     "numpy",
+    "onnxruntime",
     "pandas",
     "safetensors",
     "scikit-learn",
@@ -153,6 +154,7 @@ def log_fitted(
         calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
+        make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
         model_uri = log_model(folder, lineage_record.data_tags(snapshot.version))
         _read_back(model_uri, model, next(iter(normal.probe)), training.smoothing)
