@@ -20,8 +20,13 @@ def show_history(name: Name) -> None:
     from flows.cli.tables import history_table
     from tasks.registry import history, mlflow_store
 
-    history.notice(name, mlflow_store.client())
+    client = mlflow_store.client()
+    history.notice(name, client)
     console.print(history_table(name))
+    if pinned := history.pinned(history.read(name, client)):
+        console.print(
+            f"No retrain promotes a version: {history.told(pinned)} 'unseen unpin {name}' ends it."
+        )
 
 
 def promote(
@@ -53,8 +58,9 @@ def rollback(name: Name, why: Why = "no reason given", instead_of: InsteadOf = N
     from tasks.registry.decisions import rollback as undo
 
     decision = undo(name, why, instead_of=instead_of)
+    former = f" instead of {decision.former}" if decision.former else ""
     console.print(
-        f"{name}: version {decision.champion} serves again instead of {decision.former}. "
+        f"{name}: version {decision.champion} serves again{former}. "
         f"'unseen history {name}' shows all decisions."
     )
 

@@ -85,6 +85,9 @@ def ingest(
     push: Annotated[
         bool, typer.Option(help="Copy the bytes to DVC's remote, for other machines to have.")
     ] = False,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Take what data.dvc names; lose edits in data/.")
+    ] = False,
 ) -> None:
     """Bring a folder or a well-known set in, version it with DVC, and show what changed.
 
@@ -94,7 +97,9 @@ def ingest(
     from flows.cli.tables import ingest_summary
     from tasks.data.ingest import ingest_folder
 
-    version, changes = ingest_folder(source, name=name, origin=origin, commit=commit, push=push)
+    version, changes = ingest_folder(
+        source, name=name, origin=origin, commit=commit, push=push, discard=discard
+    )
     console.print(ingest_summary(version, changes, committed=commit))
 
 

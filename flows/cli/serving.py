@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - as many as there are options
     name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,

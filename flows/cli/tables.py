@@ -158,15 +158,23 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
 
 def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
+    from tasks.registry import history, model_versions
+
     client = mlflow_store.client()
     table = _table("model", "versions", "champion", "challenger", "figures of the champion")
-    for model in client.search_registered_models():
-        aliases = client.get_registered_model(model.name).aliases
-        champion = aliases.get("champion")
-        tags = client.get_model_version(model.name, champion).tags if champion else {}
-        count = len(client.search_model_versions(f"name='{model.name}'"))
-        shown = (str(aliases.get(alias, "-")) for alias in ("champion", "challenger"))
-        table.add_row(model.name, str(count), *shown, figures(tags))
+    for name in sorted(each.name for each in client.search_registered_models()):
+        history.notice(name, client)
+        aliases = model_versions.aliases(client, name)
+        found = {int(each.version): each for each in model_versions.versions(client, name)}
+        champion = found.get(aliases.get(model_versions.CHAMPION, 0))
+        pinned = " (pinned)" if history.pinned(history.read(name, client)) else ""
+        table.add_row(
+            name,
+            str(len(found)),
+            f"{champion.version if champion else '-'}{pinned}",
+            str(aliases.get(model_versions.CHALLENGER, "-")),
+            figures(champion.tags if champion else {}),
+        )
     return table
 
 
@@ -177,9 +185,8 @@ def history_table(name: str) -> RenderableType:
     table = _table("when", "what", "version", "serves", "who", "why", title=name)
     for entry in read(name, mlflow_store.client()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
-        table.add_row(
-            entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why
-        )
+        about = str(entry.version or "-")
+        table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)
     return table
 
 
@@ -286,12 +293,14 @@ def status_tables(status: "Status") -> RenderableType:
     """Services, deployments and champions."""
     if not status.wanted and not status.services:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
-    services = _table("service", "pid", "url", "health", "since")
+    services = _table("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
-        services.add_row(each.name, str(each.pid or "-"), each.url, each.health, each.since)
-    deployments = _table("deployment", "schedule", "next run", "last run", title="")
+        facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
+        services.add_row(*facts, str(each.restarts or ""))
+    deployments = _table("deployment", "schedule", "next run", "last run", "", title="")
     for one in status.deployments:
-        deployments.add_row(one.name, one.schedule, one.next_run or "-", one.last_run or "never")
+        runs = (one.next_run or "-", one.last_run or "never")
+        deployments.add_row(one.name, one.schedule, *runs, one.problem)
     champions = _table("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")

@@ -88,7 +88,7 @@ def train_sparse_layer(
                     weight=config.sparsity_weight,
                 )
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
     if not loss.isfinite():
         raise TrainingError(

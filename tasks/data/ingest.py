@@ -6,11 +6,21 @@ from pathlib import Path
 from prefect import task
 
 from models.errors import DataError, InvalidInputError, NotFoundError
-from tasks.data import dvc_cache, embedded, staging, versions
+from tasks.data import (
+    dvc_cache,
+    dvc_remote,
+    embedded,
+    staging,
+    versions,
+    working_copy,
+    write_version,
+)
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
 from tasks.platform import git, workspace
+from tasks.platform.flow_run import name_after_data
+from tasks.platform.outages import RETRIED
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -18,7 +28,7 @@ MADE = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
 """What DVC makes beside ``data.dvc`` when it is initialized."""
 
 
-@task
+@task(task_run_name="ingest {name}", on_completion=[name_after_data], **RETRIED)
 def ingest(name: str, source: Path | None = None) -> DataVersion:
     """The version of a data set, made if its files are new.
 
@@ -36,7 +46,7 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
     name = known.name if known else _check_name(name)
     with versions.lock():
         dvc_md5, before = versions.recorded(), _recorded(name)
-        version = _bring_up_to_date(name, source)
+        version = _bring_up_to_date(name, source, asked=False)
     if version.dvc_md5 != dvc_md5 and version.digest != versions.digest(before):
         announce(version, versions.compare(before, versions.entries(version)))
     return version
@@ -49,6 +59,7 @@ def ingest_folder(
     origin: Path | None = None,
     commit: bool = False,
     push: bool = False,
+    discard: bool = False,
 ) -> tuple[DataVersion, Changes]:
     """What ``unseen ingest`` does: bring a set in, and tell what changed against the last version.
 
@@ -59,6 +70,7 @@ def ingest_folder(
         origin: Folder of a public set's raw files.
         commit: Commit ``data.dvc``, and what DVC made beside it, in git.
         push: Copy its bytes to DVC's default remote before anybody is told of it.
+        discard: Take what ``data.dvc`` names, and lose what was changed in ``data/``.
 
     Raises:
         InvalidInputError: If the arguments do not fit together.
@@ -73,12 +85,12 @@ def ingest_folder(
         before = _recorded(target)
         if known and folder is None and not (versions.folder() / target).is_dir() and not before:
             _download(known)
-        version = _bring_up_to_date(target, folder)
+        version = _bring_up_to_date(target, folder, asked=True, discard=discard)
         changes = versions.compare(before, versions.entries(version))
         if commit and _commit(target, with_gitignore=ignore_was_clean):
             version = versions.current(target)
     if push:
-        dvc_cache.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
+        dvc_remote.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
     if changes:
         announce(version, changes)
     return version, changes
@@ -136,25 +148,6 @@ def _recorded(name: str) -> tuple[Entry, ...]:
     return versions.entries_at(dvc_md5, name)
 
 
-def _version_working_copy(name: str) -> DataVersion:
-    """The version of ``data/<name>``, a new one only if its files are new."""
-    path = versions.folder() / name
-    staging.check_layout(path)
-    dvc_md5 = versions.recorded()
-    if dvc_md5 is None:
-        return versions.add(name)
-    files = versions.hash_folder(path)
-    lacking = dvc_cache.missing(entry.md5 for entry in files)
-    if not dvc_cache.at_hand(dvc_md5):
-        older = versions.holder(name, versions.digest(files))
-        if older and not lacking:
-            return versions.describe(name, files, older)
-        embedded.recover(dvc_md5)
-    if versions.entries_at(dvc_md5, name) == files and not lacking:
-        return versions.describe(name, files, dvc_md5)
-    return versions.add(name)
-
-
 def _get_back(name: str) -> None:
     """Write ``data/<name>`` from DVC's cache or remote, or generate it.
 
@@ -167,7 +160,7 @@ def _get_back(name: str) -> None:
     if name in catalog.EMBEDDED and not complete:
         embedded.regenerate(name)
     elif files:
-        versions.restore(files, versions.folder() / name, bar)
+        write_version.write(files, versions.folder() / name, bar)
     elif catalog.find(name):
         raise NotFoundError(
             f"There is no data set '{name}' here yet. Download it with 'unseen ingest {name}', or "
@@ -187,13 +180,17 @@ def _get_back(name: str) -> None:
         )
 
 
-def _bring_up_to_date(name: str, source: Path | None) -> DataVersion:
+def _bring_up_to_date(
+    name: str, source: Path | None, *, asked: bool, discard: bool = False
+) -> DataVersion:
     """The version of a data set after a folder was brought in, or of what is there."""
     if source is not None and source.resolve() != (versions.folder() / name).resolve():
         _bring_in(name, Path(source))
-    elif not (versions.folder() / name).is_dir():
+        return working_copy.record(name)
+    if not (versions.folder() / name).is_dir():
         _get_back(name)
-    return _version_working_copy(name)
+        return working_copy.record(name)
+    return working_copy.settle(name, asked=asked, discard=discard)
 
 
 def _bring_in(name: str, source: Path) -> None:

@@ -15,6 +15,7 @@ from great_expectations.checkpoint import UpdateDataDocsAction
 
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.suite import build
+from tasks.packaging.preprocessing import Levels
 
 MAX_FILES = 20
 """Files that an outcome names; it counts all of them."""
@@ -36,6 +37,7 @@ def check(
     manifest: pd.DataFrame,
     limits: Expectations,
     usual: tuple[float, float] | None,
+    facts: tuple[Levels | None, float | None] = (None, None),
     *,
     name: str,
     folder: Path,
@@ -47,6 +49,7 @@ def check(
         limits: The numbers in the expectations.
         usual: Range of the champion's training images, in mean gray level; None skips those
             expectations.
+        facts: Range of images of more than 8 bits, and frame rate, of the data version.
         name: Of the suite.
         folder: For the context of Great Expectations; what is there is replaced.
     """
@@ -57,7 +60,7 @@ def check(
     docs = folder / "gx" / "uncommitted" / "data_docs" / SITE
     site = context.variables.data_docs_sites[SITE] | {"show_how_to_buttons": False}
     context.update_data_docs_site(SITE, site)
-    suite = context.suites.add(gx.ExpectationSuite(name, expectations=build(limits, usual)))
+    suite = context.suites.add(gx.ExpectationSuite(name, expectations=build(limits, usual, *facts)))
     asset = context.data_sources.add_pandas("manifest").add_dataframe_asset("files")
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(
@@ -71,7 +74,7 @@ def check(
             actions=[UpdateDataDocsAction(name="docs")],
             result_format={
                 "result_format": "COMPLETE",
-                "unexpected_index_column_names": ["path"],
+                "unexpected_index_column_names": ["path", "problem"],
             },
         )
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from models.errors import DataError
-from tasks.data import decoding, versions
+from tasks.data import layout, versions
 from tasks.data.versions import Entry
 from tasks.platform.progress import bar
 
@@ -94,4 +94,4 @@ def check_layout(path: Path) -> None:
 
 
 def _is_media(path: Path) -> bool:
-    return path.suffix.lower() in decoding.IMAGES | decoding.VIDEOS and path.is_file()
+    return path.suffix.lower() in layout.IMAGES | layout.VIDEOS and path.is_file()

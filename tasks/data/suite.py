@@ -12,24 +12,35 @@ from great_expectations.expectations.row_conditions import Column
 
 from tasks.data.kinds import NORMAL
 from tasks.data.limits import Expectations
+from tasks.packaging.preprocessing import RATE_TOLERANCE, Levels
 
 TRAIN = Column("split") == "train"
 TEST = Column("split") == "test"
 PICTURES = Column("role").is_in(["image", "video"])
 
 
-def build(limits: Expectations, usual: tuple[float, float] | None) -> list[gxe.Expectation]:
+def build(
+    limits: Expectations,
+    usual: tuple[float, float] | None,
+    levels: Levels | None = None,
+    frame_rate: float | None = None,
+) -> list[gxe.Expectation]:
     """The expectations of a suite.
 
     Args:
         limits: The numbers in them.
         usual: Range of the champion's training images, in mean gray level; None leaves out the
             expectations about it.
+        levels: Black and white of the images of more than 8 bits; None if there are none.
+        frame_rate: Of the training videos; None leaves out what is expected of others.
     """
     return [
         *_files(),
+        *_pixels(levels),
         *_clips(limits),
+        *(_rates(frame_rate) if frame_rate else ()),
         *_splits(limits),
+        *_duplicates(),
         *_ground_truth(),
         *(_both_labels() if limits.anomalies else ()),
         *_contrast(limits),
@@ -61,7 +72,7 @@ def _files() -> list[gxe.Expectation]:
         _expect(
             gxe.ExpectColumnValuesToBeInSet,
             "every_file_decodes",
-            "every image, mask and video can be decoded",
+            "every image, mask, video and label file can be read",
             column="decodes",
             value_set=[True],
         ),
@@ -72,12 +83,78 @@ def _files() -> list[gxe.Expectation]:
             column="rival",
         ),
         _expect(
-            gxe.ExpectColumnValuesToNotBeInSet,
+            gxe.ExpectColumnValuesToBeNull,
             "every_file_has_a_place",
-            "every file has a place in the layout of a data set",
+            "every file has a place in the layout of a data set, and the one that is meant",
             severity="warning",
+            column="hint",
+        ),
+        _expect(
+            gxe.ExpectColumnValuesToNotBeInSet,
+            "ground_truth_is_understood",
+            "ground_truth/<kind>/ holds masks and label files (.txt) and nothing else",
             column="role",
-            value_set=["other"],
+            value_set=["truth"],
+        ),
+    ]
+
+
+def _pixels(levels: Levels | None) -> list[gxe.Expectation]:
+    scaled = (
+        f"; others are scaled to 8, {levels[0]:g} black and {levels[1]:g} white" if levels else ""
+    )
+    return [
+        _expect(
+            gxe.ExpectColumnValuesToBeBetween,
+            "images_have_8_bits",
+            f"every image has 8 bits a channel{scaled}",
+            severity="warning",
+            column="bits",
+            max_value=8,
+            row_condition=PICTURES,
+        ),
+        _expect(
+            gxe.ExpectColumnValuesToBeBetween,
+            "one_page_per_image",
+            "every image file has one page; of others the first page is read",
+            severity="warning",
+            column="num_pages",
+            max_value=1,
+            row_condition=Column("role") == "image",
+        ),
+    ]
+
+
+def _rates(frame_rate: float) -> list[gxe.Expectation]:
+    return [
+        _expect(
+            gxe.ExpectColumnValuesToBeBetween,
+            "one_frame_rate",
+            f"every video has {frame_rate:g} frames per second, as most training videos; speeds "
+            "depend on it",
+            severity="warning",
+            column="frame_rate",
+            min_value=round(frame_rate / RATE_TOLERANCE, 3),
+            max_value=round(frame_rate * RATE_TOLERANCE, 3),
+        )
+    ]
+
+
+def _duplicates() -> list[gxe.Expectation]:
+    return [
+        _expect(
+            gxe.ExpectColumnValuesToBeNull,
+            "no_near_duplicates_across_splits",
+            "no image of train/ shows nearly the same as one of test/",
+            severity="warning",
+            column="near",
+        ),
+        _expect(
+            gxe.ExpectColumnValuesToBeNull,
+            "no_near_duplicates_in_training",
+            "no two images of train/ show nearly the same; they learn or calibrate together",
+            severity="warning",
+            column="copy",
         ),
     ]
 
@@ -96,6 +173,7 @@ def _clips(limits: Expectations) -> list[gxe.Expectation]:
             gxe.ExpectColumnValuesToBeInSet,
             "no_gaps_in_clips",
             f"frame numbers of a clip rise by {limits.frame_step}, without gaps or repetition",
+            severity="critical" if limits.min_frames_per_clip > 1 else "warning",
             column="step",
             value_set=[limits.frame_step],
         ),
@@ -160,7 +238,17 @@ def _ground_truth() -> list[gxe.Expectation]:
             "every mask has the size of its image",
             column_A="size",
             column_B="size_of_owner",
-            row_condition=Column("size").is_not_null() & Column("size_of_owner").is_not_null(),
+            row_condition=Column("size").is_not_null()
+            & Column("size_of_owner").is_not_null()
+            & (Column("role") == "mask"),
+        ),
+        _expect(
+            gxe.ExpectColumnPairValuesToBeEqual,
+            "roi_fits_all_images",
+            "the region of interest, roi.png, has the size that all images have",
+            column_A="size",
+            column_B="size_of_owner",
+            row_condition=Column("size").is_not_null() & (Column("role") == "roi"),
         ),
         _expect(
             gxe.ExpectColumnValuesToBeInSet,
@@ -170,11 +258,11 @@ def _ground_truth() -> list[gxe.Expectation]:
             value_set=[True],
         ),
         _expect(
-            gxe.ExpectColumnValuesToNotBeNull,
-            "labels_are_known",
-            "the ground truth says of every image whether it is normal",
-            column="label",
-            row_condition=TEST & PICTURES,
+            gxe.ExpectColumnValuesToBeNull,
+            "masks_are_plausible",
+            "masks of normal images are empty, others mark something, and all have two levels",
+            severity="warning",
+            column="doubt",
         ),
     ]
 

@@ -1,5 +1,6 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,14 +10,18 @@ import mlflow
 from filelock import FileLock
 from prefect import task
 
-from models.errors import DataValidationError, NotFoundError
+from models.errors import DataError, DataValidationError, NotFoundError
 from tasks.data import manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
+from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED, cache_key
 from tasks.registry.tags import DATA_DIGEST, TRAIN
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +36,7 @@ def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
     return cache_key(context, {**arguments, "usual": champion.get("range")})
 
 
-@task(**{**REMEMBERED, "cache_key_fn": _cache_key})
+@task(task_run_name=named("validate {version}"), **{**REMEMBERED, "cache_key_fn": _cache_key})
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 
@@ -50,16 +55,24 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
         "validate", model_name, tags=lineage_record.data_tags(version), params=limits
     ) as active:
         mlflow_dataset.log_input(version, "validation")
-        rows = manifest.read(snapshots.open_version(version), progress.bar)
+        snapshot = snapshots.open_version(version)
+        rows = manifest.read(snapshot, progress.bar)
         champion = _champion(model_name, version)
-        checked = _check(rows, expectations, champion, version, model_name)
+        checked = _check(rows, expectations, champion, snapshot, model_name)
         failed = [each for each in checked.outcomes if not each.success]
         critical = [each for each in failed if each.severity == "critical"]
-        statistics = _statistics(rows)
+        for each in failed:
+            if each not in critical:
+                log.warning("%s: %s", each.name, each.message)
+        statistics = {**_statistics(rows), **_facts(snapshot)}
         _log(rows, checked, statistics, champion)
         mlflow.log_metrics({**statistics, "num_failed": len(failed), "num_critical": len(critical)})
         if critical:
-            raise DataValidationError(_explain(version, critical, checked.docs))
+            raise DataValidationError(
+                _explain(version, critical, checked.docs),
+                summary=_summary(rows, critical),
+                run_id=active.info.run_id,
+            )
     return Validation(
         run_id=active.info.run_id,
         data_digest=version.digest,
@@ -74,16 +87,48 @@ def _check(
     rows: "pd.DataFrame",
     expectations: Expectations,
     champion: dict[str, Any],
-    version: DataVersion,
+    snapshot: Snapshot,
     model_name: str,
 ) -> "Checked":
     from tasks.data.run_suite import check
 
-    folder = workspace.home() / "validation" / f"{model_name}-{version.digest[:12]}"
+    folder = workspace.home() / "validation" / f"{model_name}-{snapshot.version.digest[:12]}"
     folder.parent.mkdir(exist_ok=True)
-    usual = champion.get("range")
+    usual, facts = champion.get("range"), (snapshot.levels, _frame_rate(snapshot))
     with FileLock(folder.with_suffix(".lock")):
-        return check(rows, expectations, usual, name=model_name, folder=folder)
+        return check(rows, expectations, usual, facts, name=model_name, folder=folder)
+
+
+def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
+    """What a data version holds, file by file, and the expectations that it fails.
+
+    Only those are checked that do not depend on what is to be trained.
+
+    Args:
+        version: The data.
+
+    Raises:
+        DataError: If the data version cannot be read at all.
+    """
+    snapshot = snapshots.open_version(version)
+    rows = manifest.read(snapshot, progress.bar)
+    limits = Expectations(min_train_images=1, min_test_images=0, min_frames_per_clip=1)
+    checked = _check(rows, limits, {}, snapshot, f"ingest-{version.name}")
+    return rows, tuple(each for each in checked.outcomes if not each.success)
+
+
+def _facts(snapshot: Snapshot) -> dict[str, float]:
+    """Range of images of more than 8 bits, and frame rate, as far as there are."""
+    low, high = snapshot.levels or (None, None)
+    found = {"levels_low": low, "levels_high": high, "frame_rate": _frame_rate(snapshot)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _frame_rate(snapshot: Snapshot) -> float | None:
+    try:
+        return snapshot.frame_rate
+    except DataError:  # a damaged video, which the manifest tells
+        return None
 
 
 def _champion(model_name: str, version: DataVersion) -> dict[str, Any]:
@@ -139,6 +184,13 @@ def _log(
     mlflow.log_dict(checked.suite, "validation/suite.json")
     mlflow.log_text(rows.to_csv(index=False), "validation/manifest.csv")
     mlflow.log_artifacts(str(checked.docs), "validation/data_docs")
+
+
+def _summary(rows: "pd.DataFrame", failed: Sequence[Outcome]) -> str:
+    """How many files have a problem; else which expectations fail."""
+    if files := int(rows["problem"].notna().sum()):
+        return f"{files} {'file' if files == 1 else 'files'}"
+    return ", ".join(each.name for each in failed)
 
 
 def _explain(version: DataVersion, failed: Sequence[Outcome], docs: Path) -> str:

@@ -14,6 +14,7 @@ from prefect import task
 
 from models.errors import InvalidInputError
 from tasks.evaluation.paired_scores import MEASURES, Measured, alarms, both_scores
+from tasks.platform.step_names import named
 from tasks.records import Comparison, ModelVersion, Report, Source
 from tasks.registry import history, mlflow_store, model_versions
 from tasks.registry.policy import METRICS, PromotionPolicy
@@ -31,7 +32,7 @@ class Outcome:
     figures: dict[str, float]
 
 
-@task
+@task(task_run_name=named("compare {challenger}"))
 def compare(
     challenger: ModelVersion,
     report: Report,

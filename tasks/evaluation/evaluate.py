@@ -22,6 +22,7 @@ from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.packaging.program import STEADY
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -46,7 +47,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("evaluate on {version}"), **REMEMBERED)
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 

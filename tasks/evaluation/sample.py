@@ -17,6 +17,7 @@ from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Samples, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -30,7 +31,7 @@ COMPARED = 5000
 PICTURE = "samples/samples.png"
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("sample {detector}"), **REMEMBERED)
 def sample(version: DataVersion, detector: TrainedModel) -> Samples:
     """Log pictures that a packaged model draws to its run; nothing if it draws none.
 

@@ -198,8 +198,9 @@ def rebuild(
 
 def _preprocessing(described: dict[str, Json]) -> Preprocessing:
     values = dict(described["preprocessing"])
-    size = values.pop("image_size")
-    return Preprocessing(**values, image_size=tuple(size) if size else None)
+    pairs = {name: values.pop(name, None) for name in ("image_size", "levels")}
+    pairs = {name: tuple(pair) if pair else None for name, pair in pairs.items()}
+    return Preprocessing(**values, **pairs)
 
 
 def _build(

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from models.errors import RegistryError
 from tasks.packaging.detector import Packaged
 from tasks.packaging.program import AUTO
-from tasks.registry import mlflow_store, model_versions
+from tasks.registry import history, mlflow_store, model_versions
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ class Champion:
         self.deployed: Deployed | None = None
         self.problem: str | None = "The champion is being loaded."
         self._client: MlflowClient | None = None
+        self._seen: int | None = -1
         self._broken: int | None = None
         self._failures = 0
         self._try_again = 0.0
@@ -116,7 +117,10 @@ class Champion:
             UnseenError: If there is none, or it cannot be loaded; ``deployed`` is as before.
         """
         self._client = self._client or mlflow_store.client()
-        version = model_versions.resolve(self._client, self.name, model_versions.CHAMPION)
+        seen = model_versions.champion(self._client, self.name)
+        if seen != self._seen and history.notice(self.name, self._client):
+            self._seen = seen
+        version = model_versions.resolve(self._client, self.name, seen or model_versions.CHAMPION)
         number = int(version.version)
         if self.deployed and self.deployed.version == number:
             self._broken = self.problem = None

@@ -10,7 +10,8 @@ from PIL import Image
 
 from models.contracts import Progress, silent
 from models.errors import InvalidInputError, NotFoundError
-from tasks.data.decoding import read_mask, resize_mask
+from tasks.data import masks as masks_of
+from tasks.data.decoding import read_mask
 from tasks.packaging.detector import Packaged, Prediction
 from tasks.packaging.program import AUTO
 from tasks.registry import mlflow_store, model_versions
@@ -104,7 +105,7 @@ def _ground_truth(clip: Path, num: int, size: Sequence[int]) -> list[NDArray[np.
     if clip.parents[1].name != "test" or not folder.is_dir():
         return None
     masks = [read_mask(path, path.name) for path in sorted(folder.iterdir())]
-    return [resize_mask(mask, tuple(size)) for mask in masks] if len(masks) == num else None
+    return [masks_of.resize(mask, tuple(size)) for mask in masks] if len(masks) == num else None
 
 
 def _drawn(

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.errors import InvalidInputError
-from tasks.data import decoding
+from tasks.data import images
 
 SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 """First bytes of the images that are accepted."""
@@ -141,7 +141,7 @@ def _open(content: bytes, place: int) -> Image.Image:
 def _decode(image: Image.Image, place: int, channels: int) -> NDArray[np.uint8]:
     try:
         image.load()
-        return decoding.to_pixels(image, f"File {place}", channels)
+        return images.to_channels(ImageOps.exif_transpose(image), channels)
     except Exception as error:  # see _open
         raise _damaged(place) from error
 
@@ -194,6 +194,6 @@ def _video_frames(path: Path, *, channels: int, limits: Limits) -> Iterator[NDAr
                 raise InvalidInputError(
                     f"File 1 is damaged: frame {num_frames - 1} cannot be read."
                 )
-            yield decoding.to_channels(Image.fromarray(pixels[..., ::-1]), channels)
+            yield images.to_channels(Image.fromarray(pixels[..., ::-1]), channels)
     finally:
         capture.release()

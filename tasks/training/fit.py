@@ -12,8 +12,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import torch
-from mlflow.models import ModelSignature
-from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from numpy.typing import NDArray
 from prefect import task
 from safetensors.torch import load_file
@@ -28,7 +26,9 @@ from tasks.data.snapshots import Snapshot
 from tasks.packaging import make_program, package, preprocessing
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.signature import signature
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -57,7 +57,7 @@ PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("fit {detector} on {version}"), **REMEMBERED)
 def fit(
     version: DataVersion,
     validation: Validation,
@@ -156,31 +156,33 @@ def log_fitted(
         _package(folder, model, training, calibration, threshold, described, snapshot)
         make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
-        model_uri = log_model(folder, lineage_record.data_tags(snapshot.version))
-        _read_back(model_uri, model, next(iter(normal.probe)), training.smoothing)
+        batch = next(iter(normal.probe))
+        example = (batch[:1] * 255).round().byte().cpu().numpy()
+        model_uri = log_model(folder, lineage_record.data_tags(snapshot.version), example)
+        _read_back(model_uri, model, batch, training.smoothing)
     return model_uri
 
 
-def log_model(folder: Path, tags: Mapping[str, str]) -> str:
+def log_model(
+    folder: Path, tags: Mapping[str, str], example: NDArray[np.uint8] | None = None
+) -> str:
     """Log a packaged detector as an MLflow model of the active run; its URI ``models:/m-...``.
 
     Args:
         folder: Written by ``package.save``, and named ``package``.
         tags: Of the logged model, without the prefix ``unseen.``.
+        example: An input, for people to try it with. Shape (1, C, H, W).
     """
     preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
     channels = preprocessing["channels"] * preprocessing["window"]
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("uint8"), (-1, channels, -1, -1))]),
-        params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),
-    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*An input example was not provided")
         logged = mlflow.pyfunc.log_model(
             name="detector",
             python_model=str(SCRIPT),
             artifacts={model_versions.PACKAGE: str(folder)},
-            signature=signature,
+            signature=signature(channels),
+            input_example=example,
             pip_requirements=requirements(),
             tags={TAG + key: value for key, value in tags.items()},
         )
@@ -205,7 +207,11 @@ def _package(
         folder,
         model,
         preprocessing=Preprocessing(
-            window=training.window, channels=training.channels, image_size=training.image_size
+            window=training.window,
+            channels=training.channels,
+            image_size=training.image_size,
+            levels=snapshot.levels,
+            frame_rate=snapshot.frame_rate,
         ),
         threshold=threshold,
         smoothing=training.smoothing,

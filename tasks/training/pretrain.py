@@ -10,6 +10,7 @@ from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
@@ -22,7 +23,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("pretrain {pretext} on {version}"), **REMEMBERED)
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,

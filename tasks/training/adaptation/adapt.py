@@ -11,6 +11,7 @@ from prefect import task
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -21,7 +22,7 @@ MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("adapt {source} to {version}"), **REMEMBERED)
 def adapt(
     source: Source,
     version: DataVersion,

@@ -9,6 +9,7 @@ from models.contracts import Recalibrated
 from models.errors import RegistryError
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
+from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
@@ -18,7 +19,7 @@ from tasks.training.fit import log_fitted
 from tasks.training.inputs import Normal
 
 
-@task(**REMEMBERED)
+@task(task_run_name=named("recalibrate {source} on {version}"), **REMEMBERED)
 def recalibrate(
     source: Source,
     version: DataVersion,

@@ -10,9 +10,10 @@ def unseen(*arguments):
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
-@pytest.mark.parametrize(
-    "command", [("serve",), ("export",), ("keys",), ("keys", "add"), ("keys", "remove")]
-)
+COMMANDS = [("serve",), ("export",), ("keys",), ("keys", "add"), ("keys", "remove")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(command):
     shown = unseen(*command, "--help")
     assert shown.exit_code == 0

@@ -20,6 +20,7 @@ SETTINGS = {
     "ALOCC": [SMALL_ALOCC],
     "DeepSVDD": [{"side": 12, "pretrain_epochs": 0, "epochs": 8, "batch_size": 8}],
     "NearestNeighbours": [{}, {"per_place": True}],
+    "SimpleNet": [{"num_steps": 60, "width": 32}],
 }
 """With which a detector is held to the promises; the defaults if it is not named here."""
 FROM_PIXELS = {"ALOCC", "DeepSVDD"}

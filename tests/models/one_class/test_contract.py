@@ -79,7 +79,7 @@ def test_an_anomalous_spot_is_found_where_it_is(detector, normal, held_out):
 
 
 def test_the_image_is_anomalous_exactly_if_a_pixel_is(detector, normal, held_out):
-    scores = detector.fit([normal], [held_out])(torch.cat([normal, normal + 0.3]))
+    scores = detector.fit([normal], [held_out])(torch.cat([normal, normal + 0.3, normal + 3]))
     by_pixels = (map_of(scores) >= detector.pixel_threshold).flatten(1).any(1)
     assert torch.equal(scores.image_score >= detector.threshold, by_pixels)
     assert by_pixels.any()

@@ -5,6 +5,7 @@ import torch
 
 from models.contracts import Recalibrated
 from models.encoders.alexnet import AlexNetTrunk
+from models.encoders.pretrained import PretrainedTrunk
 from models.encoders.slim import SlimTrunk
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.movement import NUM_MOVEMENTS
@@ -176,3 +177,16 @@ def test_perspective_divides_speeds_by_what_is_usual_so_high_in_the_image():
 
     assert detector.statistics()["perspective"][1] > 0
     assert ratio(detector) < 0.8 * ratio(plain)
+
+
+def test_it_runs_on_stills_in_colour_with_a_pretrained_trunk():
+    trunk = PretrainedTrunk.Config(layers=("blocks.1", "blocks.2")).build().load_pretrained()
+    draw = torch.Generator().manual_seed(0)
+    images = (0.5 + 0.02 * torch.randn(48, 3, 64, 64, generator=draw)).clamp(0, 1)
+    config = DeepAnomaly.Config(movement=0.0, layer=SparseLayerConfig(kernels=8, epochs=1))
+    detector = config.build(trunk).fit([images[:24]], [images[24:]])
+    spoilt = images[:2].clone()
+    spoilt[:, :, 24:40, 24:40] = 1 - spoilt[:, :, 24:40, 24:40] * 1.9
+    scores = detector(spoilt)
+    assert (scores.image_score >= detector.threshold).all()
+    assert scores.anomaly_map[:, 32, 32].min() > scores.anomaly_map[:, 4, 4].max()
