@@ -42,6 +42,8 @@ def block_flow(
         search). Sub-pixel parabola: Shimizu and Okutomi, 2005, eq. 4,
         https://doi.org/10.1007/s11263-005-1896-y
     """
+    if torch.compiler.is_exporting():  # the number of pairs is not known yet
+        return _matched(before, after)
     together = TOGETHER if before.device.type == "cpu" else max(len(before), 1)
     pairs = zip(torch.split(before, together), torch.split(after, together), strict=True)
     return torch.cat([_matched(*pair) for pair in pairs])
@@ -73,10 +75,18 @@ def _differences(before: Tensor, after: Tensor) -> Float[Tensor, "N B h w"]:
     """Absolute differences for every displacement.
 
     Both images get rows of one length, the second one's with room for the reach, so that a
-    displaced image is one run through memory.
+    displaced image is one run through memory. A program has no views; its engine lays out memory.
     """
     rows, columns = REACH
     num, height, width = before.shape
+    if torch.compiler.is_exporting():
+        wide = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")
+        moved = [
+            wide[:, 0, row : row + height, column : column + width]
+            for row in range(ROWS)
+            for column in range(COLUMNS)
+        ]
+        return (torch.stack(moved) - before).abs()
     pitch = width + 2 * columns
     length = (height - 1) * pitch + width
     seen = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")[:, 0]

@@ -31,8 +31,8 @@ INPUT, SCORE, FEATURES = "images", "image_score", "features"
 PARITY = 1e-4
 """Difference from torch that a result may have, relative to the largest value."""
 TORCH, AUTO, STEADY = "torch", "auto", "steady"
-"""Beside names of engines: ``auto`` is what is fastest here; ``steady`` is the same everywhere, ONNX
-Runtime where the package has a program, and torch where it has none."""
+"""Beside names of engines: ``auto`` is what is fastest here; ``steady`` is the same everywhere,
+ONNX Runtime where the package has a program, and torch where it has none."""
 ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
 """What can run a program; the last one is tried where the processor has bfloat16."""
 PROBE = 4

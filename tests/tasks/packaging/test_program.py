@@ -25,13 +25,13 @@ def at(exported):  # noqa: F811
     return exported / FOLDER
 
 
-def never(images):
+def never(_):
     raise AssertionError
 
 
 def test_the_fastest_engine_is_chosen(at, monkeypatch):
     taken = iter([5.0, 2.0, 3.0, 4.0])
-    monkeypatch.setattr(program, "_milliseconds", lambda run, probe: next(taken))
+    monkeypatch.setattr(program, "_milliseconds", lambda *_: next(taken))
     found, choice = choose(at, "auto", 1, never)
     assert found.engine == choice.engine == "onnxruntime"
     assert choice.milliseconds["torch"] == 5.0
@@ -39,7 +39,7 @@ def test_the_fastest_engine_is_chosen(at, monkeypatch):
 
 
 def test_torch_is_chosen_where_it_is_faster(at):
-    found, choice = choose(at, "auto", 1, lambda images: None)
+    found, choice = choose(at, "auto", 1, lambda _: None)
     assert found is None
     assert choice.engine == "torch"
     assert min(choice.milliseconds, key=choice.milliseconds.get) == "torch"
@@ -51,7 +51,7 @@ def test_an_engine_that_gives_something_else_is_refused(at):
     save_file(expected, at / EXPECTED)
     with pytest.raises(InvalidInputError, match="must give here what torch gave"):
         choose(at, "onnxruntime", 1, never)
-    found, choice = choose(at, "auto", 1, lambda images: None)
+    found, choice = choose(at, "auto", 1, lambda _: None)
     assert found is None
     assert "onnxruntime: onnxruntime must give" in choice.why
 
