@@ -134,7 +134,7 @@ def deployer(clips, tiny_detector, tmp_path_factory):
     from tasks.packaging import make_program, package
     from tasks.registry import lineage_record, mlflow_store, model_versions
     from tasks.registry.register import register
-    from tasks.training.fit import log_model
+    from tasks.training.log_detector import log_model
 
     def deploy(
         name="squares", *, seed=0, version=clips, pretext=clips, promoted=True, program=False
