@@ -123,7 +123,8 @@ def test_progress_sees_every_step(detector, normal, held_out):
         return steps
 
     detector.fit([normal], [held_out], progress=progress)
-    ((total, num, description),) = seen
+    (total, num, description), (held_out_total, *_) = seen
+    assert held_out_total == 1
     assert total == num == detector.config.epochs * -(-48 // detector.config.batch_size)
     assert description
     assert len(detector.history_) == detector.config.epochs
