@@ -42,8 +42,6 @@ def block_flow(
         search). Sub-pixel parabola: Shimizu and Okutomi, 2005, eq. 4,
         https://doi.org/10.1007/s11263-005-1896-y
     """
-    if torch.compiler.is_exporting():  # the number of pairs is not known yet
-        return _matched(before, after)
     together = TOGETHER if before.device.type == "cpu" else max(len(before), 1)
     pairs = zip(torch.split(before, together), torch.split(after, together), strict=True)
     return torch.cat([_matched(*pair) for pair in pairs])

@@ -5,17 +5,14 @@ Shapes: B = windows, C = frames of a window, T = B + C - 1 frames of a clip, H W
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
 def shared_frames(windows: Float[Tensor, "B C H W"]) -> Float[Tensor, "T H W"] | None:
     """The frames of a clip whose windows, one frame apart, are a view of it; else None."""
-    if torch.compiler.is_exporting():  # the number of windows is not known yet
-        return None
     num, size = windows.shape[:2]
-    if num == 1 or windows.stride(0) != windows.stride(1):
+    if windows.stride(0) != windows.stride(1) or num == 1:
         return None
     return windows.as_strided((num + size - 1, *windows.shape[2:]), windows.stride()[1:])
 

@@ -367,7 +367,7 @@ class StillDetector(nn.Module, ABC):
             )
 
     def _check_fitted(self) -> None:
-        if not torch.compiler.is_exporting() and self.threshold_.isnan():
+        if self.threshold_.isnan():
             raise NotFittedError(
                 f"{type(self).__name__} is not fitted. Call fit(batches, calibration) first."
             )

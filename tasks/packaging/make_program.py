@@ -11,7 +11,7 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from models.capabilities import Observable
 from models.contracts import Detector
@@ -48,12 +49,55 @@ PROBED = 8
 NAMES = (SCORE, "anomaly_map", "soft_assignment", FEATURES)
 
 
+READS = {
+    Tensor.__bool__,
+    Tensor.__int__,
+    Tensor.__float__,
+    Tensor.__index__,
+    Tensor.item,
+    Tensor.tolist,
+}
+SPLITS = {torch.split, Tensor.split}
+
+
+class _Numbers(TorchFunctionMode):
+    """Gives a detector that is traced the numbers that it read from its tensors when it ran.
+
+    What it decides by them, such as whether it is fitted, or how many samples it has, is then part
+    of the program. Batches that it cuts to save memory stay whole: their length is not known.
+    """
+
+    def __init__(self) -> None:
+        self.read: list[Any] = []
+        self._left: Iterator[Any] | None = None
+
+    def begin(self, *, tracing: bool) -> "_Numbers":
+        """Read numbers, or hand them out once more from the first."""
+        self._left = iter(self.read) if tracing else None
+        if not tracing:
+            self.read = []
+        return self
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self._left is None:
+            found = func(*args, **(kwargs or {}))
+            if func in READS:
+                self.read.append(found)
+            return found
+        if func in READS:
+            return next(self._left)
+        along_batch = func in SPLITS and len(args) == 2 and not kwargs
+        if along_batch and not isinstance(args[0].shape[0], int):
+            return (args[0],)
+        return func(*args, **(kwargs or {}))
+
+
 class _Whole(nn.Module):
     """A detector as a function of bytes, whose results are those that it has of ``NAMES``."""
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
-        self.detector = detector
+        self.detector, self.numbers = detector, _Numbers()
 
     def found(self, images: Tensor) -> dict[str, Tensor]:
         values = images.float() / 255
@@ -66,7 +110,8 @@ class _Whole(nn.Module):
         return {name: value for name, value in named if value is not None}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.found(images).values())
+        with self.numbers.begin(tracing=torch.compiler.is_exporting()):
+            return tuple(self.found(images).values())
 
 
 def add_program(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
@@ -119,7 +164,7 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
     """
     whole = _whole(detector)
     with torch.no_grad():
-        expected = _numpy(whole.found(images))  # fills what the models keep by size, too
+        expected = _numpy(whole.found(images))
         made = _exported(whole, images)
     made.save(folder / FILE)
     probe = noise(tuple(images.shape[1:]))
@@ -148,7 +193,6 @@ def export_torch(detector: Detector, images: Tensor, file: Path) -> None:
     """
     whole = _whole(detector)
     with torch.no_grad():
-        whole.found(images)
         torch.export.save(_traced(whole, images), file)
 
 
@@ -160,6 +204,8 @@ def _whole(detector: Any) -> _Whole:
 
 def _traced(whole: _Whole, images: Tensor) -> torch.export.ExportedProgram:
     two = images[:2] if len(images) > 1 else images.repeat(2, 1, 1, 1)  # 1 would be taken as fixed
+    whole.found(two)  # fills what models keep by size
+    whole(two)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     return torch.export.export(whole, (two,), dynamic_shapes=({0: batch},), strict=False)
 
