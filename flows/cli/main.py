@@ -181,6 +181,7 @@ def film(
     ],
     clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
     out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
+    engine: serving.Engine = "auto",
 ) -> None:
     """Show what a detector says of a clip, frame by frame, as an animated picture.
 
@@ -190,7 +191,7 @@ def film(
     from tasks.platform.progress import bar
     from tasks.serving.film import film as shoot
 
-    console.print(f"{shoot(reference, clip, out, bar)} frames are in {out}.")
+    console.print(f"{shoot(reference, clip, out, bar, engine)} frames are in {out}.")
 
 
 services.register(app)
