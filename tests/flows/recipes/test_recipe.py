@@ -17,6 +17,6 @@ def test_only_what_adds_up_can_be_divided():
     recipes.check_divisible(recipes.walkway(), 1)
     recipes.check_divisible(recipes.walkway_pooled(), 2)
     with pytest.raises(
-        InvalidInputError, match="MotionGaussian of the recipe 'walkway' learns more"
+        InvalidInputError, match=r"MotionGaussian of .*'walkway' learns more"
     ):
         recipes.check_divisible(recipes.walkway(), 2)
