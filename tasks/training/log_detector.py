@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version as installed
@@ -21,7 +20,7 @@ from models.contracts import Detector
 from models.errors import RegistryError
 from models.functional.smoothing import running_mean
 from tasks.data.snapshots import Snapshot
-from tasks.packaging import package
+from tasks.packaging import make_program, package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.signature import signature
@@ -38,6 +37,7 @@ REQUIREMENTS = (
     "lightning-fabric",
     "mlflow",
     "numpy",
+    "onnxruntime",
     "pandas",
     "safetensors",
     "scikit-learn",
@@ -78,6 +78,7 @@ def log_fitted(
         calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
+        make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
         batch = next(iter(normal.probe))
         example = (batch[:1] * 255).round().byte().cpu().numpy()
@@ -98,17 +99,15 @@ def log_model(
     """
     preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
     channels = preprocessing["channels"] * preprocessing["window"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
-        logged = mlflow.pyfunc.log_model(
-            name="detector",
-            python_model=str(SCRIPT),
-            artifacts={model_versions.PACKAGE: str(folder)},
-            signature=signature(channels),
-            input_example=example,
-            pip_requirements=requirements(),
-            tags={TAG + key: value for key, value in tags.items()},
-        )
+    logged = mlflow.pyfunc.log_model(
+        name="detector",
+        python_model=str(SCRIPT),
+        artifacts={model_versions.PACKAGE: str(folder)},
+        signature=signature(channels),
+        input_example=example,
+        pip_requirements=requirements(),
+        tags={TAG + key: value for key, value in tags.items()},
+    )
     return str(logged.model_uri)
 
 
