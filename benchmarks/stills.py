@@ -8,8 +8,8 @@ was set is kept.
 
 DIR holds the sets in MVTec's layout. Images are brought to 256 x 256 pixels. The trunk is
 EfficientNet-Lite0 with the weights of its package, layers ``blocks.2`` and ``blocks.4``, for
-anomalib too. A seed decides the order of the training images, on which groups, coresets and
-thresholds depend, anomalib's random choices, and the put-in defects of ``auto``. A killed run goes
+anomalib too. A seed decides the order of the training images (that of their names for 0), on which groups,
+coresets and thresholds depend, anomalib's random choices, and the put-in defects of ``auto``. A killed run goes
 on where it stopped; rows are measured one by one.
 
 ``<set>_<method>_image_auroc``, ``_pixel_auroc``, ``_aupro``; ``_false_alarm_rate``: share of normal
@@ -123,6 +123,12 @@ def figures(
     return found
 
 
+def order_of(num: int, seed: int) -> Tensor:
+    """Order of the training images: that of their names for seed 0, then random ones."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randperm(num, generator=draw) if seed else torch.arange(num)
+
+
 class Remembered(PretrainedTrunk):
     """The trunk, which computes the maps of each image once, and counts what that would take."""
 
@@ -149,7 +155,7 @@ class Remembered(PretrainedTrunk):
 
 def ours(config: Any, trunk: Remembered, stills: Stills, seed: int) -> dict[str, float]:
     """Fit and judge one of our detectors."""
-    order = torch.randperm(len(stills.train), generator=torch.Generator().manual_seed(seed))
+    order = order_of(len(stills.train), seed)
     began, saved = time.perf_counter(), trunk.saved_s
     detector = config.build(trunk).fit(Batches(stills.train[order], BATCH))
     fit_s = time.perf_counter() - began + trunk.saved_s - saved

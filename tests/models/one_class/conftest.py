@@ -25,7 +25,7 @@ SETTINGS = {
 """With which a detector is held to the promises; the defaults if it is not named here."""
 FROM_PIXELS = {"ALOCC", "DeepSVDD"}
 """Those that learn from images end to end."""
-SLOW = {"ALOCC", "DeepSVDD"}
+SLOW = {"ALOCC", "DeepSVDD", "SimpleNet"}
 """Those that tell anomalies only after more steps than are taken here; their own tests show it."""
 
 
