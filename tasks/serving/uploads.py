@@ -10,16 +10,21 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.data import images
+from tasks.data import images, videos
+from tasks.data.images import MAX_PIXELS, TooManyPixelsError, UnreadableError
+from tasks.packaging.preprocessing import RATE_TOLERANCE, Preprocessing
 
-SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
-"""First bytes of the images that are accepted."""
+PLAIN, PLAIN_PIXELS = (b"P1", b"P2", b"P3"), 1 << 22
+"""First bytes of images whose pixels are decimal numbers, which are slow to decode, and the most
+pixels that such an image may have."""
+Result = TypeVar("Result")
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 """Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
 
