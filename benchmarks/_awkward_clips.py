@@ -150,12 +150,12 @@ def video_cases() -> Iterator[Case]:
         )
     yield Case(
         "a video that is none",
-        lambda f: _no_video(f),
+        _no_video,
         VALIDATION,
         "cannot open it as a video",
         clips=True,
     )
-    yield Case("masks of a video by number", lambda f: _masked(f), clips=True, tolerance=40)
+    yield Case("masks of a video by number", _masked, clips=True, tolerance=40)
 
 
 def _each(folder: Path) -> Iterator[tuple[Path, list[pictures.Pixels]]]:
