@@ -129,20 +129,20 @@ class Remembered(PretrainedTrunk):
     def __init__(self, config: PretrainedTrunk.Config) -> None:
         super().__init__(config)
         self.saved_s = 0.0
-        self._maps: dict[bytes, tuple[list[Tensor], float]] = {}
+        self._kept: dict[bytes, tuple[list[Tensor], float]] = {}
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Maps that were computed now or before."""
         keys = [hashlib.blake2b(each.contiguous().numpy().tobytes()).digest() for each in images]
-        new = [place for place, key in enumerate(keys) if key not in self._maps]
+        new = [place for place, key in enumerate(keys) if key not in self._kept]
         if new:
             began = time.perf_counter()
             maps = super().feature_maps(images[new])
             each_s = (time.perf_counter() - began) / len(new)
             for row, place in enumerate(new):
-                self._maps[keys[place]] = [found[row].clone() for found in maps], each_s
+                self._kept[keys[place]] = [found[row].clone() for found in maps], each_s
             self.saved_s -= each_s * len(new)
-        known = [self._maps[key] for key in keys]
+        known = [self._kept[key] for key in keys]
         self.saved_s += sum(seconds for _, seconds in known)
         return [torch.stack(maps) for maps in zip(*(maps for maps, _ in known), strict=True)]
 

@@ -175,7 +175,7 @@ def parts(images: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "_ C H W"], .
 
     Parts of windows that are a view of a clip are such views.
     """
-    if images.device.type != "cpu" or not len(images):
+    if images.device.type != "cpu" or not images.numel():
         return (images,)
     _keep_memory()
     return torch.split(images, max(PART_PIXELS // max(images[0, 0].numel(), 1), 1))

@@ -97,11 +97,12 @@ def ingest(
     """
     from flows.cli.tables import ingest_summary
     from tasks.data.ingest import ingest_folder
+    from tasks.data.validate import look
 
     version, changes = ingest_folder(
         source, name=name, origin=origin, commit=commit, push=push, discard=discard
     )
-    console.print(ingest_summary(version, changes, committed=commit))
+    console.print(ingest_summary(version, changes, *look(version), committed=commit))
 
 
 @app.command()
@@ -180,6 +181,7 @@ def film(
     ],
     clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
     out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
+    engine: serving.Engine = "auto",
 ) -> None:
     """Show what a detector says of a clip, frame by frame, as an animated picture.
 
@@ -189,7 +191,7 @@ def film(
     from tasks.platform.progress import bar
     from tasks.serving.film import film as shoot
 
-    console.print(f"{shoot(reference, clip, out, bar)} frames are in {out}.")
+    console.print(f"{shoot(reference, clip, out, bar, engine)} frames are in {out}.")
 
 
 services.register(app)

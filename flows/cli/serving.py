@@ -1,4 +1,4 @@
-"""The commands ``serve`` and ``keys`` of ``unseen``: thin, no logic."""
+"""The commands ``serve``, ``export`` and ``keys`` of ``unseen``: thin, no logic."""
 
 import sys
 from pathlib import Path
@@ -17,11 +17,19 @@ keys = typer.Typer(
 KeyFile = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys. [.unseen/keys.json]")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="onnxruntime, openvino or torch; auto measures them when a model is loaded, and takes "
+        "the fastest."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the ``unseen`` command."""
     app.command()(serve)
+    app.command()(export)
     app.add_typer(keys, name="keys")
 
 
@@ -48,6 +56,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         bool,
         typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
     ] = False,
+    engine: Engine = "auto",
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
@@ -69,6 +78,30 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         wait=wait,
         access=access,
         log_predictions=log_predictions,
+        engine=engine,
+    )
+
+
+def export(
+    reference: Annotated[
+        str, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx, openvino or torch.")] = "onnx",
+) -> None:
+    """Write a whole detector as one program that runs without this project.
+
+    From the bytes of images to scores and maps, for any number of images; beside it thresholds,
+    p-values, lineage, checksums, and example.py, which needs NumPy and the engine alone.
+    """
+    from tasks.serving.export import export as write
+
+    about = write(reference, folder, kind)
+    parity = max(about["parity"][name] for name in about["outputs"])
+    console.print(
+        f"{about['model']} version {about['version']} is in {folder}; it differs from torch by "
+        f"{parity:.2g} of the largest value at most.",
+        markup=False,
     )
 
 

@@ -115,7 +115,7 @@ def ingest_summary(
 
 def _contents(files: Any) -> Table:
     """What a data version holds, by split and kind."""
-    table = _table("split", "kind", "images", "clips", "masks", "labels", "ignored", title="")
+    table = table_of("split", "kind", "images", "clips", "masks", "labels", "ignored", title="")
     ignored = files["role"].isin(["other", "truth"])
     splits = files["split"].fillna(files["path"].str.split("/").str[0].where(ignored, ""))
     files = files.assign(split=splits, kind=files["kind"].fillna(""), ignored=ignored)

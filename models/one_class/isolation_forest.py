@@ -175,7 +175,7 @@ class IsolationForest(nn.Module):
         vectors = embed(self.encoder, images, self.config.grid).double()
         trees = torch.arange(self.config.num_trees, device=vectors.device)
         features, lefts, rights = (t.long() for t in (self.features_, self.lefts_, self.rights_))
-        node = torch.zeros(len(vectors), len(trees), dtype=torch.long, device=vectors.device)
+        node = torch.zeros(vectors.shape[0], len(trees), dtype=torch.long, device=vectors.device)
         for _ in range(math.ceil(math.log2(self.config.samples_per_tree))):
             value = vectors.gather(1, features[trees, node])
             smaller = value <= self.cuts_[trees, node]

@@ -82,7 +82,7 @@ class Tries:
     async def there(self, request: Request, url: str, *, maps: bool) -> Response:
         """Hand a request on to a serving process, and its answer back as it is."""
         headers = {key: request.headers[key] for key in PASSED_ON if key in request.headers}
-        headers["x-request-id"] = request.state.request_id
+        headers["x-correlation-id"] = request.state.request_id
         try:
             async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
                 reply = await client.post(

@@ -33,7 +33,8 @@ def standing(
         moves = [each for each in decisions if each.action in history.MOVES]
         brought = [each for each in moves if each.champion == number]
         about = [each for each in brought if each.version == number]  # a rollback is about another
-        return (about or brought or [None])[-1]
+        known = about or brought
+        return known[-1] if known else None
     if pin := history.pinned(decisions):
         advice = f"'unseen unpin {judged.name}' lets retrains promote again."
         return _held(decisions, pin, number, champion, f"Pinned: {history.told(pin)} {advice}")

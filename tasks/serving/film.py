@@ -15,6 +15,7 @@ from tasks.data import masks as masks_of
 from tasks.data.decoding import read_mask
 from tasks.packaging.detector import Packaged, Prediction
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.program import AUTO
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.responses import Region, find_regions
@@ -32,7 +33,13 @@ MILLISECONDS = 100
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def film(reference: str, clip: Path, target: Path, progress: Progress = silent) -> int:
+def film(
+    reference: str,
+    clip: Path,
+    target: Path,
+    progress: Progress = silent,
+    engine: str = AUTO,
+) -> int:
     """Write an animated GIF of a clip as a registered detector sees it.
 
     Each frame shows the anomaly map, boxes around anomalous regions with their p-values, the
@@ -44,6 +51,7 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         clip: A folder of frames, or a video.
         target: File to write; it is there whole or not at all.
         progress: Shows the frames.
+        engine: What scores; see ``tasks.packaging.program.choose``.
 
     Returns:
         Number of frames shown.
@@ -56,7 +64,7 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         raise InvalidInputError(f"The film must be a .gif file, got {target}.")
     name, _, wanted = reference.partition("@")
     version = model_versions.resolve(mlflow_store.client(), name, wanted or model_versions.CHAMPION)
-    packaged = model_versions.load(version, device="auto")
+    packaged = model_versions.load(version, device="auto", engine=engine)
     frames = _read(clip, packaged.preprocessing)
     found = packaged.predict(frames, anomaly_map=True)
     truth = _ground_truth(clip, len(frames), frames.shape[-2:])

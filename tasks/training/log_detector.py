@@ -20,7 +20,7 @@ from models.contracts import Detector
 from models.errors import RegistryError
 from models.functional.smoothing import running_mean
 from tasks.data.snapshots import Snapshot
-from tasks.packaging import package
+from tasks.packaging import make_program, package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.signature import signature
@@ -37,6 +37,7 @@ REQUIREMENTS = (
     "lightning-fabric",
     "mlflow",
     "numpy",
+    "onnxruntime",
     "pandas",
     "safetensors",
     "scikit-learn",
@@ -77,6 +78,7 @@ def log_fitted(
         calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
+        make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
         batch = next(iter(normal.probe))
         example = (batch[:1] * 255).round().byte().cpu().numpy()

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from models.contracts import Detector, DetectorConfig
 from models.errors import NotFittedError
+from tasks.packaging import make_program
 
 
 def map_of(scores):
@@ -171,3 +172,11 @@ def test_thresholds_come_from_the_calibration_images(detector, normal, held_out,
     assert not math.isnan(alarms)
     loose = detector.fit([normal], [wide])(held_out).image_score - detector.threshold
     assert loose.max() < strict.max()
+
+
+def test_it_becomes_a_program_that_scores_alike(detector, normal, held_out, tmp_path):
+    detector.fit([normal], [held_out])
+    record = make_program.write(tmp_path, detector, (normal[:5].clamp(0, 1) * 255).byte())
+    assert record["usable"], record
+    assert record["input"]["shape"] == ["N", *normal.shape[1:]]
+    assert ("anomaly_map" in record["outputs"]) == (detector(normal).anomaly_map is not None)
