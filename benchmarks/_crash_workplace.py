@@ -25,6 +25,8 @@ from benchmarks._crash_points import kill
 ROOT = Path(__file__).parents[1]
 RECIPE = f"{ROOT / 'tests' / 'flows' / 'tiny.py'}:tiny_knn"
 MODEL = "tiny_knn"
+STARTED = ("flows",)
+"""What of the project runs in processes of its own; its sources count with a result's."""
 PRELOADED = (
     "flows.cli.main",
     "flows.retrain",

@@ -25,10 +25,10 @@ from torch.nn import functional
 from models.capabilities import Box, HeldOut, Layered
 from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.fitting import check_rate
 from models.functional.conformal import smallest_p_value, threshold_at
 from models.functional.smoothing import interpolation
 from models.functional.windows import window_mean
-from models.one_class._detector import check_rate
 
 NUM_GROUPS = 5
 """Into which images are cut to take turns at setting the thresholds."""

@@ -157,8 +157,9 @@ def hash_folder(path: Path) -> tuple[Entry, ...]:
     from dvc_data.hashfile.build import build
 
     with dvc_repository.opened() as repo:
-        store = repo.cache.local
-        _, _, tree = build(store, str(path.resolve()), store.fs, "md5", dry_run=True)
+        store, top = repo.cache.local, path.resolve()
+        ignored = _ignored(repo, top)
+        _, _, tree = build(store, str(top), store.fs, "md5", dry_run=True, ignore=ignored)
     return _parsed(tree.as_list())
 
 
@@ -236,10 +237,15 @@ def store(path: Path) -> None:
     from dvc_data.hashfile.transfer import transfer
 
     with dvc_repository.opened() as repo:
-        cache = repo.cache.local
-        staging, _, tree = build(cache, str(path.resolve()), cache.fs, "md5")
+        cache, top = repo.cache.local, path.resolve()
+        staging, _, tree = build(cache, str(top), cache.fs, "md5", ignore=_ignored(repo, top))
         transfer(staging, cache, {tree.hash_info}, shallow=False)
         dvc_cache.check_stored(item["md5"] for item in tree.as_list())
+
+
+def _ignored(repo: Any, path: Path) -> Any:
+    """What ``.dvcignore`` says of a folder of the repository; other folders it says nothing of."""
+    return repo.dvcignore if path.is_relative_to(repo.root_dir) else None
 
 
 def remember(files: Iterable[Entry]) -> None:

@@ -20,6 +20,7 @@ from tasks.evaluation import clusters, measure_sharded, pictures, plots
 from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import STEADY
 from tasks.platform import progress
 from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
@@ -64,7 +65,7 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
         DataError: If the test split cannot be read, or is shorter than the detector's window.
         RegistryError: If the packaged detector does not load.
     """
-    packaged = package.load(model_versions.folder(detector.model_uri), device="auto")
+    packaged = package.load(model_versions.folder(detector.model_uri), device="auto", engine=STEADY)
     measured = measure_sharded.measured(version, detector, packaged, progress.bar)
     metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
     pixel_auroc = measured.pixels.auroc()

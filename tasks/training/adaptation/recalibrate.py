@@ -15,8 +15,8 @@ from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import REMEMBERED
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
-from tasks.training.fit import log_fitted
 from tasks.training.inputs import Normal
+from tasks.training.log_detector import log_fitted
 
 
 @task(task_run_name=named("recalibrate {source} on {version}"), **REMEMBERED)
