@@ -52,7 +52,9 @@ def stay() -> None:
     signal.signal(signal.SIGTERM, _end)
     while desired_state.remembered() is not None:  # 'unseen down' elsewhere ends this, too
         if any(background.find(name) is None for name in background.names()):
-            services.up({})
+            with background.lock("up"):  # who stops it meanwhile is not undone
+                if desired_state.remembered() is not None:
+                    services.up({})
         time.sleep(LOOK_SECONDS)
 
 
