@@ -53,14 +53,16 @@ def told(body: Callable[P, Any]) -> Callable[P, Any]:
             flow_run.postpone(error.seconds, str(error))
         except UnseenError as error:
             _quietly(_show_failure, error)
-            parent_run.end(mlflow_store.client(), "FAILED")
+            _quietly(_end_parent, "FAILED")
             return Failed(message=reason(error), data=error)
         except Exception:
-            parent_run.end(mlflow_store.client(), "FAILED")
+            _quietly(_end_parent, "FAILED")
+            raise
+        except BaseException:  # somebody ends it
+            _quietly(_end_parent, "KILLED")
             raise
         _quietly(_show, result)
-        if isinstance(result, Decision):
-            _end_parent(result)
+        _quietly(_end_parent, result)
         return Completed(message=sentence(result), data=result)
 
     return run
@@ -178,19 +180,23 @@ def _show_picture(client: MlflowClient, run_id: str, path: str, key: str) -> Non
     )
 
 
-def _end_parent(decision: Decision) -> None:
+def _end_parent(result: Decision | Monitored | str) -> None:
+    """End the MLflow run of the whole flow run, by what came of it or with a status."""
     client = mlflow_store.client()
-    tags = client.get_model_version(decision.name, str(decision.version)).tags
+    if not isinstance(result, Decision):
+        parent_run.end(client, result if isinstance(result, str) else "FINISHED")
+        return
+    tags = client.get_model_version(result.name, str(result.version)).tags
     figures = {
         name.removeprefix(METRIC): float(value)
         for name, value in tags.items()
         if name.startswith(METRIC)
     }
     facts = {
-        "decision": decision.action,
-        "model_version": str(decision.version),
+        "decision": result.action,
+        "model_version": str(result.version),
         **{name: tags[name] for name in ("recipe", "data_digest") if name in tags},
-        "mlflow.note.content": sentence(decision),
+        "mlflow.note.content": sentence(result),
     }
     parent_run.end(client, "FINISHED", facts, figures)
 

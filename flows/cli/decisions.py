@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+console = Console(markup=False, emoji=False)
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 Why = Annotated[str, typer.Option(help="Reason, kept in the history.")]

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+console = Console(markup=False, emoji=False)
 keys = typer.Typer(
     no_args_is_help=True,
     help="API keys: who may have images scored, and who may decide which version serves.",
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(keys, name="keys")
 
 
-def serve(  # noqa: PLR0913, PLR0917 - as many as there are options
+def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
@@ -52,6 +52,10 @@ def serve(  # noqa: PLR0913, PLR0917 - as many as there are options
         bool,
         typer.Option(help="Keep scores and SHA-256 of files in .unseen/predictions, no images."),
     ] = True,
+    same_rate: Annotated[
+        bool,
+        typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
+    ] = False,
     engine: Engine = "auto",
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
@@ -62,12 +66,14 @@ def serve(  # noqa: PLR0913, PLR0917 - as many as there are options
     """
     from tasks.serving.api_keys import Access, Keys, is_local
     from tasks.serving.serve import serve as start
+    from tasks.serving.uploads import Limits
 
     access = Access(Keys(key_file), local=is_local(host), open_to_all=open_to_all)
     start(
         name,
         host=host,
         port=port,
+        limits=Limits(same_rate=same_rate),
         false_alarm_rate=false_alarm_rate,
         wait=wait,
         access=access,
@@ -136,4 +142,4 @@ def remove(
     from tasks.serving.api_keys import Keys
 
     Keys(key_file).remove(name)
-    console.print(f"The key {name!r} is no longer known.", markup=False)
+    console.print(f"The key {name!r} is no longer known.")

@@ -81,8 +81,18 @@ def dataset_table() -> RenderableType:
     return table
 
 
-def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
-    """The new data version, and what changed against the last one."""
+def ingest_summary(
+    version: DataVersion, changes: Any, files: Any, failed: Any, *, committed: bool
+) -> RenderableType:
+    """The new data version, what changed against the last one, what it holds, and warnings.
+
+    Args:
+        version: The data version.
+        changes: Against the last one.
+        files: Its manifest.
+        failed: Expectations that it does not meet.
+        committed: ``data.dvc`` was committed.
+    """
     from tasks.data.ingest import uncommitted
 
     table = table_of("", "", title=f"data set {version.name}")
@@ -93,10 +103,34 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    files = " ".join(uncommitted())
-    if committed or not files:
-        return table
-    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
+    notes = [
+        f"{'warning' if each.severity == 'warning' else 'retrain will refuse it'}: {each.message}"
+        for each in failed
+    ]
+    changed = " ".join(uncommitted())
+    if changed and not committed:
+        notes.append(f"Name it for others: git add {changed} && git commit -m 'New data version'")
+    return Group(table, _contents(files), *notes)
+
+
+def _contents(files: Any) -> Table:
+    """What a data version holds, by split and kind."""
+    table = table_of("split", "kind", "images", "clips", "masks", "labels", "ignored", title="")
+    ignored = files["role"].isin(["other", "truth"])
+    splits = files["split"].fillna(files["path"].str.split("/").str[0].where(ignored, ""))
+    files = files.assign(split=splits, kind=files["kind"].fillna(""), ignored=ignored)
+    for (split, kind), rows in files.groupby(["split", "kind"], sort=True):
+        pictures = rows[rows["role"].isin(["image", "video"])]
+        counts = [int((rows["role"] == role).sum()) for role in ("mask", "labels")]
+        counts = [
+            int(pictures["num_frames"].fillna(0).sum()),
+            pictures["clip"].nunique(),
+            *counts,
+            int(rows["ignored"].sum()),
+        ]
+        if any(counts):
+            table.add_row(str(split), str(kind), *(str(count or "-") for count in counts))
+    return table
 
 
 def model_table() -> RenderableType:

@@ -257,8 +257,11 @@ class ContextEncoder(nn.Module):
         share = config.motion_share if channels == CLIP else 0.0
         newest_only = torch.rand(num, generator=draw) < share
         hole = holes(config.shape, num, height, width, config.hole, draw)
+        images, hole, newest_only = fabric.to_device((images, hole, newest_only))
         return hide(
-            *fabric.to_device((images, hole, newest_only)),
+            images,
+            hole,
+            newest_only,
             self.fill_,
             overlap=config.overlap,
             overlap_gain=config.overlap_gain,

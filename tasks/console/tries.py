@@ -111,8 +111,9 @@ class Tries:
 
         deployed = self._load(name, version)
         contents = [file.file.read() for file in files]
-        channels = deployed.packaged.preprocessing.channels
-        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        how = deployed.packaged.preprocessing
+        received = uploads.read_frames(contents, how=how, limits=self.limits)
+        frames = received.frames
         try:
             found = deployed.packaged.predict(frames, anomaly_map=maps, batch_size=BATCH_SIZE)
         except RuntimeError as error:  # of torch, whose words say nothing of frames
@@ -121,7 +122,7 @@ class Tries:
                 f"{name} version {version} cannot score frames of {width} x {height} pixels. Send "
                 "them at the size it was trained on."
             ) from error
-        return responses.scored(deployed, found, request_id)
+        return responses.scored(deployed, found, request_id, received.warnings)
 
     def _load(self, name: str, version: int) -> Any:
         """A version that is loaded and verified, by the digest that the registry has for it now."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -11,7 +12,7 @@ from filelock import FileLock
 from prefect import task
 
 from models.errors import DataError, DataValidationError, NotFoundError
-from tasks.data import manifest, mlflow_dataset, snapshots
+from tasks.data import extension, manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 
 
 def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
-    """As ``cache_key``, and another one when the range that images must lie in is another."""
-    champion = _champion(arguments["model_name"], arguments["version"])
-    return cache_key(context, {**arguments, "usual": champion.get("range")})
+    """As ``cache_key``, and another one when the range that images must lie in is another.
+
+    So it is when the user's own expectations are others.
+    """
+    name = arguments["model_name"]
+    usual = _champion(name, arguments["version"]).get("range")
+    return cache_key(context, {**arguments, "usual": usual, "added": extension.content(name)})
 
 
 @task(task_run_name=named("validate {version}"), **{**REMEMBERED, "cache_key_fn": _cache_key})
@@ -58,7 +63,19 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
         snapshot = snapshots.open_version(version)
         rows = manifest.read(snapshot, progress.bar)
         champion = _champion(model_name, version)
-        checked = _check(rows, expectations, champion, snapshot, model_name)
+        with TemporaryDirectory() as alone:
+            added = extension.build(model_name)
+            checked = _check(
+                rows,
+                expectations,
+                champion,
+                snapshot,
+                model_name,
+                folder=workspace.root(),
+                added=added,
+                alone=Path(alone),
+            )
+            mlflow.log_artifacts(alone, "validation/data_docs")
         failed = [each for each in checked.outcomes if not each.success]
         critical = [each for each in failed if each.severity == "critical"]
         for each in failed:
@@ -89,14 +106,15 @@ def _check(
     champion: dict[str, Any],
     snapshot: Snapshot,
     model_name: str,
+    *,
+    folder: Path,
+    **more: Any,
 ) -> "Checked":
     from tasks.data.run_suite import check
 
-    folder = workspace.home() / "validation" / f"{model_name}-{snapshot.version.digest[:12]}"
-    folder.parent.mkdir(exist_ok=True)
     usual, facts = champion.get("range"), (snapshot.levels, _frame_rate(snapshot))
-    with FileLock(folder.with_suffix(".lock")):
-        return check(rows, expectations, usual, facts, name=model_name, folder=folder)
+    with FileLock(workspace.home() / "gx.lock"):
+        return check(rows, expectations, usual, facts, name=model_name, folder=folder, **more)
 
 
 def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
@@ -113,7 +131,10 @@ def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
     snapshot = snapshots.open_version(version)
     rows = manifest.read(snapshot, progress.bar)
     limits = Expectations(min_train_images=1, min_test_images=0, min_frames_per_clip=1)
-    checked = _check(rows, limits, {}, snapshot, f"ingest-{version.name}")
+    top = workspace.home() / "validation"
+    top.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=top) as folder:
+        checked = _check(rows, limits, {}, snapshot, version.name, folder=Path(folder))
     return rows, tuple(each for each in checked.outcomes if not each.success)
 
 
@@ -183,7 +204,6 @@ def _log(
     mlflow.log_dict(result, "validation/result.json")
     mlflow.log_dict(checked.suite, "validation/suite.json")
     mlflow.log_text(rows.to_csv(index=False), "validation/manifest.csv")
-    mlflow.log_artifacts(str(checked.docs), "validation/data_docs")
 
 
 def _summary(rows: "pd.DataFrame", failed: Sequence[Outcome]) -> str:

@@ -29,7 +29,7 @@ TOLERATED = 0.02
 def is_video(content: bytes) -> bool:
     """Whether the first 16 bytes of a file are those of a container of videos."""
     if content[4:8] == ISO:
-        return content[8:12] not in {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"}
+        return content[8:12] not in images.BRANDS
     riff = content.startswith(AVI) and content[8:12] == b"AVI "
     return riff or content.startswith((MATROSKA, MPEG))
 

@@ -154,6 +154,7 @@ def data_version(known: Mapping[str, Any]) -> DataVersion:
         remote=known.get("remote"),
         num_files=int(known.get("num_files") or 0),
         num_bytes=int(known.get("num_bytes") or 0),
+        origin=str(known.get("origin") or ""),
     )
 
 

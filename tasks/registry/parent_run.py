@@ -52,7 +52,7 @@ def end(
 
     Args:
         client: Of the store.
-        status: ``FINISHED`` or ``FAILED``.
+        status: ``FINISHED``, ``FAILED`` or ``KILLED``.
         tags: To set on it.
         metrics: To log to it.
     """

@@ -178,8 +178,9 @@ class Service:
     def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, tuple[str, ...]]:
         contents = [file.read() for file in files]
         packaged, note = asked.deployed.packaged, asked.note
-        channels = packaged.preprocessing.channels
-        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        received = uploads.read_frames(contents, how=packaged.preprocessing, limits=self.limits)
+        frames = received.frames
+        asked.request.state.warnings = received.warnings
         job = Job(
             packaged=packaged,
             inputs=packaged.preprocessing(frames),
@@ -203,7 +204,9 @@ class Service:
         }
         if self.predictions:
             self.predictions.put(logged(asked, found, digests))
-        return responses.scored(asked.deployed, found, asked.request_id)
+        return responses.scored(
+            asked.deployed, found, asked.request_id, asked.request.state.warnings
+        )
 
     def health(self) -> dict[str, Any]:
         """Which version serves, and whether anything is wrong."""

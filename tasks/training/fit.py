@@ -68,9 +68,8 @@ def fit(
         with devices.measured() as usage:
             if isinstance(model, Additive) and not cross:
                 source = ShardedSource(model, training, fabric, usage, encoder, detector)
-                statistics = moments.fit(
-                    model, snapshot, normal.clips, normal.probe, source
-                ).describe()
+                fitted = moments.fit(model, snapshot, normal.clips, normal.probe, source)
+                statistics = fitted.describe()
             else:
                 calibration: Any = normal.calibration  # None for a detector that can do without
                 images = usage.count(normal.batches)

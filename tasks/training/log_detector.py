@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version as installed
@@ -100,17 +99,15 @@ def log_model(
     """
     preprocessing = json.loads((folder / "detector.json").read_text())["preprocessing"]
     channels = preprocessing["channels"] * preprocessing["window"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*An input example was not provided")
-        logged = mlflow.pyfunc.log_model(
-            name="detector",
-            python_model=str(SCRIPT),
-            artifacts={model_versions.PACKAGE: str(folder)},
-            signature=signature(channels),
-            input_example=example,
-            pip_requirements=requirements(),
-            tags={TAG + key: value for key, value in tags.items()},
-        )
+    logged = mlflow.pyfunc.log_model(
+        name="detector",
+        python_model=str(SCRIPT),
+        artifacts={model_versions.PACKAGE: str(folder)},
+        signature=signature(channels),
+        input_example=example,
+        pip_requirements=requirements(),
+        tags={TAG + key: value for key, value in tags.items()},
+    )
     return str(logged.model_uri)
 
 

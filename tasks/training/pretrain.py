@@ -14,7 +14,7 @@ from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import REMEMBERED
-from tasks.registry.tags import DEVICE, TAG
+from tasks.registry.tags import BACKBONE, DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -82,7 +82,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        mlflow.set_tag(f"{TAG}backbone", backbone)
+        mlflow.set_tag(BACKBONE, backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,

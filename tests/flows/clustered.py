@@ -31,7 +31,7 @@ def halves() -> Recipe:
             batch_size=16,
         ),
         expectations=Expectations(anomalies=False),
-        promotion=PromotionPolicy(metric="cluster_acc"),
+        promotion=PromotionPolicy(metric="cluster_acc", floor=-1.0),
     )
 
 

@@ -5,7 +5,7 @@ import threading
 
 import mlflow
 import pytest
-from prefect import get_client
+from prefect import flow, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -141,6 +141,22 @@ def test_refused_data_are_told_with_their_number_and_a_failed_parent(ended, work
         state.result()
     failed = [each for each in parents() if each.info.status == "FAILED"]
     assert [each.data.tags["unseen.kind"] for each in children(failed[0])] == ["validate"]
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyError, "FAILED"), (KeyboardInterrupt, "KILLED")])
+def test_what_ends_otherwise_ends_its_parent_too(ended, workplace, error, status):
+    made = []
+
+    @flow(name="retrain")
+    @outcome.told
+    def interrupted():
+        with mlflow_store.run("fit", "tiny_knn", tags={}, params={}) as active:
+            made.append(active.data.tags["mlflow.parentRunId"])
+        raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert mlflow_store.client().get_run(made[0]).info.status == status
 
 
 def test_a_run_of_a_worker_does_not_wait_for_its_turn_in_the_workers_place(monkeypatch):

@@ -28,7 +28,7 @@ def tiny() -> Recipe:
         pretext=ContextEncoder.Config(epochs=1),
         detector=DeepAnomaly.Config(neighbourhood=3),
         expectations=Expectations(),
-        promotion=PromotionPolicy(metric="image_auroc"),
+        promotion=PromotionPolicy(metric="image_auroc", floor=-1.0),  # so few images prove nothing
     )
 
 

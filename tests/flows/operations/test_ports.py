@@ -45,7 +45,7 @@ def test_what_answers_elsewhere_is_stopped_only_if_all_ports_are_free(taken):
     background.start("console", ["-c", SLEEP], url="http://127.0.0.1:1")
     with pytest.raises(InvalidInputError):
         ports.free(Wanted(console_port=taken), {"console_port"})
-    assert background.find("console")
+    assert background.find("console"), background.log_file("console").read_text()
     ports.free(Wanted(console_port=taken), {"retrain_cron"})
     assert background.find("console")
     free = background.port(None, 0)

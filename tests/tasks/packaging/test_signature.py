@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.models.utils import _enforce_schema, _validate_prediction_input
+from mlflow.models.utils import _enforce_schema
+from mlflow.pyfunc import _validate_prediction_input
 
 from tasks.packaging.signature import signature
 
