@@ -10,6 +10,7 @@ from tasks.data.validate import validate
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.records import Decision
+from tasks.registry.caching import refreshed
 from tasks.registry.promote import promote
 from tasks.registry.register import register
 from tasks.training.champion_encoder import inherit
@@ -32,6 +33,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     devices: int | None = None,
     shards: int = 1,
     scheduler: str | None = None,
+    refresh: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -48,6 +50,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
         shards: Processes that divide features, moments and evaluation between them; the result is
             the same. Only for detectors that learn nothing but moments.
         scheduler: Address of a Dask cluster to do it; else as many processes are started here.
+        refresh: Compute every step again, whatever is remembered.
 
     Returns:
         What was decided about the challenger, and why.
@@ -55,7 +58,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     overrides = {"device": device, "backbone": backbone, "seed": seed, "devices": devices}
     chosen = recipes.load(recipe, **overrides)
     recipes.check_divisible(chosen, shards)
-    with turn(chosen.name, if_busy), divided(shards, scheduler):
+    with turn(chosen.name, if_busy), divided(shards, scheduler), refreshed(wanted=refresh):
         version = ingest(chosen.dataset, data)
         validation = validate(version, chosen.expectations, chosen.name)
         if keep_encoder:

@@ -43,6 +43,28 @@ def run_retrain(
     return _decided("retrain", *arguments, **options)
 
 
+def run_explain(
+    recipe: str, data: Path | None, *, keep_encoder: bool, **overrides: object
+) -> RenderableType:
+    """What ``run_retrain`` would compute and what it would reuse, and why; nothing is computed.
+
+    Args:
+        recipe: As the flow ``retrain`` takes it, like all that follows.
+        data: Must be None.
+        keep_encoder: Fit on the champion's encoder.
+        **overrides: Of the recipe's training.
+
+    Raises:
+        UnseenError: As ``flows.explain`` raises it.
+    """
+    prefect_server.wait_until_healthy(prefect_server.connect())  # it knows where results are
+
+    from flows.cli.tables import plan_table
+    from flows.explain import explain
+
+    return plan_table(explain(recipe, data, keep_encoder=keep_encoder, **overrides))
+
+
 def run_adapt(
     source: str,
     name: str,

@@ -12,7 +12,10 @@ from tasks.registry import mlflow_store
 from tasks.registry.mlflow_store import TAG
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from flows.operations.status import Status
+    from tasks.registry.caching import Plan
 
 HEADLINES = (
     "frame_auc",
@@ -61,6 +64,18 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     outcome = "champion" if decision.champion == decision.version else "not promoted"
     steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
     return Group(steps, "", _where_to_look(decision, flow_run_id, api_url))
+
+
+def plan_table(plans: "Iterable[Plan]") -> RenderableType:
+    """What each step would do, and what of code, data, configuration and libraries changed."""
+    table = _table("step", "", "why")
+    for each in plans:
+        if each.record is not None:
+            table.add_row(each.step, "reused", f"unchanged since run {each.record.run_id[:12]}")
+            continue
+        lines = [f"{c.part}: {c.name} {c.before or '-'} -> {c.now or '-'}" for c in each.changes]
+        table.add_row(each.step, "computed", "\n".join(filter(None, [each.why, *lines])))
+    return table
 
 
 def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:

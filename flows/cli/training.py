@@ -42,14 +42,27 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
     scheduler: Annotated[
         str | None, typer.Option(help="Dask cluster for the shards, tcp://HOST:PORT; else here.")
     ] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Compute every step again, changed or not.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what would be computed and why; run nothing."),
+    ] = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
-    Unchanged data, recipe and code: nothing is computed again. A killed run resumes after the last
-    finished step. Exit code 3: the data failed validation; nothing was trained. 4: somebody else
-    retrains this model, and --if-busy says refuse.
+    A step is computed again if its data, configuration, code or libraries changed (--explain says
+    which). A killed run resumes after the last finished step. Exit code 3: the data failed
+    validation; nothing was trained. 4: somebody else retrains this model, and --if-busy says
+    refuse.
     """
-    from flows.cli.run_flow import run_retrain
+    from flows.cli.run_flow import run_explain, run_retrain
+
+    if explain:
+        given = {"device": device, "backbone": backbone, "seed": seed, "devices": devices}
+        console.print(run_explain(recipe, data, keep_encoder=keep_encoder, **given))
+        return
 
     shown = run_retrain(
         recipe,
@@ -62,5 +75,6 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         devices=devices,
         shards=shards,
         scheduler=scheduler,
+        refresh=refresh,
     )
     console.print(shown)

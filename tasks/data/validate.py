@@ -1,13 +1,12 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from filelock import FileLock
-from prefect import task
 
 from models.errors import DataValidationError, NotFoundError
 from tasks.data import manifest, mlflow_dataset, snapshots
@@ -15,23 +14,21 @@ from tasks.data.limits import Expectations, Outcome
 from tasks.platform import progress, workspace
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED, cache_key
+from tasks.registry.caching import remembered
 from tasks.registry.mlflow_store import TAG
 
 if TYPE_CHECKING:
     import pandas as pd
-    from prefect.context import TaskRunContext
 
     from tasks.data.run_suite import Checked
 
 
-def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
-    """As ``cache_key``, and another one when the range that images must lie in is another."""
-    champion = _champion(arguments["model_name"], arguments["version"])
-    return cache_key(context, {**arguments, "usual": champion.get("range")})
+def _usual(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The range that images must lie in, which the champion's lay in."""
+    return {"usual": _champion(arguments["model_name"], arguments["version"]).get("range")}
 
 
-@task(**{**REMEMBERED, "cache_key_fn": _cache_key})
+@remembered(also=_usual)
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import mlflow
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.exceptions import MlflowException
 
-from models.errors import RegistryError
+from models.errors import NotFoundError, RegistryError
 from models.metrics.bootstrap import Difference
 from models.metrics.clustering import accuracy_difference
 from models.metrics.detection import auc, auc_difference
 from tasks.data.kinds import class_of
 from tasks.evaluation import clusters
 from tasks.records import DataVersion, Report
-from tasks.registry import model_versions
+from tasks.registry import mlflow_store, model_versions
 from tasks.registry.mlflow_store import TAG
 
 if TYPE_CHECKING:
@@ -104,9 +102,8 @@ def logged_scores(run_id: str) -> "pd.DataFrame | None":
     import pandas as pd
 
     try:
-        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=SCORES)
-        return pd.read_csv(path, dtype={"clip": str})
-    except (MlflowException, OSError):
+        return pd.read_csv(mlflow_store.artifact(run_id, SCORES), dtype={"clip": str})
+    except NotFoundError:
         return None
 
 

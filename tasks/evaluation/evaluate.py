@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import DatasetInput, InputTag, Metric
 from numpy.typing import NDArray
-from prefect import task
 
 from models.contracts import Progress, silent
 from models.metrics import detection, intervals
@@ -23,7 +22,7 @@ from tasks.packaging.detector import Packaged
 from tasks.platform import progress
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.registry.mlflow_store import TAG
 
 TITLES = {
@@ -45,7 +44,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(**REMEMBERED)
+@remembered()
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 

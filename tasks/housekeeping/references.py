@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.exceptions import MlflowException
 
+from models.errors import NotFoundError
 from tasks.lineage.trace import files_of
-from tasks.registry import version_facts
+from tasks.registry import mlflow_store, version_facts
 from tasks.registry.mlflow_store import TAG
 from tasks.training import moments_store
 
@@ -61,7 +60,7 @@ def gather(client: MlflowClient) -> References:
     waiting, seen = list(found.ids), set(found.ids)
     while waiting:
         reference = waiting.pop()
-        run = version_facts.get_run(client, reference)
+        run = mlflow_store.find_run(reference)
         if run is not None:
             for who in list(found.ids[reference]):
                 _add_run(found, run, who)
@@ -94,9 +93,9 @@ def _add_run(found: References, run: Run, who: str) -> None:
     if f"{TAG}{moments_store.BASIS}" not in run.data.tags:
         return
     try:
-        uri = f"runs:/{run.info.run_id}/{moments_store.FOLDER}/clips.json"
-        clips = json.loads(mlflow.artifacts.load_text(uri))["clips"]
-    except (MlflowException, OSError, ValueError):
+        path = mlflow_store.artifact(run.info.run_id, f"{moments_store.FOLDER}/clips.json")
+        clips = json.loads(path.read_text())["clips"]
+    except (NotFoundError, ValueError):
         return  # lost moments need no other run
     found.add([part["held_by"] for part in clips.values()], who)
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 import models
@@ -91,7 +90,7 @@ def recorded(reference: str) -> Recorded:
         folder=folder,
         lineage=lineage,
         metrics=version_facts.gather(client, version).metrics,
-        environment=lineage.get("environment") or _of_run(client, version),
+        environment=lineage.get("environment") or _of_run(version),
         data=data,
         pretext=_other(lineage["pretext"], data),
         source=_other(lineage["source"], data) if lineage.get("source") else None,
@@ -155,9 +154,9 @@ def _other(part: Mapping[str, Any], data: Material) -> Material:
     return Material(version=version, files=versions.entries(version))
 
 
-def _of_run(client: MlflowClient, version: RegisteredVersion) -> dict[str, str]:
+def _of_run(version: RegisteredVersion) -> dict[str, str]:
     """What older versions told of their machine: tags of the run, as long as it is there."""
-    run = version_facts.get_run(client, version.run_id)
+    run = mlflow_store.find_run(version.run_id)
     tags = run.data.tags if run else {}
     known = ((key.removeprefix(TAG), value) for key, value in tags.items() if key.startswith(TAG))
     return {key: value for key, value in known if key.startswith(("hardware.", "version."))}

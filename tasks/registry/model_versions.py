@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from models.errors import InvalidInputError, NotFoundError, RegistryError
 from tasks.platform import former_names, workspace
+from tasks.registry import mlflow_store
 from tasks.registry.mlflow_store import TAG
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def model(client: MlflowClient, name: str) -> RegisteredModel:
     try:
         return client.get_registered_model(name)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if not mlflow_store.is_gone(error):
             raise RegistryError(f"The registry must answer, got: {error.message}.") from error
         known = ", ".join(each.name for each in client.search_registered_models()) or "none yet"
         raise NotFoundError(
@@ -73,6 +74,8 @@ def resolve(client: MlflowClient, name: str, wanted: str | int) -> RegisteredVer
         number = known.get(str(wanted)) or int(wanted)
         return client.get_model_version(name, str(number))
     except (ValueError, MlflowException) as error:
+        if isinstance(error, MlflowException) and not mlflow_store.is_gone(error):
+            raise RegistryError(f"The registry must answer, got: {error.message}.") from error
         numbers = sorted(int(each.version) for each in versions(client, name))
         raise NotFoundError(
             f"{name} has no version or alias {str(wanted)!r}. Versions: "

@@ -5,6 +5,7 @@ enough to do without the others; where two contradict each other, a note says so
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.exceptions import MlflowException
 
 from tasks.packaging import formats
-from tasks.registry import model_versions
+from tasks.registry import mlflow_store, model_versions
 from tasks.registry.mlflow_store import TAG
 
 Json = Any
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
     tags = {
         key.removeprefix(TAG): value for key, value in version.tags.items() if key.startswith(TAG)
     }
-    run = get_run(client, version.run_id)
+    run = mlflow_store.find_run(version.run_id, client)
     lineage = read_json(version, "lineage.json")
     formats.check("lineage.json", lineage or {})
     notes: list[str] = []
@@ -67,21 +69,21 @@ def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
     )
 
 
-def get_run(client: MlflowClient, run_id: str | None) -> Run | None:
-    """An MLflow run, None if it is gone."""
-    try:
-        return client.get_run(run_id) if run_id else None
-    except MlflowException:
-        return None
-
-
 def read_json(version: RegisteredVersion, name: str) -> Json:
-    """A JSON file of the packaged detector of a version; None if the artifact store lost it."""
+    """A JSON file of the packaged detector of a version; None if it is lost or damaged.
+
+    Raises:
+        MlflowException: If the store does not answer.
+    """
     uri = f"models:/{version.name}/{version.version}/artifacts/{model_versions.PACKAGE}/{name}"
     try:
         return json.loads(Path(artifacts.download_artifacts(uri)).read_bytes())
-    except (MlflowException, OSError, ValueError):
-        return None
+    except (MlflowException, OSError) as error:
+        if not mlflow_store.is_gone(error):
+            raise
+    except ValueError:
+        log.warning("%s is damaged.", uri)
+    return None
 
 
 def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:

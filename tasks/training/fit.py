@@ -15,7 +15,6 @@ import torch
 from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from numpy.typing import NDArray
-from prefect import task
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -30,7 +29,7 @@ from tasks.packaging.preprocessing import Preprocessing
 from tasks.platform import progress
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs, moments, normal_windows
 from tasks.training.moments_sharded import ShardedSource
 
@@ -52,7 +51,7 @@ PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 
 
-@task(**REMEMBERED)
+@remembered(apart_from=("recipe", "training.backbone", "training.devices"))
 def fit(
     version: DataVersion,
     validation: Validation,

@@ -27,9 +27,10 @@ from models.functional.gaussian import Moments
 from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
-from tasks.platform import progress, workspace
+from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
 from tasks.registry import mlflow_store
+from tasks.registry.caching import is_refreshing
 from tasks.training import devices, inputs, moments_store
 from tasks.training.batches import Batches, identity
 from tasks.training.moments_store import Parent, Part
@@ -105,7 +106,7 @@ class Source:
             "encoder": package.to_json(model.encoder.config),
             "reading": inputs.reading(self.training),
             "device": devices.name_of(self.fabric.device),
-            "code": workspace.code_version(),
+            "code": source_digests.version(type(model), type(model.encoder), Source),
         }
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for name, value in weights:
@@ -137,7 +138,8 @@ def fit(
     assert run is not None
     wanted = {identity(clip): clip for clip in clips}
     basis = source.basis()
-    found = gather(snapshot, wanted, source, moments_store.find(basis, run.info.experiment_id))
+    known = moments_store.find(basis, run.info.experiment_id)
+    found = gather(snapshot, wanted, source, [] if is_refreshing() else known)
     mlflow.set_tag(mlflow_store.TAG + moments_store.BASIS, basis)
     _log(found, snapshot.version, run.info.run_id)
     model.fit_moments(

@@ -4,14 +4,13 @@ import time
 
 import mlflow
 from mlflow.entities import Metric
-from prefect import task
 
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -20,7 +19,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(**REMEMBERED)
+@remembered(apart_from=("training.smoothing",))
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,

@@ -6,21 +6,20 @@ from statistics import fmean
 
 import mlflow
 from mlflow.entities import Metric
-from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs
 
 MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@task(**REMEMBERED)
+@remembered(apart_from=("training.smoothing",))
 def adapt(
     source: Source,
     version: DataVersion,

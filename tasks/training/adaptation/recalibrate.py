@@ -3,7 +3,6 @@
 from typing import Any
 
 import mlflow
-from prefect import task
 
 from models.contracts import Recalibrated
 from models.errors import RegistryError
@@ -11,12 +10,12 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.fit import log_fitted
 
 
-@task(**REMEMBERED)
+@remembered(apart_from=("recipe",))
 def recalibrate(
     source: Source,
     version: DataVersion,
