@@ -199,7 +199,7 @@ def decisions(campaign: Campaign, seed: int) -> None:
 
 
 def _timed_rollback() -> None:
-    from tasks.registry.rollback import rollback
+    from tasks.registry.decisions import rollback
 
     started = time.perf_counter(), time.process_time()
     rollback(MODEL, "Timed.")

@@ -31,7 +31,7 @@ PRELOADED = (
     "flows.cli.run_flow",
     "flows.cli.tables",
     "flows.cli.decisions",
-    "tasks.registry.rollback",
+    "tasks.registry.decisions",
     "tasks.data.run_suite",
     "dvc.repo",
     "dvc.repo.add",

@@ -33,7 +33,7 @@ START_SECONDS = 240.0
 RECIPE = f"""
 import dataclasses
 from flows.recipes import Recipe, digits
-from tasks.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 def benchmarked() -> Recipe:
     policy = PromotionPolicy(metric="image_auroc", margin=1.0)

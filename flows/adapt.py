@@ -5,9 +5,10 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
-from flows.adaptation import adaptation
+from flows.recipes.adaptation import adaptation
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
+from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
 from tasks.records import Decision
 from tasks.registry.promote import promote
@@ -59,5 +60,6 @@ def adapt(
         )
         report = evaluate(version, detector)
         challenger = register(detector, report, chosen.name)
-        decision: Decision = promote(challenger, report, chosen.promotion, rival=source)
+        comparison = compare(challenger, report, chosen.promotion, rival=source)
+        decision: Decision = promote(challenger, comparison, chosen.promotion)
         return decision

@@ -1,7 +1,7 @@
 """Explain: what ``retrain`` would compute and what it would reuse, and why, without running it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from prefect import Task
 from prefect.results import ResultStore, get_default_result_storage
 
 from flows import recipes
+from flows.recipes.asked import Options, asked
 from models.errors import InvalidInputError
 from tasks.data import versions
 from tasks.data.validate import validate
@@ -23,15 +24,23 @@ from tasks.training.pretrain import pretrain
 
 
 def explain(
-    recipe: str, data: Path | None = None, *, keep_encoder: bool = False, **overrides: Any
+    recipe: str | None = None,
+    data: Path | None = None,
+    *,
+    name: str | None = None,
+    dataset: str | None = None,
+    keep_encoder: bool = False,
+    **others: Any,
 ) -> tuple[Plan, ...]:
     """What each step of ``retrain`` would do with the data as they lie in ``data/``.
 
     Args:
-        recipe: As ``retrain`` takes it.
+        recipe: As ``retrain`` takes it, like all that follows.
         data: Must be None: what a folder is as a data version shows when it is brought in.
+        name: Of the registered model.
+        dataset: Of the data set.
         keep_encoder: Fit on the champion's encoder.
-        overrides: Of the recipe's training.
+        others: Those that change the recipe; the rest decides nothing that is computed.
 
     Raises:
         InvalidInputError: If ``data`` is given.
@@ -42,8 +51,10 @@ def explain(
             "--explain looks at the data as they lie in data/, not at a folder: bring it in first "
             f"('unseen ingest {data} --as NAME'), and leave out --data."
         )
-    chosen = recipes.load(recipe, **overrides)
-    return tuple(_plans(chosen, _present(chosen.dataset), keep_encoder=keep_encoder))
+    options = {each.name: others[each.name] for each in fields(Options) if each.name in others}
+    wanted = asked(recipe, data, name, dataset, Options(**options))
+    version = _present(wanted.dataset)
+    return tuple(_plans(wanted.complete(version), version, keep_encoder=keep_encoder))
 
 
 def _plans(chosen: recipes.Recipe, version: DataVersion, *, keep_encoder: bool) -> Iterator[Plan]:
@@ -81,12 +92,11 @@ def _after(step: str, earlier: str) -> Plan:
 
 
 def _present(name: str) -> DataVersion:
-    """The version that the files in ``data/`` would be, as far as a key asks for it."""
-    folder = versions.folder() / name
-    if not folder.is_dir():
-        return versions.current(name)
-    digest = versions.digest(versions.hash_folder(folder))
-    known = DataVersion(
-        name=name, digest="", dvc_md5="", git_commit="", remote=None, num_files=0, num_bytes=0
-    )
-    return replace(known, digest=digest)
+    """The version that the files in ``data/`` are or would be, as far as a key asks for it.
+
+    Raises:
+        NotFoundError: If there is no such data set.
+    """
+    version, folder = versions.current(name), versions.folder() / name
+    files = versions.hash_folder(folder) if folder.is_dir() else versions.entries(version)
+    return replace(version, digest=versions.digest(files))

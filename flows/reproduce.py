@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from flows import recipes
-from flows.adaptation import Adaptation
-from flows.rebuild import rebuild, unrecorded
 from flows.recipes import Recipe
+from flows.recipes.adaptation import Adaptation
+from flows.recipes.rebuild import rebuild, unrecorded
 from models.errors import RegistryError
 from tasks.evaluation.evaluate import evaluate
 from tasks.lineage import reproduction, sandbox

@@ -102,14 +102,37 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a challenger is worth beside the version that served at that moment."""
+
+    name: str
+    version: int
+    """The challenger."""
+    run_id: str
+    """Its run, whose evaluation this is about."""
+    champion: int | None
+    """The version that served; None if none did."""
+    accepted: bool
+    """It may serve."""
+    why: str
+    metric: str
+    """What was compared."""
+    terms: dict[str, float]
+    """Margin, confidence and so on, as the policy has them; empty if nothing was compared, because
+    it was decided already."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decision:
     """One entry of the append-only history of a registered model."""
 
     action: str
-    """``promote``, ``refuse`` or ``rollback``."""
+    """``promote``, ``refuse``, ``rollback``, ``pin``, ``unpin``, or ``set in MLflow``;
+    ``unreadable`` if the entry is damaged."""
     name: str
     version: int
-    """The version that was judged."""
+    """The version that was judged; 0 if it was about none."""
     champion: int
     """The version that serves afterwards; 0 if none does."""
     former: int | None
@@ -119,6 +142,11 @@ class Decision:
     when: str
     """UTC, ISO 8601."""
     figures: dict[str, float] = field(default_factory=dict)
+    """Of a comparison: what it found, and its terms."""
+    metric: str = ""
+    """What was compared; empty if nothing was."""
+    made_of: str = ""
+    """Digest of the data and recipe of the version that was judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +182,10 @@ class Training:
     batch_size: int = 32
     calibration_share: float = 0.2
     """Share of the normal training clips held out for thresholds and p-values, in (0, 1)."""
+    calibration: str = "held-out"
+    """``held-out``: thresholds and p-values come from ``calibration_share`` of the normal images;
+    ``cross``: where the detector can and no encoder was trained on them, every normal image trains
+    and calibrates, scored once by a detector that has not seen it (cross-conformal)."""
     seed: int = 0
     backbone: str = "pretext"
     """``pretext``: train the encoder on this data; ``imagenet``: torchvision's AlexNet weights."""
@@ -185,6 +217,10 @@ class Training:
         _require(
             0 < self.calibration_share < 1,
             f"calibration_share must be in (0, 1), got {self.calibration_share}.",
+        )
+        _require(
+            self.calibration in {"held-out", "cross"},
+            f"calibration must be 'held-out' or 'cross', got {self.calibration!r}.",
         )
         _require(
             self.backbone in {"pretext", "imagenet"},

@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: a repository of one's own, and one real Prefect server."""
 
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import chdir
@@ -66,3 +67,20 @@ def empty_store(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
     return path
+
+
+@pytest.fixture
+def repository(tmp_path, empty_store, monkeypatch):
+    """A git repository with an MLflow store, and the working directory of the test."""
+    folder = make_repository(tmp_path / "repository")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    yield folder
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri(before)

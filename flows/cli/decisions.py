@@ -1,4 +1,4 @@
-"""Commands about who serves: history, promote, rollback."""
+"""Commands about who serves: history, promote, rollback, pin, unpin."""
 
 from typing import Annotated
 
@@ -15,10 +15,12 @@ InsteadOf = Annotated[
 ]
 
 
-def history(name: Name) -> None:
-    """Show every promotion, refusal and rollback of a model: who, when, why."""
+def show_history(name: Name) -> None:
+    """Show every decision about a model, also those made with MLflow: who, when, why."""
     from flows.cli.tables import history_table
+    from tasks.registry import history, mlflow_store
 
+    history.notice(name, mlflow_store.client())
     console.print(history_table(name))
 
 
@@ -33,7 +35,7 @@ def promote(
     Retrain promotes by itself what is not worse; this is for the other cases. Exit code 4: somebody
     else decided meanwhile, or the version serves already; nothing was done.
     """
-    from tasks.registry.appoint import appoint
+    from tasks.registry.decisions import appoint
 
     decision = appoint(name, version, why, instead_of=instead_of)
     former = f" instead of {decision.former}" if decision.former else ""
@@ -48,10 +50,37 @@ def rollback(name: Name, why: Why = "no reason given", instead_of: InsteadOf = N
 
     Say it again to go further back. Exit code 4: somebody else decided meanwhile; nothing was done.
     """
-    from tasks.registry.rollback import rollback as undo
+    from tasks.registry.decisions import rollback as undo
 
     decision = undo(name, why, instead_of=instead_of)
     console.print(
         f"{name}: version {decision.champion} serves again instead of {decision.former}. "
         f"'unseen history {name}' shows all decisions."
     )
+
+
+def pin(
+    name: Name,
+    version: Annotated[
+        str | None, typer.Argument(help="Number or alias of the version to serve; the champion.")
+    ] = None,
+    why: Why = "no reason given",
+) -> None:
+    """Stop automatic promotion: retrains go on, and only people decide who serves."""
+    from tasks.registry.decisions import pin as stop
+
+    decision = stop(name, version, why)
+    former = decision.former if decision.former != decision.champion else None
+    instead = f" instead of {former}" if former else ""
+    console.print(
+        f"{name}: version {decision.champion} serves{instead}, and no retrain promotes another. "
+        f"'unseen unpin {name}' lets them again."
+    )
+
+
+def unpin(name: Name, why: Why = "no reason given") -> None:
+    """Let retrains promote again what is not worse."""
+    from tasks.registry.decisions import unpin as release
+
+    release(name, why)
+    console.print(f"{name}: the next retrain promotes what is not worse than the champion.")

@@ -36,6 +36,9 @@ errors = Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 
 app.command()(training.retrain)
+app.command()(training.recipes)
+app.command()(training.detectors)
+app.add_typer(training.recipe_app, name="recipe")
 
 
 @app.command()
@@ -64,14 +67,6 @@ def adapt(
     from flows.cli.run_flow import run_adapt
 
     console.print(run_adapt(source, name, data, device, seed, steps))
-
-
-@app.command()
-def recipes() -> None:
-    """List the recipes, with their data set and model."""
-    from flows.cli.tables import recipe_table
-
-    console.print(recipe_table())
 
 
 @app.command()
@@ -194,9 +189,11 @@ def film(
 services.register(app)
 console_page.register(app)
 serving.register(app)
-app.command()(decisions.history)
+app.command("history")(decisions.show_history)
 app.command()(decisions.promote)
 app.command()(decisions.rollback)
+app.command()(decisions.pin)
+app.command()(decisions.unpin)
 app.command()(housekeeping.reproduce)
 app.command()(housekeeping.prune)
 app.command()(housekeeping.backup)

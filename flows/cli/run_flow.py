@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_retrain(
-    recipe: str,
+    recipe: str | None,
     data: Path | None,
     device: str | None,
     backbone: str | None,
@@ -44,15 +44,22 @@ def run_retrain(
 
 
 def run_explain(
-    recipe: str, data: Path | None, *, keep_encoder: bool, **overrides: object
+    recipe: str | None,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    **options: Any,
 ) -> RenderableType:
     """What ``run_retrain`` would compute and what it would reuse, and why; nothing is computed.
 
     Args:
         recipe: As the flow ``retrain`` takes it, like all that follows.
         data: Must be None.
-        keep_encoder: Fit on the champion's encoder.
-        **overrides: Of the recipe's training.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
 
     Raises:
         UnseenError: As ``flows.explain`` raises it.
@@ -62,7 +69,8 @@ def run_explain(
     from flows.cli.tables import plan_table
     from flows.explain import explain
 
-    return plan_table(explain(recipe, data, keep_encoder=keep_encoder, **overrides))
+    given = {"device": device, "backbone": backbone, "seed": seed, **options}
+    return plan_table(explain(recipe, data, **given))
 
 
 def run_adapt(

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tasks.platform import workspace
 from tasks.records import DataVersion, Decision, Monitored
 from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_NAME,
+    DATA_NUM_FILES,
+    FLOW_RUN_ID,
+    KIND,
+    METRIC,
+    PRETEXT_RUN_ID,
+    RUN_ID,
+    VALIDATION_RUN_ID,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +53,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 def figures(tags: dict[str, str]) -> str:
     """The headline metrics among the tags of a model version, in one line."""
-    found = {name: tags.get(f"{TAG}metric.{name}") for name in HEADLINES}
+    found = {name: tags.get(f"{METRIC}{name}") for name in HEADLINES}
     return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
 
 
@@ -54,12 +63,12 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
     version = client.get_model_version(decision.name, str(decision.version))
     tags = version.tags
     steps = _table("step", "", "what", title="")
-    for key in ("validation_run_id", "pretext_run_id", "run_id"):
-        run_id = tags.get(TAG + key, "")
+    for key in (VALIDATION_RUN_ID, PRETEXT_RUN_ID, RUN_ID):
+        run_id = tags.get(key, "")
         if run_id:
             steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
-    data = f"{tags.get(TAG + 'data_name')} {tags.get(TAG + 'data_digest')}"
-    steps.add_row("data", "", f"{data} ({tags.get(TAG + 'data_num_files')} files)")
+    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST)}"
+    steps.add_row("data", "", f"{data} ({tags.get(DATA_NUM_FILES)} files)")
     steps.add_row("score", "", figures(tags))
     outcome = "champion" if decision.champion == decision.version else "not promoted"
     steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
@@ -81,8 +90,8 @@ def plan_table(plans: "Iterable[Plan]") -> RenderableType:
 def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
     """Kind of a run, and whether this flow run computed it."""
     run = mlflow_store.client().get_run(run_id)
-    kind = run.data.tags.get(f"{TAG}kind", "")
-    ours = run.data.tags.get(f"{TAG}flow_run_id") == flow_run_id
+    kind = run.data.tags.get(KIND, "")
+    ours = run.data.tags.get(FLOW_RUN_ID) == flow_run_id
     seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
     return kind, f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
 
@@ -120,6 +129,20 @@ def recipe_table() -> RenderableType:
     return table
 
 
+def detector_table() -> RenderableType:
+    """Every detector, what it is, and how long it takes."""
+    from flows.recipes import catalog
+
+    costs = catalog.costs()
+    table = _table("detector", "what", "encoder", "fit", "score")
+    for name, config in catalog.detectors().items():
+        known = costs.get("detectors", {}).get(name, {})
+        seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
+        encoder = type(catalog.default_encoder(config())).__module__.rpartition(".")[2]
+        table.add_row(name, catalog.first_line(config), encoder, *seconds)
+    return Group(table, f"Seconds: {costs.get('what', 'not measured yet')}.")
+
+
 def dataset_table() -> RenderableType:
     """Data sets that are here, and those that can be had by name."""
     from tasks.data.ingest import available
@@ -132,6 +155,8 @@ def dataset_table() -> RenderableType:
 
 def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
     """The new data version, and what changed against the last one."""
+    from tasks.data.ingest import uncommitted
+
     table = _table("", "", title=f"data set {version.name}")
     table.add_row("version", version.digest)
     table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
@@ -140,9 +165,10 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    if committed or not workspace.git("status", "--porcelain", "data.dvc"):
+    files = " ".join(uncommitted())
+    if committed or not files:
         return table
-    return Group(table, "Name it for others: git add data.dvc && git commit -m 'New data version'")
+    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
 
 
 def model_table() -> RenderableType:

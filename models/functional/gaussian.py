@@ -1,9 +1,11 @@
 """Multivariate Gaussians: exact moments, shrunk covariance, Mahalanobis distance.
 
-Shapes: N = samples, D = features, P = D (D + 1) / 2.
+Shapes: N = samples, D = features, P = D (D + 1) / 2; a leading ``*L`` are Gaussians side by side,
+such as one for each place of an image.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -26,11 +28,12 @@ class Moments:
     Args:
         dim: Number D of features.
         device: Where the moments are kept and computed.
+        places: Shape ``*L`` of moments side by side, of which each sample has a vector for each.
 
     Attributes:
         count: Number of samples so far.
-        mean: Their mean. Shape (D,).
-        scatter: Sum of the outer products of their deviations from the mean. Shape (D, D).
+        mean: Their mean. Shape (*L, D).
+        scatter: Sum of the outer products of their deviations from the mean. Shape (*L, D, D).
 
     Example:
         >>> moments = Moments(1)
@@ -43,12 +46,18 @@ class Moments:
         Sample Variances", eq. 2.1. https://doi.org/10.1007/978-3-642-51461-6_3
     """
 
-    def __init__(self, dim: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, dim: int, device: torch.device | str = "cpu", places: Sequence[int] = ()
+    ) -> None:
         self.count = 0
-        self.mean = torch.zeros(dim, dtype=torch.float64, device=device)
-        self.scatter = torch.zeros(dim, dim, dtype=torch.float64, device=device)
+        self.mean = torch.zeros(*places, dim, dtype=torch.float64, device=device)
+        self.scatter = torch.zeros(*places, dim, dim, dtype=torch.float64, device=device)
 
-    def update(self, batch: Float[Tensor, "N D"]) -> None:
+    def _empty(self) -> "Moments":
+        """Of no samples, in the shape of these."""
+        return Moments(self.mean.shape[-1], self.mean.device, self.mean.shape[:-1])
+
+    def update(self, batch: Float[Tensor, "N *L D"]) -> None:
         """Take in more samples.
 
         Raises:
@@ -56,17 +65,24 @@ class Moments:
         """
         if not len(batch):
             return
-        part = Moments(len(self.mean), self.mean.device)
         samples = batch.to(self.mean)
-        part.count, part.mean = len(samples), samples.mean(dim=0)
-        centred = samples - part.mean
-        part.scatter = centred.mT @ centred
-        if not part.scatter.isfinite().all():
+        mean = samples.mean(dim=0)
+        if not mean.isfinite().all():
             raise TrainingError(
                 "Features must be finite, got NaN or infinity. Check the images for NaN and the "
                 "encoder's weights."
             )
-        self.merge(part)
+        count, gap = self.count + len(samples), mean - self.mean
+        # One product takes in the samples and, as one more of them, the gap between the means.
+        shift = (gap * math.sqrt(self.count * len(samples) / count))[None]
+        rows = torch.cat([samples - mean, shift]).movedim(0, -2)
+        if rows.ndim == 2:
+            self.scatter.addmm_(rows.mT, rows)
+        else:
+            flat = rows.flatten(end_dim=-3)
+            self.scatter.flatten(end_dim=-3).baddbmm_(flat.mT, flat)
+        self.mean += gap * (len(samples) / count)
+        self.count = count
 
     def merge(self, other: "Moments") -> None:
         """Take in the samples that another ``Moments`` has seen."""
@@ -74,8 +90,9 @@ class Moments:
             return
         count = self.count + other.count
         gap = other.mean.to(self.mean) - self.mean
-        self.scatter += other.scatter.to(self.scatter)
-        self.scatter += torch.outer(gap, gap) * (self.count * other.count / count)
+        if other.count > 1:
+            self.scatter += other.scatter.to(self.scatter)
+        self.scatter += _outer(gap, gap) * (self.count * other.count / count)
         self.mean += gap * (other.count / count)
         self.count = count
 
@@ -105,9 +122,9 @@ class Moments:
         mean, scatter = other.mean.to(self.mean), other.scatter.to(self.scatter)
         gap = self.mean - mean
         weight = self.count * other.count / max(left, 1)
-        remaining = self.scatter - scatter - torch.outer(gap, gap) * weight
+        remaining = self.scatter - scatter - _outer(gap, gap) * weight
         blur = ROUNDING * torch.maximum(self.mean.abs(), mean.abs())
-        error = ROUNDING * (self.scatter + scatter).diagonal().abs()
+        error = ROUNDING * (_diagonal(self.scatter) + _diagonal(scatter)).abs()
         error = error + weight * ((2 * gap.abs() + blur) * blur + ROUNDING * gap**2)
         if left:
             _check_remaining(remaining, error, tolerance)
@@ -118,47 +135,53 @@ class Moments:
         self.count = left
 
     def tensors(self) -> dict[str, Tensor]:
-        """Count, mean and the lower triangle of the scatter (P,), row by row; plain float64."""
-        rows, columns = torch.tril_indices(*self.scatter.shape).to(self.scatter.device)
+        """Count, mean and the lower triangle of the scatter (*L, P), row by row; plain float64.
+
+        The scatter of one sample at many places is 0, and left empty.
+        """
         count = torch.tensor(float(self.count), dtype=torch.float64)
-        return {"count": count, "mean": self.mean.clone(), "scatter": self.scatter[rows, columns]}
+        left_out = self.count == 1 and self.mean.ndim > 1
+        scatter = self.scatter.new_zeros(0) if left_out else packed(self.scatter)
+        return {"count": count, "mean": self.mean.clone(), "scatter": scatter}
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], device: torch.device | str = "cpu"
     ) -> "Moments":
         """The moments that ``tensors`` described, to the last bit."""
-        moments = cls(len(tensors["mean"]), device)
+        *places, dim = tensors["mean"].shape
+        moments = cls(dim, device, places)
         moments.count = int(tensors["count"])
         moments.mean += tensors["mean"].to(moments.mean)
-        rows, columns = torch.tril_indices(*moments.scatter.shape).to(moments.scatter.device)
-        moments.scatter[rows, columns] = tensors["scatter"].to(moments.scatter)
-        moments.scatter[columns, rows] = moments.scatter[rows, columns]
+        if len(tensors["scatter"]):
+            moments.scatter = unpacked(tensors["scatter"].to(moments.scatter))
         return moments
 
     @classmethod
     def combined(cls, parts: Iterable["Moments"], dim: int) -> "Moments":
         """Moments of the samples of all parts together; ``dim`` features."""
-        total = cls(dim)
+        total: Moments | None = None
         for part in parts:
+            total = total or part._empty()  # noqa: SLF001 - its own kind
             total.merge(part)
-        return total
+        return total or cls(dim)
 
     def scaled(self, factors: Float[Tensor, "D"]) -> "Moments":
         """Moments of the same samples with each feature multiplied by a factor."""
-        scaled = Moments(len(self.mean), self.mean.device)
+        scaled = self._empty()
         scaled.count, scaled.mean = self.count, self.mean * factors
-        scaled.scatter = self.scatter * torch.outer(factors, factors)
+        scaled.scatter = self.scatter * _outer(factors, factors)
         return scaled
 
     def marginal(self, features: slice) -> "Moments":
         """Moments of some of the features of the same samples."""
-        part = Moments(len(self.mean[features]), self.mean.device)
-        part.count, part.mean = self.count, self.mean[features].clone()
-        part.scatter = self.scatter[features, features].clone()
+        mean = self.mean[..., features].clone()
+        part = Moments(mean.shape[-1], mean.device, mean.shape[:-1])
+        part.count, part.mean = self.count, mean
+        part.scatter = self.scatter[..., features, features].clone()
         return part
 
-    def covariance(self, shrinkage: float) -> Float[Tensor, "D D"]:
+    def covariance(self, shrinkage: float) -> Float[Tensor, "*L D D"]:
         """Maximum-likelihood covariance S, pulled towards a multiple of the identity.
 
         ``(1 - shrinkage) * S + shrinkage * trace(S) / D * I``: positive definite for every
@@ -176,19 +199,19 @@ class Moments:
         """
         if not 0 <= shrinkage <= 1:
             raise ValueError(f"shrinkage must be in [0, 1], got {shrinkage}.")
-        total = self.scatter.diagonal().sum()
-        if not self.count or total <= 0:
+        total = _diagonal(self.scatter).sum(dim=-1, keepdim=True)
+        if not self.count or (total <= 0).any():
             raise TrainingError(
                 f"A Gaussian needs samples that vary, got {self.count} equal ones. Check that the "
                 "images are not constant and that the encoder is trained."
             )
         covariance = self.scatter * ((1 - shrinkage) / self.count)
-        covariance.diagonal().add_(shrinkage * total / (self.count * len(self.mean)))
+        _diagonal(covariance).add_(shrinkage * total / (self.count * self.mean.shape[-1]))
         return covariance
 
 
 def _check_remaining(
-    scatter: Float[Tensor, "D D"], error: Float[Tensor, "D"], tolerance: float
+    scatter: Float[Tensor, "*L D D"], error: Float[Tensor, "*L D"], tolerance: float
 ) -> None:
     """Refuse what is left of a scatter if it is inexact, or none: no sum of squares.
 
@@ -197,14 +220,14 @@ def _check_remaining(
         error: Bound of the error of its diagonal.
         tolerance: Largest share of the diagonal that it may be.
     """
-    variance = scatter.diagonal()
+    variance = _diagonal(scatter)
     deviation = variance.clamp(min=0).sqrt()
     known = variance > error / tolerance
     unit = torch.where(known, 1 / deviation.clamp(min=torch.finfo(scatter.dtype).tiny), 0)
-    correlation = scatter * torch.outer(unit, unit)
-    correlation.diagonal().add_(tolerance * len(scatter) + (~known).to(correlation))
+    correlation = scatter * _outer(unit, unit)
+    _diagonal(correlation).add_(tolerance * scatter.shape[-1] + (~known).to(correlation))
     _, failed = torch.linalg.cholesky_ex(correlation)
-    if failed or (variance < -error).any():
+    if failed.any() or (variance < -error).any():
         raise InvalidInputError(
             "Samples to forget must be among those that were seen: without them the scatter is "
             "not that of any samples. Fit again."
@@ -213,29 +236,53 @@ def _check_remaining(
     if lost.any():
         raise PrecisionLossError(
             f"Taking samples away must leave every variance exact to {tolerance:.0e}, and "
-            f"{int(lost.sum())} of {len(lost)} features would lose more: almost all of their "
+            f"{int(lost.sum())} of {lost.numel()} features would lose more: almost all of their "
             "spread was in what is taken away. Fit again on what remains."
         )
 
 
-def cholesky(covariance: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+def packed(matrices: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L P"]:
+    """Lower triangles, row by row."""
+    rows, columns = torch.tril_indices(*matrices.shape[-2:]).to(matrices.device)
+    return matrices[..., rows, columns]
+
+
+def unpacked(triangles: Float[Tensor, "*L P"]) -> Float[Tensor, "*L D D"]:
+    """The symmetric matrices of which ``packed`` gave the triangles."""
+    dim = (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
+    rows, columns = torch.tril_indices(dim, dim).to(triangles.device)
+    matrices = triangles.new_empty(*triangles.shape[:-1], dim, dim)
+    matrices[..., rows, columns] = triangles
+    matrices[..., columns, rows] = triangles
+    return matrices
+
+
+def _outer(one: Float[Tensor, "*L D"], other: Float[Tensor, "*L D"]) -> Float[Tensor, "*L D D"]:
+    return one[..., :, None] * other[..., None, :]
+
+
+def _diagonal(matrices: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L D"]:
+    return matrices.diagonal(dim1=-2, dim2=-1)
+
+
+def cholesky(covariance: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L D D"]:
     """Lower factor L of a covariance ``L @ L.mT``.
 
     Raises:
         TrainingError: If the covariance is singular in floating point.
     """
     factor, failed = torch.linalg.cholesky_ex(covariance)
-    if failed:
+    if failed.any():
         raise TrainingError(
-            f"The covariance of {len(covariance)} features must be positive definite, and is "
+            f"The covariance of {covariance.shape[-1]} features must be positive definite, and is "
             "singular: features are constant or depend on each other. Raise shrinkage above 0."
         )
     return Tensor(factor)
 
 
-def whitening(factor: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:
+def whitening(factor: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L D D"]:
     """Matrix W for which ``|W (x - mean)|`` is the Mahalanobis distance: the inverse of L."""
-    identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     inverse: Tensor = torch.linalg.solve_triangular(factor, identity, upper=False)
     return inverse
 

@@ -1,4 +1,4 @@
-"""Changes: promote and roll back, with a key that has the right, and a reason.
+"""Changes: promote, roll back, pin and unpin, with a key that has the right, and a reason.
 
 The key comes in a header, which no page of somebody else's can make a browser send. What the
 operator saw is sent along; if it is not so any more the answer is 409 and says what happened.
@@ -10,9 +10,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.records import Decision
-from tasks.registry import history, mlflow_store
-from tasks.registry.appoint import appoint
-from tasks.registry.rollback import rollback
+from tasks.registry import decisions, history, mlflow_store
 from tasks.serving.api_keys import PROMOTE, require
 
 router = APIRouter(prefix="/api")
@@ -43,14 +41,28 @@ def promote(request: Request, name: Name, wanted: Promotion) -> Decision:
     """Let a version serve, whatever the comparison said; 409 if somebody was quicker."""
     who = _operator(request, name, wanted)
     seen = wanted.expected or None
-    return appoint(name, wanted.version, wanted.why, instead_of=seen, who=who)
+    return decisions.appoint(name, wanted.version, wanted.why, instead_of=seen, who=who)
 
 
 @router.post("/detectors/{name}/rollback")
 def roll_back(request: Request, name: Name, wanted: Change) -> Decision:
     """Let the version serve again that served before; 409 if somebody was quicker."""
     who = _operator(request, name, wanted)
-    return rollback(name, wanted.why, instead_of=wanted.expected or None, who=who)
+    return decisions.rollback(name, wanted.why, instead_of=wanted.expected or None, who=who)
+
+
+@router.post("/detectors/{name}/pin")
+def pin(request: Request, name: Name, wanted: Change) -> Decision:
+    """Stop automatic promotion; 409 if another version serves by now."""
+    who = _operator(request, name, wanted)
+    return decisions.pin(name, None, wanted.why, who=who)
+
+
+@router.post("/detectors/{name}/unpin")
+def unpin(request: Request, name: Name, wanted: Change) -> Decision:
+    """Let retrains promote again; 409 if another version serves by now, or nothing is pinned."""
+    who = _operator(request, name, wanted)
+    return decisions.unpin(name, wanted.why, who=who)
 
 
 def _operator(request: Request, name: str, wanted: Change) -> str:

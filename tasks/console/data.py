@@ -20,7 +20,14 @@ from tasks.console.overview import moment
 from tasks.data import dvc_cache
 from tasks.records import DataVersion
 from tasks.registry import model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_GIT_COMMIT,
+    DATA_MD5,
+    DATA_NAME,
+    DATA_NUM_FILES,
+    KIND,
+)
 
 MOST_RUNS = 500
 """Newest validation runs that are read."""
@@ -159,7 +166,7 @@ def validation_run(client: MlflowClient, run_id: str) -> Run:
         run = client.get_run(run_id)
     except MlflowException as error:
         raise NotFoundError(f"There is no validation run {run_id!r}.") from error
-    if run.data.tags.get(f"{TAG}kind") != "validate":
+    if run.data.tags.get(KIND) != "validate":
         raise NotFoundError(f"The run {run_id!r} is no validation run.")
     return run
 
@@ -193,7 +200,7 @@ def _validation_runs(client: MlflowClient, experiments: list[str]) -> list[Run]:
     return list(
         client.search_runs(
             experiments,
-            f"tags.`{TAG}kind` = 'validate'",
+            f"tags.`{KIND}` = 'validate'",
             max_results=MOST_RUNS,
             order_by=["attributes.start_time DESC"],
         )
@@ -213,11 +220,11 @@ def _validation(run: Run, models: Mapping[str, str]) -> ValidationRun:
 
 def _from_tags(tags: dict[str, str]) -> KnownData:
     return KnownData(
-        name=tags.get(f"{TAG}data_name", ""),
-        digest=tags.get(f"{TAG}data_digest", ""),
-        dvc_md5=tags.get(f"{TAG}data_md5", ""),
-        git_commit=tags.get(f"{TAG}data_git_commit", ""),
-        num_files=int(tags.get(f"{TAG}data_num_files") or 0),
+        name=tags.get(DATA_NAME, ""),
+        digest=tags.get(DATA_DIGEST, ""),
+        dvc_md5=tags.get(DATA_MD5, ""),
+        git_commit=tags.get(DATA_GIT_COMMIT, ""),
+        num_files=int(tags.get(DATA_NUM_FILES) or 0),
         num_bytes=None,
         current=False,
     )

@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tasks.console.overview import moment
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DRIFT, DRIFT_WHY, KIND, MODEL_VERSION
 
 MOST_RUNS = 500
 """Newest looks that are told."""
@@ -34,7 +34,7 @@ def looks(client: MlflowClient, name: str) -> list[Look]:
         return []
     runs = client.search_runs(
         [experiment.experiment_id],
-        f"tags.`{TAG}kind` = 'monitor' and attributes.status = 'FINISHED'",
+        f"tags.`{KIND}` = 'monitor' and attributes.status = 'FINISHED'",
         max_results=MOST_RUNS,
         order_by=["attributes.start_time DESC"],
     )
@@ -46,9 +46,9 @@ def _look(run: Run) -> Look:
     return Look(
         run_id=run.info.run_id,
         when=moment(run.info.start_time),
-        version=int(tags.get(f"{TAG}model_version", 0)),
-        verdict=tags.get(f"{TAG}drift", ""),
-        why=tags.get(f"{TAG}drift_why", ""),
+        version=int(tags.get(MODEL_VERSION, 0)),
+        verdict=tags.get(DRIFT, ""),
+        why=tags.get(DRIFT_WHY, ""),
         figures={
             key.removeprefix(PREFIX): value
             for key, value in sorted(run.data.metrics.items())

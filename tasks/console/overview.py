@@ -14,9 +14,15 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from tasks.records import Decision
 from tasks.registry import history, model_versions
-from tasks.registry.mlflow_store import TAG
-
-METRIC = f"{TAG}metric."
+from tasks.registry.tags import (
+    DATA_DIGEST,
+    DATA_NAME,
+    DRIFT,
+    GIT_COMMIT,
+    METRIC,
+    MODEL_DIGEST,
+    RECIPE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +118,14 @@ def _version(found: RegisteredVersion, aliases: Mapping[str, int]) -> Version:
         version=number,
         created=moment(found.creation_timestamp),
         aliases=tuple(sorted(alias for alias, held in aliases.items() if held == number)),
-        digest=tags.get(f"{TAG}model_digest", ""),
+        digest=tags.get(MODEL_DIGEST, ""),
         run_id=str(found.run_id or ""),
-        data_name=tags.get(f"{TAG}data_name", ""),
-        data_digest=tags.get(f"{TAG}data_digest", ""),
-        git_commit=tags.get(f"{TAG}git_commit", ""),
+        data_name=tags.get(DATA_NAME, ""),
+        data_digest=tags.get(DATA_DIGEST, ""),
+        git_commit=tags.get(GIT_COMMIT, ""),
         seed=_recipe(tags).get("training", {}).get("seed"),
         metrics=_metrics(tags),
-        drift=LastDrift(**json.loads(tags[f"{TAG}drift"])) if f"{TAG}drift" in tags else None,
+        drift=LastDrift(**json.loads(tags[DRIFT])) if DRIFT in tags else None,
     )
 
 
@@ -136,7 +142,7 @@ def _metrics(tags: Mapping[str, str]) -> dict[str, float]:
 def _recipe(tags: Mapping[str, str]) -> dict[str, Any]:
     """The recipe of a version's tag; empty if it was too long for one."""
     try:
-        found = json.loads(tags.get(f"{TAG}recipe", ""))
+        found = json.loads(tags.get(RECIPE, ""))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

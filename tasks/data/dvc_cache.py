@@ -10,33 +10,68 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError, NotFoundError
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 
 log = logging.getLogger(__name__)
+
+INTERNAL = (
+    "dvc", "dvc_data", "dvc_objects", "scmrepo", "pygit2", "_pygit2", "git", "dulwich", "sqlite3",
+    "diskcache", "configobj", "voluptuous", "ruamel",
+)  # fmt: skip
+"""Packages that DVC is made of: what they raise is DVC's failure, not a defect of ours."""
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[Any]:
     """The DVC repository, made if there is none; its failures come out as DataError."""
-    from dvc.exceptions import DvcException
+    top = workspace.root()
+    git.head(top)  # DVC takes a git that refuses, or none, for a repository without git
     from dvc.repo import Repo
-    from dvc_data.hashfile.build import IgnoreInCollectedDirError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)
     for logger in ("dvc_data", "dvc_objects"):  # what they fail to write, check_stored tells
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    root = workspace.root()
     try:
-        if not (root / ".dvc").is_dir():
-            Repo.init(str(root)).close()
-            log.warning("Initialized a DVC repository in %s.", root / ".dvc")
-        with contextlib.closing(Repo(str(root))) as repo:
+        folder = dvc_folder() or _initialize(top)
+        with contextlib.closing(Repo(str(folder.parent))) as repo:
             yield repo
-    except (DvcException, IgnoreInCollectedDirError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and _package(error) not in INTERNAL:
+            raise
         raise DataError(
-            f"DVC must be able to do its work in {root}, got: {error}. Check 'dvc status', the "
-            "permissions and the free space of the disk."
+            f"DVC must be able to do its work in {top}, got: {str(error) or type(error).__name__}. "
+            "Check 'dvc status', the permissions and the free space of the disk."
         ) from error
+
+
+def dvc_folder() -> Path | None:
+    """The folder ``.dvc`` that the workplace belongs to, which may lie above it in a monorepo."""
+    top = workspace.root()
+    for folder in (top, *top.parents):
+        if (folder / ".dvc").is_dir():
+            return folder / ".dvc"
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def _initialize(top: Path) -> Path:
+    """Make a DVC repository as ``dvc init`` does, and leave git's index to the person."""
+    from dvc.config import Config
+    from dvc.ignore import init
+    from dvc.repo import Repo
+
+    folder = top / ".dvc"
+    folder.mkdir(exist_ok=True)
+    Config.init(str(folder))
+    init(str(top))
+    Repo(str(top)).close()  # makes .dvc/.gitignore
+    log.warning("Initialized a DVC repository in %s.", folder)
+    return folder
+
+
+def _package(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
 
 
 def replace_dvc_file(stage: Any) -> None:
@@ -55,22 +90,24 @@ def cache_folder() -> Path:
     Raises:
         NotFoundError: If nothing was ever brought in here.
     """
-    return _cache_folder(workspace.root())
+    folder = dvc_folder()
+    if folder is None:
+        raise NotFoundError(
+            f"There is no data version yet in {workspace.root()}. Bring data in with 'unseen "
+            "ingest'."
+        )
+    return _cache_folder(folder)
 
 
 @cache
-def _cache_folder(root: Path) -> Path:
-    if not (root / ".dvc").is_dir():
-        raise NotFoundError(
-            f"There is no data version yet in {root}. Bring data in with 'unseen ingest'."
-        )
+def _cache_folder(folder: Path) -> Path:
     from dvc.config import Config  # opening the repository takes a second, its settings do not
     from dvc.exceptions import DvcException
 
     with contextlib.suppress(DvcException):
-        settings = Config(str(root / ".dvc"))["cache"]
+        settings = Config(str(folder))["cache"]
         if not settings.get("local"):
-            return Path(settings.get("dir") or root / ".dvc" / "cache", "files", "md5")
+            return Path(settings.get("dir") or folder / "cache", "files", "md5")
     with opened() as repo:
         return Path(repo.cache.local.path)
 

@@ -1,7 +1,6 @@
 """Bring data in: make a folder a data version, or check that it still is one."""
 
 import re
-import subprocess
 from pathlib import Path
 
 from prefect import task
@@ -11,7 +10,7 @@ from tasks.data import dvc_cache, embedded, staging, versions
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -69,7 +68,7 @@ def ingest_folder(
     folder = _folder_to_read(source, name, origin)
     known = catalog.find(name or source)
     target = known.name if known else _check_name(name or source)
-    ignore_was_clean = not workspace.git("status", "--porcelain", "--", ".gitignore")
+    ignore_was_clean = not git.changed(workspace.root(), ".gitignore")
     with versions.lock():
         before = _recorded(target)
         if known and folder is None and not (versions.folder() / target).is_dir() and not before:
@@ -247,25 +246,23 @@ def _commit(name: str, *, with_gitignore: bool) -> bool:
     Raises:
         DataError: If git refuses.
     """
-    status = {file: workspace.git("status", "--porcelain", "--", file)[:1] for file in MADE}
-    files = [file for file in MADE if status[file] in ("A", "?")]
-    if workspace.git("status", "--porcelain", "--", ".gitignore") and with_gitignore:
-        files.append(".gitignore")
-    if workspace.git("status", "--porcelain", "--", "data.dvc"):
-        files.append("data.dvc")
+    files = [file for file in uncommitted() if file != ".gitignore" or with_gitignore]
     if not files:
         return False
-    for command in (["add", "--"], ["commit", "-q", "-m", f"New version of {name}", "--"]):
-        done = subprocess.run(
-            ["git", *command, *files],
-            cwd=workspace.root(),
-            capture_output=True,
-            text=True,
-            check=False,
+    try:
+        git.ask("add", "--", *files, folder=workspace.root())
+        git.ask(
+            "commit", "-q", "-m", f"New version of {name}", "--", *files, folder=workspace.root()
         )
-        if done.returncode:
-            raise DataError(
-                f"git must be able to commit data.dvc, got: {done.stderr.strip()}. The data "
-                "version is made; commit data.dvc yourself."
-            )
+    except DataError as error:
+        raise DataError(
+            f"{error}\nThe data version is made; commit {' '.join(files)} yourself."
+        ) from error
     return True
+
+
+def uncommitted() -> list[str]:
+    """Files that name the data and that git does not have as they are."""
+    top = workspace.root()
+    new = [file for file in MADE if git.changed(top, file)[:1] in ("A", "?")]
+    return new + [file for file in (".gitignore", "data.dvc") if git.changed(top, file)]

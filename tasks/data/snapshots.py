@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DataError
-from tasks.data import decoding, dvc_cache, versions
+from tasks.data import decoding, dvc_cache, layout, versions
 from tasks.data.kinds import is_normal
 from tasks.data.versions import Entry
 from tasks.packaging import preprocessing
@@ -261,6 +261,11 @@ class Snapshot:
             and parts[0] == "ground_truth"
             and parts[2].endswith(".txt")
         }
+
+    def roi(self) -> NDArray[np.bool_] | None:
+        """The region of interest (H, W), True where to look; None if the set has none."""
+        found = [each for each in self.entries if layout.place(each.relpath).role == "roi"]
+        return decoding.read_mask(self.path(found[0]), found[0].relpath) if found else None
 
 
 def _parts(entry: Entry) -> tuple[str, ...]:

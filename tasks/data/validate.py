@@ -15,7 +15,7 @@ from tasks.platform import progress, workspace
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import remembered
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DATA_DIGEST, TRAIN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,9 +92,9 @@ def _champion(model_name: str, version: DataVersion) -> dict[str, Any]:
     except NotFoundError:
         return {"skipped": f"{model_name} has no champion yet"}
     known = {"version": int(champion.version)}
-    if champion.tags.get(f"{TAG}data_digest") == version.digest:
+    if champion.tags.get(DATA_DIGEST) == version.digest:
         return {**known, "skipped": "the champion was trained on this very data version"}
-    ends = [champion.tags.get(f"{TAG}train_mean_{end}") for end in ("min", "max")]
+    ends = [champion.tags.get(f"{TRAIN}mean_{end}") for end in ("min", "max")]
     if None in ends:
         return {**known, "skipped": "the champion's tags do not tell the range of its images"}
     low, high = map(float, ends)

@@ -20,7 +20,7 @@ from filelock import FileLock
 from models.contracts import Progress, silent
 from models.errors import DataError, NotFoundError
 from tasks.data import dvc_cache
-from tasks.platform import workspace
+from tasks.platform import git, workspace
 from tasks.records import DataVersion
 
 
@@ -79,9 +79,9 @@ def recorded(revision: str | None = None) -> str | None:
     """
     path = workspace.root() / "data.dvc"
     if revision:
-        text = workspace.git("show", f"{revision}:data.dvc")
+        text = git.text_at(path.parent, revision, path.name)
     else:
-        text = path.read_text() if path.exists() else ""
+        text = path.read_text() if path.exists() else None
     if not text:
         return None
     from dvc.exceptions import DvcException
@@ -98,7 +98,7 @@ def recorded(revision: str | None = None) -> str | None:
 
 def history() -> Iterator[str]:
     """The md5s that ``data.dvc`` had in any commit of the repository, newest first."""
-    for commit in workspace.git("log", "--all", "--format=%H", "--", "data.dvc").split():
+    for commit in git.commits(workspace.root(), "data.dvc"):
         with contextlib.suppress(DataError):
             if dvc_md5 := recorded(commit):
                 yield dvc_md5
@@ -179,8 +179,8 @@ def current(name: str) -> DataVersion:
 
 def describe(name: str, files: Sequence[Entry], dvc_md5: str) -> DataVersion:
     """The record of a data version that lies in DVC's cache."""
-    commit = workspace.git("rev-parse", "--verify", "-q", "HEAD") or "unborn"
-    dirty = workspace.git("status", "--porcelain", "--", "data.dvc")
+    commit = git.head(workspace.root()) or "unborn"
+    dirty = git.changed(workspace.root(), "data.dvc")
     return DataVersion(
         name=name,
         digest=digest(files),

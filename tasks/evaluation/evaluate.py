@@ -23,7 +23,7 @@ from tasks.platform import progress
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.caching import remembered
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import EVALUATION_DATA_DIGEST, EVALUATION_NOTES
 
 TITLES = {
     "frame_auc": "frame AUC",
@@ -172,8 +172,8 @@ def _log(
     entity = mlflow_dataset.dataset(version)._to_mlflow_entity()  # noqa: SLF001 - MLflow's client wants it
     context = InputTag("mlflow.data.context", "evaluation")
     client.log_inputs(run_id, [DatasetInput(entity, [context])])
-    client.set_tag(run_id, f"{TAG}evaluation_notes", " ".join(metrics.notes))
-    client.set_tag(run_id, f"{TAG}evaluation_data_digest", version.digest)
+    client.set_tag(run_id, EVALUATION_NOTES, " ".join(metrics.notes))
+    client.set_tag(run_id, EVALUATION_DATA_DIGEST, version.digest)
     client.log_batch(run_id, metrics=_entities(metrics.values, version, detector))
 
 

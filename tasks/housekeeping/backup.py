@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +33,7 @@ from tasks.data.ingest import MADE
 from tasks.housekeeping import prune
 from tasks.housekeeping.references import pages
 from tasks.packaging import formats, package
-from tasks.platform import prefect_server, workspace
+from tasks.platform import git, prefect_server, workspace
 from tasks.registry import mlflow_store, model_versions
 
 DATABASE, FLOWS, BUNDLE, CONTENT = "mlflow.db", "prefect.db", "repository.bundle", "backup.json"
@@ -149,18 +148,9 @@ def _copy_objects(target: Path, progress: Progress) -> int:
 
 def _copy_repository(folder: Path) -> None:
     root = workspace.root()
-    done = subprocess.run(
-        ["git", "bundle", "create", "-q", str(folder / BUNDLE), "--all", "HEAD"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RegistryError(
-            f"git must be able to bundle the repository, got: {done.stderr.strip()}. Commit "
-            "something first."
-        )
+    if git.head(root) is None:
+        raise RegistryError("A backup holds the repository, and it has no commit. Commit first.")
+    git.ask("bundle", "create", "-q", str(folder / BUNDLE), "--all", "HEAD", folder=root)
     for name in ("data.dvc", *MADE):
         if (root / name).is_file():
             place = folder / FILES / name

@@ -8,6 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +16,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
-from models.errors import NotFoundError
 from tasks.lineage.trace import files_of
-from tasks.registry import mlflow_store, version_facts
-from tasks.registry.mlflow_store import TAG
+from tasks.registry import version_facts
+from tasks.registry.tags import MODEL_DIGEST, MOMENTS_BASIS, TAG
 from tasks.training import moments_store
 
 ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|(?:m-)?[0-9a-f]{32}(?:\.dir)?")
@@ -60,10 +60,10 @@ def gather(client: MlflowClient) -> References:
     waiting, seen = list(found.ids), set(found.ids)
     while waiting:
         reference = waiting.pop()
-        run = mlflow_store.find_run(reference)
+        run = version_facts.get_run(client, reference)
         if run is not None:
             for who in list(found.ids[reference]):
-                _add_run(found, run, who)
+                _add_run(found, client, run, who)
             waiting += found.ids.keys() - seen
             seen |= found.ids.keys()
     return found
@@ -72,7 +72,7 @@ def gather(client: MlflowClient) -> References:
 def _add_version(found: References, client: MlflowClient, version: RegisteredVersion) -> None:
     who = f"{version.name} {version.version}"
     found.add({**version.tags, "": [version.source, version.run_id]}, who)
-    found.digests[version.tags.get(f"{TAG}model_digest", "")] = who
+    found.digests[version.tags.get(MODEL_DIGEST, "")] = who
     lineage = version_facts.read_json(version, "lineage.json")
     if lineage is None:
         found.notes.append(f"The files of {who} are lost; kept is what its tags refer to.")
@@ -87,17 +87,15 @@ def _files(data: Mapping[str, Any]) -> list[dict[str, str]] | None:
     return files_of(data) if data.get("digest") else None
 
 
-def _add_run(found: References, run: Run, who: str) -> None:
+def _add_run(found: References, client: MlflowClient, run: Run, who: str) -> None:
     """What a run refers to: other runs, and those that hold moments it was made of."""
     found.add({k: v for k, v in run.data.tags.items() if k.startswith(TAG)}, who)
-    if f"{TAG}{moments_store.BASIS}" not in run.data.tags:
+    if MOMENTS_BASIS not in run.data.tags:
         return
-    try:
-        path = mlflow_store.artifact(run.info.run_id, f"{moments_store.FOLDER}/clips.json")
-        clips = json.loads(path.read_text())["clips"]
-    except (NotFoundError, ValueError):
-        return  # lost moments need no other run
-    found.add([part["held_by"] for part in clips.values()], who)
+    path = version_facts.run_artifact(client, run.info.run_id, f"{moments_store.FOLDER}/clips.json")
+    with suppress(ValueError):  # damaged moments need no other run, and neither do lost ones
+        clips = json.loads(path.read_text())["clips"] if path else {}
+        found.add([part["held_by"] for part in clips.values()], who)
 
 
 def pages(search: Any, *arguments: Any, **options: Any) -> Iterator[Any]:

@@ -11,8 +11,8 @@ from models.errors import NotFoundError
 from tasks.data import dvc_cache
 from tasks.housekeeping.references import References
 from tasks.housekeeping.stale import Kind, Stale
-from tasks.platform import workspace
-from tasks.registry.mlflow_store import TAG
+from tasks.platform import git, workspace
+from tasks.registry.tags import DATA_MD5
 
 MD5 = re.compile(r"\bmd5: *['\"]?([0-9a-f]{32}(?:\.dir)?)")
 """How DVC's files name an object, whatever else they hold."""
@@ -74,7 +74,7 @@ def _named(runs: Iterable[Run]) -> dict[str, set[str]]:
     """Files and folders that runs that stay or git know by name, and who does."""
     named: dict[str, set[str]] = defaultdict(set)
     for run in runs:
-        if md5 := run.data.tags.get(f"{TAG}data_md5"):
+        if md5 := run.data.tags.get(DATA_MD5):
             named[md5].add("other runs that stay")
     for who, text in _named_in_git():
         for md5 in MD5.findall(text):
@@ -84,21 +84,18 @@ def _named(runs: Iterable[Run]) -> dict[str, set[str]]:
 
 def _named_in_git() -> Iterator[tuple[str, str]]:
     """Text of every file of DVC's, here and in whatever a branch, a tag or the stash points to."""
-    names = workspace.git("ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for path in (workspace.root() / name for name in names if _is_dvc_file(name)):
+    top = workspace.root()
+    listed = git.ask("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=top)
+    for path in (top / name for name in listed.split("\0") if _is_dvc_file(name)):
         if path.is_file():
             yield HERE, path.read_text()
-    refs = workspace.git(
-        "for-each-ref", "--format=%(refname)", "refs/heads", "refs/tags", "refs/stash"
-    )
+    head = git.head(top)
     seen: dict[str, str] = {}
-    for ref in ("HEAD", *refs.splitlines()):
-        who = HERE if ref == "HEAD" else "branches and tags of git"
-        for line in workspace.git("ls-tree", "-r", ref).splitlines():
-            described, _, name = line.partition("\t")
+    for commit in {*git.tips(top).values(), *([head] if head else [])}:
+        who = HERE if commit == head else "branches and tags of git"
+        for name, blob in git.files(top, commit):
             if _is_dvc_file(name):
-                blob = described.split()[2]
-                text = seen[blob] = seen.get(blob) or workspace.git("cat-file", "-p", blob)
+                text = seen[blob] = seen.get(blob) or git.ask("cat-file", "-p", blob, folder=top)
                 yield who, text
 
 

@@ -13,7 +13,7 @@ from mlflow.tracking._tracking_service.utils import _get_store
 
 from tasks.housekeeping.references import References, pages
 from tasks.housekeeping.stale import Kind, Stale, size
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import KIND, MODEL_DIGEST
 
 RUNNING = ("RUNNING", "SCHEDULED")
 
@@ -48,7 +48,7 @@ def find(client: MlflowClient, references: References, cutoff: float) -> tuple[K
 
 def ours(client: MlflowClient, experiments: list[str]) -> Iterator[Run]:
     """Runs that this code made, those that somebody marked as deleted included."""
-    wanted = f"tags.`{TAG}kind` != ''"
+    wanted = f"tags.`{KIND}` != ''"
     yield from pages(client.search_runs, experiments, wanted, run_view_type=ViewType.ALL)
 
 
@@ -69,13 +69,13 @@ def _ended(run: Run) -> int:
 def _needed_by(run: Run, logged: list[LoggedModel], references: References) -> set[str]:
     ids = [run.info.run_id, *(each.model_id for each in logged)]
     who = set().union(*(references.ids.get(each, set()) for each in ids))
-    about = references.digests.get(run.data.tags.get(f"{TAG}model_digest", ""))
+    about = references.digests.get(run.data.tags.get(MODEL_DIGEST, ""))
     return who | {f"about {about}"} if about else who
 
 
 def _stale(client: MlflowClient, run: Run, logged: list[LoggedModel]) -> Stale:
     places = [run.info.artifact_uri, *(each.artifact_location for each in logged)]
-    kind = run.data.tags.get(f"{TAG}kind", "")
+    kind = run.data.tags.get(KIND, "")
 
     def remove() -> None:
         for model in logged:

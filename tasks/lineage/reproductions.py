@@ -3,7 +3,7 @@
 from mlflow import MlflowClient
 
 from tasks.lineage.trace_records import TracedReproduction
-from tasks.registry.mlflow_store import TAG
+from tasks.registry import tags
 
 KIND = "reproduce"
 """Kind of the MLflow run that keeps a report."""
@@ -22,7 +22,7 @@ def find(client: MlflowClient, model: str, digest: str) -> tuple[TracedReproduct
     experiment = client.get_experiment_by_name(model)
     if experiment is None or not digest:
         return ()
-    about = f"tags.`{TAG}kind` = '{KIND}' and tags.`{TAG}model_digest` = '{digest}'"
+    about = f"tags.`{tags.KIND}` = '{KIND}' and tags.`{tags.MODEL_DIGEST}` = '{digest}'"
     runs = client.search_runs(
         [experiment.experiment_id],
         f"{about} and attributes.status = 'FINISHED'",
@@ -32,8 +32,8 @@ def find(client: MlflowClient, model: str, digest: str) -> tuple[TracedReproduct
     return tuple(
         TracedReproduction(
             run_id=run.info.run_id,
-            when=run.data.tags.get(f"{TAG}when", ""),
-            verdict=run.data.tags.get(f"{TAG}verdict", ""),
+            when=run.data.tags.get(tags.WHEN, ""),
+            verdict=run.data.tags.get(tags.VERDICT, ""),
         )
         for run in runs
     )

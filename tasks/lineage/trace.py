@@ -30,7 +30,8 @@ from tasks.lineage.trace_records import (
 from tasks.platform import prefect_server
 from tasks.records import DataVersion, Decision, Validation
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.version_facts import Facts, gather
+from tasks.registry.tags import FLOW_RUN_ID, HARDWARE
+from tasks.registry.version_facts import Facts, gather, get_run
 
 PREFECT_SECONDS = 0.3
 """How long a Prefect server may take to say what it knows of the flow run."""
@@ -48,7 +49,7 @@ def trace(reference: str) -> Trace:
     """
     client = mlflow_store.client()
     version = model_versions.find(client, reference)
-    flow = FlowQuery(version.tags.get(f"{mlflow_store.TAG}flow_run_id", ""))
+    flow = FlowQuery(version.tags.get(FLOW_RUN_ID, ""))
     facts = gather(client, version)
     notes = list(facts.notes)
     registered = model_versions.model(client, version.name)
@@ -65,8 +66,8 @@ def trace(reference: str) -> Trace:
         code_version=str(facts.lineage.get("code_version", "")),
         data=data,
         validation=_validation(facts),
-        pretext=_pretext(facts, data, notes),
-        source=_source(facts, notes),
+        pretext=_pretext(client, facts, data, notes),
+        source=_source(client, facts, notes),
         statistics=_statistics(facts.lineage.get("statistics") or {}),
         reproductions=reproductions.find(client, version.name, facts.model_digest),
         metrics=facts.metrics,
@@ -96,7 +97,7 @@ def _run(run_id: str, run: Run | None, notes: list[str]) -> TracedRun:
     if run is None:
         notes.append(f"Run {run_id} was deleted: known from the tags and the model's own files.")
         return TracedRun(run_id=run_id, found=False)
-    info, prefix = run.info, f"{mlflow_store.TAG}hardware."
+    info, prefix = run.info, HARDWARE
     deleted = ", deleted" if info.lifecycle_stage == "deleted" else ""
     return TracedRun(
         run_id=run_id,
@@ -150,12 +151,14 @@ def _validation(facts: Facts) -> Validation | None:
     return Validation(**{**filled, "failed": tuple(known.get("failed", ()))})
 
 
-def _pretext(facts: Facts, data: TracedData, notes: list[str]) -> TracedPretext | None:
+def _pretext(
+    client: MlflowClient, facts: Facts, data: TracedData, notes: list[str]
+) -> TracedPretext | None:
     """The run that trained the encoder, and its data, which may be another data set."""
     known = facts.lineage.get("pretext") or {}
     if not known.get("run_id"):
         return None
-    run = _run(str(known["run_id"]), mlflow_store.find_run(known["run_id"]), notes)
+    run = _run(str(known["run_id"]), get_run(client, known["run_id"]), notes)
     backbone, other = str(known.get("backbone") or ""), known.get("data") or {}
     if other.get("digest") == data.version.digest:
         return TracedPretext(run=run, backbone=backbone, data=data)
@@ -163,7 +166,7 @@ def _pretext(facts: Facts, data: TracedData, notes: list[str]) -> TracedPretext 
     return TracedPretext(run=run, backbone=backbone, data=found)
 
 
-def _source(facts: Facts, notes: list[str]) -> TracedSource | None:
+def _source(client: MlflowClient, facts: Facts, notes: list[str]) -> TracedSource | None:
     """The model version that it was adapted from; that one has a trace of its own."""
     known = facts.lineage.get("source") or {}
     if not known.get("name"):
@@ -173,7 +176,7 @@ def _source(facts: Facts, notes: list[str]) -> TracedSource | None:
         name=str(known["name"]),
         version=int(known["version"]),
         digest=str(known.get("digest") or ""),
-        run=_run(run_id, mlflow_store.find_run(run_id), notes),
+        run=_run(run_id, get_run(client, run_id), notes),
         data=_data(data, files_of(data), notes) if data.get("digest") else None,
     )
 

@@ -12,12 +12,12 @@ from tasks.data import dvc_cache
 from tasks.lineage.trace import files_of
 from tasks.lineage.trace_records import Sighting, Sightings
 from tasks.registry import history, mlflow_store, model_versions, version_facts
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DATA_DIGEST, PRETEXT_DATA_DIGEST, SOURCE_DATA_DIGEST
 
 PARTS = {
-    "detector": "data_digest",
-    "pretext": "pretext_data_digest",
-    "source": "source_data_digest",
+    "detector": DATA_DIGEST,
+    "pretext": PRETEXT_DATA_DIGEST,
+    "source": SOURCE_DATA_DIGEST,
 }
 """Parts of a model's lineage that have data, and the tag that names them."""
 
@@ -84,7 +84,7 @@ class Use:
 def _uses(version: RegisteredVersion) -> list[Use]:
     through: dict[str, tuple[str, ...]] = {}
     for part, tag in PARTS.items():
-        digest = version.tags.get(f"{TAG}{tag}", "")
+        digest = version.tags.get(tag, "")
         through[digest] = (*through.get(digest, ()), part)
     return [Use(version, digest, parts) for digest, parts in through.items() if digest]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 import models
@@ -16,7 +17,7 @@ from tasks.data.versions import Entry
 from tasks.packaging import formats, package
 from tasks.records import DataVersion, Validation
 from tasks.registry import mlflow_store, model_versions, version_facts
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import MODEL_DIGEST, TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +75,10 @@ def recorded(reference: str) -> Recorded:
     version = model_versions.find(client, reference)
     folder = model_versions.folder(version.source)
     digest = package.digest(package.verify(folder))
-    if digest != version.tags.get(f"{TAG}model_digest"):
+    if digest != version.tags.get(MODEL_DIGEST):
         raise RegistryError(
             f"{version.name} version {version.version} must have the digest that was registered, "
-            f"{version.tags.get(f'{TAG}model_digest')}, got {digest}. Restore the artifact store."
+            f"{version.tags.get(MODEL_DIGEST)}, got {digest}. Restore the artifact store."
         )
     lineage = json.loads((folder / "lineage.json").read_text())
     formats.check("lineage.json", lineage)
@@ -90,7 +91,7 @@ def recorded(reference: str) -> Recorded:
         folder=folder,
         lineage=lineage,
         metrics=version_facts.gather(client, version).metrics,
-        environment=lineage.get("environment") or _of_run(version),
+        environment=lineage.get("environment") or _of_run(client, version),
         data=data,
         pretext=_other(lineage["pretext"], data),
         source=_other(lineage["source"], data) if lineage.get("source") else None,
@@ -154,9 +155,9 @@ def _other(part: Mapping[str, Any], data: Material) -> Material:
     return Material(version=version, files=versions.entries(version))
 
 
-def _of_run(version: RegisteredVersion) -> dict[str, str]:
+def _of_run(client: MlflowClient, version: RegisteredVersion) -> dict[str, str]:
     """What older versions told of their machine: tags of the run, as long as it is there."""
-    run = mlflow_store.find_run(version.run_id)
+    run = version_facts.get_run(client, version.run_id)
     tags = run.data.tags if run else {}
     known = ((key.removeprefix(TAG), value) for key, value in tags.items() if key.startswith(TAG))
     return {key: value for key, value in known if key.startswith(("hardware.", "version."))}

@@ -4,6 +4,7 @@ Shapes: T = frames, H W = frame, N = inputs, C = window (consecutive gray frames
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 
+Levels: TypeAlias = tuple[float, float]
+"""Values of black and white in images of more than 8 bits."""
 LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 """Rec. 601 weights of red, green and blue in 1/65536, as Pillow's ``convert("L")`` rounds them."""
 
@@ -25,6 +28,12 @@ class Preprocessing:
     """Channels of one frame: 1 (gray) or 3 (colour)."""
     image_size: tuple[int, int] | None = None
     """Height and width in pixels that frames are resized to; None keeps their own."""
+    levels: Levels | None = None
+    """What images of more than 8 bits were scaled by in training, and are in serving: black and
+    white of the data version. None keeps the upper byte of 16 bits, as older models were trained.
+    """
+    frame_rate: float | None = None
+    """Frames per second of the videos it was trained on; None for numbered frames and stills."""
 
     def __call__(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Inputs (T - window + 1, C, H, W) of frames (T, H, W) or (T, 3, H, W).
@@ -61,6 +70,25 @@ def check_frames(frames: NDArray[np.uint8]) -> None:
             "Frames must be uint8 of shape (frames, height, width), or (frames, 3, height, width) "
             f"for colour, and not empty; got {frames.dtype} {frames.shape}."
         )
+
+
+def quantized(values: NDArray[np.generic], levels: Levels | None) -> NDArray[np.uint8]:
+    """Values of any shape in 8 bits: black becomes 0, white 255, and what lies outside is cut.
+
+    Args:
+        values: Of more than 8 bits, whole numbers or floating point.
+        levels: Black and white; None keeps the upper byte of 16 bits.
+
+    Raises:
+        ValueError: If they are floating point and their range is not known.
+    """
+    if levels is None:
+        if not np.issubdtype(values.dtype, np.integer):
+            raise ValueError("it is floating point, and no range of its values is known")
+        return (values.clip(0, 65535) >> 8).astype(np.uint8)  # type: ignore[operator,type-var]
+    low, high = levels
+    unit = (values.astype(np.float64) - low) / (high - low)
+    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
 
 
 def gray(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

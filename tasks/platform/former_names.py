@@ -15,7 +15,7 @@ from types import ModuleType
 from models.errors import NotFoundError
 
 MOVED = {
-    "tasks.promote": "tasks.registry.promote",
+    "tasks.promote": "tasks.registry.policy",
     "tasks.validate": "tasks.data.limits",
 }
 """Former module that a record or a recipe may name, and the module with its classes now."""

@@ -40,7 +40,7 @@ def digests(*roots: Any) -> dict[str, str]:
     """First 16 hex digits of the SHA-256 of what functions and classes need, by module.
 
     Args:
-        roots: Functions or classes, or names of whole modules.
+        roots: Functions or classes, or names of them or of whole modules.
     """
     starts = [_target(root) for root in roots]
     tops = {module.partition(".")[0] for module, _ in starts} - OURS
@@ -64,6 +64,10 @@ def digests(*roots: Any) -> dict[str, str]:
 
 def _target(root: Any) -> Target:
     if isinstance(root, str):
+        parts = root.split(".")
+        for length in range(len(parts), 0, -1):
+            if _source(".".join(parts[:length])):
+                return ".".join(parts[:length]), "".join(parts[length : length + 1])
         return root, WHOLE
     return str(root.__module__), str(root.__qualname__).partition(".")[0]
 

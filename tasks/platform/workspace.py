@@ -1,4 +1,4 @@
-"""Where this project keeps things on this machine: the git root, and ``.unseen`` below it.
+"""Where this project keeps things on this machine: the workplace, and ``.unseen`` in it.
 
 Everything in ``.unseen`` can be deleted without losing a byte of data: it holds the default MLflow
 store, the default Prefect home, caches and locks. The variables that the tools already define
@@ -7,42 +7,67 @@ store, the default Prefect home, caches and locks. The variables that the tools 
 
 import hashlib
 import os
-import subprocess
 from functools import cache
 from pathlib import Path
 
 from models.errors import DataError
+from tasks.platform import git
+
+MARKS = (".dvc", "data.dvc", ".unseen")
+"""What makes a folder inside of a git repository a workplace; the first from below counts."""
+REFUSED = "%?#\\\n\r"
+"""Characters that addresses of MLflow's files cannot hold in a path."""
 
 
 def root(start: Path | None = None) -> Path:
-    """Top folder of the git repository around ``start``, by default the working directory.
+    """The workplace around ``start``, by default around the working directory.
+
+    That is the nearest folder with ``.dvc``, ``data.dvc`` or ``.unseen`` inside of the git
+    repository; its top, if none has.
 
     Raises:
-        DataError: If there is no git repository, because then no data version can be named.
+        DataError: If there is no git repository, because then no data version can be named, or if
+            the path has a character that the stores cannot have.
     """
     start = (start or Path.cwd()).resolve()
+    marked = None
     for folder in (start, *start.parents):
+        if marked is None and any((folder / mark).exists() for mark in MARKS):
+            marked = folder
         if (folder / ".git").exists():
-            return folder
+            return _spelled(marked or folder)
     raise DataError(
         f"unseen must run inside a git repository, because git and DVC name the data; {start} is "
         "in none. Run 'git init' there, or change to your repository."
     )
 
 
+def _spelled(folder: Path) -> Path:
+    if found := sorted(set(REFUSED) & set(str(folder))):
+        raise DataError(
+            f"The path of the workplace must have none of the characters "
+            f"{' '.join(map(repr, REFUSED))}, because MLflow reads them as parts of an address; "
+            f"{folder} has {' '.join(map(repr, found))}. Rename the folder."
+        )
+    return folder
+
+
 def home() -> Path:
-    """The folder ``.unseen`` of the repository, made if needed.
+    """The folder ``.unseen`` of the workplace, made if needed.
 
     Raises:
-        DataError: If it cannot be written.
+        DataError: If it must be made and cannot be.
     """
     folder = root() / ".unseen"
+    ignored = folder / ".gitignore"
+    if ignored.exists():
+        return folder
     try:
         folder.mkdir(exist_ok=True)
-        ignored = folder / ".gitignore"
-        if not ignored.exists():
-            ignored.write_text("*\n")  # nobody should commit a store by accident
+        ignored.write_text("*\n")  # nobody should commit a store by accident
     except OSError as error:
+        if folder.is_dir():  # a reader needs to write nothing
+            return folder
         raise DataError(
             f"unseen must be able to write {folder}, got: {error.strerror}. Check the permissions "
             "and the free space of that disk."
@@ -50,20 +75,18 @@ def home() -> Path:
     return folder
 
 
-def git(*arguments: str) -> str:
-    """Output of one git command in the repository, stripped; empty if git refuses it."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=root(), capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
-
-
 def git_commit() -> str:
-    """Current commit, ``+dirty`` if tracked files were changed; ``unborn`` before the first."""
-    commit = git("rev-parse", "--verify", "-q", "HEAD")
-    if not commit:
+    """Current commit, ``+dirty`` if tracked files were changed; ``unborn`` before the first.
+
+    Raises:
+        DataError: If git refuses.
+    """
+    top = root()
+    commit = git.head(top)
+    if commit is None:
         return "unborn"
-    return f"{commit}+dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    dirty = git.ask("status", "--porcelain", "--untracked-files=no", folder=top)
+    return f"{commit}+dirty" if dirty else commit
 
 
 @cache

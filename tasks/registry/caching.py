@@ -11,13 +11,13 @@ import hashlib
 import inspect
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from mlflow.exceptions import MlflowException
 from prefect import Task, task
@@ -25,15 +25,18 @@ from prefect.context import TaskRunContext
 from prefect.results import ResultStore
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from models.errors import NotFoundError, RegistryError
-from tasks.platform import source_digests
+from models.errors import RegistryError
+from tasks.platform import former_names, source_digests
 from tasks.records import DataVersion, Source, TrainedModel, Validation
-from tasks.registry import mlflow_store
+from tasks.registry import mlflow_store, version_facts
+from tasks.registry.tags import KIND
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Parts = dict[str, dict[str, str]]
 """``data``, ``configuration``, ``code`` and ``library``, each by name."""
+Made: TypeAlias = Callable[[Mapping[str, Any]], R]
+"""Something made of the arguments of a task."""
 
 log = logging.getLogger(__name__)
 
@@ -101,15 +104,17 @@ class Key:
         function: Of the task.
         apart_from: Arguments, and fields of arguments, that do not decide its result.
         also: More that decides it, made of the arguments.
+        code: Names of more classes that compute it, made of the arguments.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
         apart_from: Collection[str] = (),
-        also: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+        also: Made[Mapping[str, Any]] | None = None,
+        code: Made[Iterable[str]] | None = None,
     ) -> None:
-        self.function, self.apart_from, self.also = function, apart_from, also
+        self.function, self.apart_from, self.also, self.code = function, apart_from, also, code
         self.name = function.__name__
         self.failed: dict[Any, Exception] = {}
         self.computing: dict[Any, Parts] = {}
@@ -126,6 +131,10 @@ class Key:
         self.computing[place] = parts
         return key
 
+    def bound(self, *args: Any) -> Mapping[str, Any]:
+        """Arguments by name."""
+        return inspect.signature(self.function).bind(*args).arguments
+
     def parts(self, arguments: Mapping[str, Any]) -> Parts:
         """All that decides the result."""
         data: dict[str, str] = {}
@@ -138,7 +147,9 @@ class Key:
                 data[name] = known
         if self.also:
             settings |= flat(self.also(arguments))
-        kinds = {kind for value in arguments.values() for kind in _kinds(value)}
+        kinds: set[Any] = {kind for value in arguments.values() for kind in _kinds(value)}
+        if self.code:
+            kinds |= set(self.code(arguments))
         return {
             "data": data,
             "configuration": {k: v for k, v in settings.items() if not self._is_apart(k)},
@@ -150,7 +161,7 @@ class Key:
         """Key of the result, and the remembered one; None if it must be computed.
 
         Raises:
-            MlflowException: If the store does not answer.
+            RegistryError: If the store does not answer.
         """
         text = json.dumps([self.name, parts], sort_keys=True)
         base = f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
@@ -181,7 +192,8 @@ class Key:
 def remembered(
     *,
     apart_from: Collection[str] = (),
-    also: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    also: Made[Mapping[str, Any]] | None = None,
+    code: Made[Iterable[str]] | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a Prefect task of a function whose result, a record of a run, is worth keeping.
 
@@ -189,10 +201,11 @@ def remembered(
         apart_from: Arguments, and fields of arguments such as ``training.smoothing``, that do not
             decide the result.
         also: More that decides it, made of the arguments.
+        code: Names of more classes that compute it, made of the arguments; see ``classes``.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        key = Key(function, apart_from, also)
+        key = Key(function, apart_from, also, code)
 
         @functools.wraps(function)
         def compute(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -208,6 +221,12 @@ def remembered(
     return decorate
 
 
+def classes(recipe: Mapping[str, Any], *parts: str) -> list[str]:
+    """Names of the classes of some parts of a recipe that was described."""
+    named = (recipe.get(part) or {} for part in parts)
+    return [former_names.present(str(each["class"])) for each in named if "class" in each]
+
+
 def plan(step: Task[Any, Any], store: ResultStore, experiment: str, *args: Any) -> Plan:
     """What a remembered task would do with these arguments; nothing is computed.
 
@@ -218,7 +237,7 @@ def plan(step: Task[Any, Any], store: ResultStore, experiment: str, *args: Any) 
         *args: Of the task.
     """
     key: Any = step.cache_key_fn
-    arguments = inspect.signature(key.function).bind(*args).arguments
+    arguments = key.bound(*args)
     parts = key.parts(arguments)
     _, record = key.find(parts, store)
     if record is not None:
@@ -235,10 +254,12 @@ def is_alive(record: Any) -> bool:
     """Whether the MLflow run that a remembered record points to is there and finished.
 
     Raises:
-        MlflowException: If the store does not answer.
+        RegistryError: If the store does not answer.
     """
-    run_id = getattr(record, "run_id", None)  # none if its file was damaged
-    run = mlflow_store.find_run(run_id) if isinstance(run_id, str) else None
+    run_id = getattr(record, "run_id", None)
+    if not isinstance(run_id, str):
+        return False  # its file was damaged
+    run = version_facts.get_run(mlflow_store.client(), run_id)
     return bool(run and run.info.lifecycle_stage == "active" and run.info.status == "FINISHED")
 
 
@@ -299,16 +320,22 @@ def _keep(name: str, parts: Parts, result: Any) -> None:
 
 def _last_parts(name: str, experiment: str, detector: TrainedModel | None) -> Parts | None:
     """Parts of the key of the last result of a task; None if there is none."""
-    run_id = detector.run_id if isinstance(detector, TrainedModel) else None
-    run_id = run_id or mlflow_store.last_run(experiment, name)
-    if run_id is None:
-        return None
-    try:
-        found: Parts = json.loads(
-            mlflow_store.artifact(run_id, f"{FOLDER}/{name}.json").read_text()
+    client = mlflow_store.client()
+    if isinstance(detector, TrainedModel):
+        run_id = detector.run_id
+    else:
+        known = client.get_experiment_by_name(experiment)
+        runs = client.search_runs(
+            [known.experiment_id] if known else [],
+            f"tags.`{KIND}` = '{name}' and attributes.status = 'FINISHED'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
         )
-    except NotFoundError:
-        return None
+        if not runs:
+            return None
+        run_id = runs[0].info.run_id
+    path = version_facts.run_artifact(client, run_id, f"{FOLDER}/{name}.json")
+    found: Parts | None = json.loads(path.read_text()) if path else None
     return found
 
 

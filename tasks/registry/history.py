@@ -1,35 +1,37 @@
-"""History: every promotion, refusal and rollback of a registered model, and who serves by it.
+"""History: every decision about a registered model, and who serves by it.
 
 MLflow keeps no history of its aliases. Each decision is one tag of the registered model, written
 once and never changed, whose key sorts by time. A decision is recorded first, then put into effect
 (aliases, tag of the version), then marked as in effect. A process that dies in between leaves a
 last decision without that mark; whoever decides next, under the same lock, first puts it into
-effect. So no decision is lost or entered twice, and an alias that somebody moved by hand
-afterwards is left alone.
+effect. So no decision is lost or entered twice. An alias that somebody moved with MLflow itself is
+a decision too: it is entered when it is noticed, and never moved back.
 """
 
-import getpass
 import json
+import logging
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
+from filelock import Timeout
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import RegisteredModel
+from mlflow.exceptions import MlflowException
 
-from models.errors import ConflictError
-from tasks.platform import workspace
+from models.errors import ConflictError, RegistryError
 from tasks.platform.locks import Lock
 from tasks.records import Decision
 from tasks.registry import model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DECISION, HISTORY, HISTORY_IN_EFFECT
 
-ENTRY = f"{TAG}history."
-"""Prefix of the tags that hold the decisions; a time and a random number follow."""
-IN_EFFECT = f"{TAG}history_in_effect"
-"""Tag of the registered model: key of the last decision whose aliases were set."""
-DECISION = f"{TAG}decision"
-"""Tag of a model version: the last decision about it."""
+log = logging.getLogger(__name__)
+
+BY_MLFLOW = "set in MLflow"
+"""Action of a decision that somebody made with MLflow's pages or client."""
+MOVES = ("promote", "rollback", "pin", BY_MLFLOW)
+"""Actions that may change who serves."""
 TIME = "%Y-%m-%dT%H:%M:%S.%f"
 LONGEST = 5000
 """Characters of a tag that every database of MLflow takes."""
@@ -43,19 +45,25 @@ def lock(name: str) -> Lock:
 def read(name: str, client: MlflowClient) -> tuple[Decision, ...]:
     """All decisions about a registered model, oldest first.
 
+    A move of the alias that nobody has entered yet comes last. Nothing is written.
+
     Raises:
         NotFoundError: If there is no such model.
+        RegistryError: If the registry does not answer.
     """
-    return tuple(decision for _, decision in _entries(model_versions.model(client, name).tags))
+    found = model_versions.model(client, name)
+    entries = [decision for _, decision in _entries(name, found.tags)]
+    moved = _moved(found, client)
+    return (*entries, moved) if moved else tuple(entries)
 
 
 def record(decision: Decision, client: MlflowClient) -> Decision:
     """Append a decision and put it into effect; the caller holds ``lock``."""
-    entries = _entries(model_versions.model(client, decision.name).tags)
+    entries = _entries(decision.name, model_versions.model(client, decision.name).tags)
     key = _next_key(entries[-1][0] if entries else None)
     text = json.dumps(asdict(decision))
     if len(text) > LONGEST:
-        decision = Decision(**{**asdict(decision), "why": decision.why[:1000]})
+        decision = replace(decision, why=decision.why[:1000])
         text = json.dumps(asdict(decision))
     client.set_registered_model_tag(decision.name, key, text)
     _put_into_effect(key, decision, client)
@@ -63,11 +71,44 @@ def record(decision: Decision, client: MlflowClient) -> Decision:
 
 
 def settle(name: str, client: MlflowClient) -> None:
-    """Put the last decision into effect if its process died before it could; under ``lock``."""
-    tags = model_versions.model(client, name).tags
-    entries = _entries(tags)
-    if entries and tags.get(IN_EFFECT) != entries[-1][0]:
-        _put_into_effect(*entries[-1], client)
+    """Bring history and aliases together; under ``lock``.
+
+    The last decision is put into effect if its process died before it could. An alias that was
+    moved with MLflow is entered.
+    """
+    found = model_versions.model(client, name)
+    entries = _entries(name, found.tags)
+    if entries and found.tags.get(HISTORY_IN_EFFECT) != entries[-1][0]:
+        key, decision = entries[-1]
+        now = int(found.aliases.get(model_versions.CHAMPION, 0))
+        if now in {decision.former or 0, decision.champion}:
+            _put_into_effect(key, decision, client)
+        else:  # somebody moved it meanwhile, and that holds
+            client.set_registered_model_tag(name, HISTORY_IN_EFFECT, key)
+        found = model_versions.model(client, name)
+    moved = _moved(found, client)
+    if moved:
+        record(moved, client)
+
+
+def notice(name: str, client: MlflowClient) -> None:
+    """Enter a move of the alias with MLflow, if there was one and nobody is deciding just now.
+
+    Whoever may not write leaves it to others: ``read`` tells of it all the same.
+    """
+    if not _moved(model_versions.model(client, name), client):
+        return
+    held = lock(name)
+    try:
+        held.acquire(wait=False)
+    except (Timeout, OSError, RegistryError):
+        return
+    try:
+        settle(name, client)
+    except (MlflowException, OSError, RegistryError) as error:
+        log.debug("A move of the alias of %s could not be entered: %s", name, error)
+    finally:
+        held.release()
 
 
 def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | None:
@@ -83,17 +124,34 @@ def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | 
     Raises:
         ConflictError: If another version serves by now; says since when, and by whom.
     """
-    champion = model_versions.aliases(client, name).get(model_versions.CHAMPION)
+    champion = model_versions.champion(client, name)
     if champion == seen:
         return champion
-    last = next((each for each in reversed(read(name, client)) if each.champion == champion), None)
-    since = (
-        f" since the {last.action} by {last.who} of {last.when[:19]}: {last.why}" if last else ""
-    )
     raise ConflictError(
-        f"{name} must be served by {_version(seen)} for this decision, and {_version(champion)} "
-        f"serves{since or '.'} Nothing was done. Look at 'unseen history {name}' and decide again."
+        f"{name} must be served by {_version(seen)} for this decision, and "
+        f"{changed(name, champion, client)} Nothing was done. Look at 'unseen history {name}' and "
+        "decide again."
     )
+
+
+def changed(name: str, champion: int | None, client: MlflowClient) -> str:
+    """Who serves now, since when, by whom and why: a sentence."""
+    last = next(
+        (
+            each
+            for each in reversed(read(name, client))
+            if each.champion == (champion or 0) and each.action in MOVES
+        ),
+        None,
+    )
+    since = f" since the {told(last)}" if last else "."
+    return f"{_version(champion)} serves{since}"
+
+
+def told(decision: Decision) -> str:
+    """What was decided, by whom, when and why: the end of a sentence."""
+    action = "change" if decision.action == BY_MLFLOW else decision.action
+    return f"{action} by {decision.who} of {decision.when[:19]}: {decision.why}"
 
 
 def _version(number: int | None) -> str:
@@ -111,23 +169,33 @@ def succession(decisions: Iterable[Decision], champion: int | None) -> list[int]
         if decision.action == "rollback":
             while served and served[-1] != decision.champion:
                 served.pop()
-        for number in (decision.former, decision.champion):
-            if decision.action == "promote" and number and served[-1:] != [number]:
-                served.append(number)
+        elif decision.action in MOVES:
+            for number in (decision.former, decision.champion):
+                if number and served[-1:] != [number]:
+                    served.append(number)
     if champion and served[-1:] != [champion]:
         served.append(champion)
     return served
 
 
-def who() -> str:
-    """The person on whose behalf this runs: git's user, else the system's."""
-    name, email = workspace.git("config", "user.name"), workspace.git("config", "user.email")
-    if name:
-        return f"{name} <{email}>" if email else name
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user need not have a name
-        return "unknown"
+def served_before(
+    decisions: Iterable[Decision], champion: int | None, existing: Collection[int]
+) -> int | None:
+    """The version that a rollback would let serve: the last before the champion that exists.
+
+    Args:
+        decisions: The oldest first.
+        champion: The version that serves; None if none does.
+        existing: Versions that were not deleted.
+    """
+    served = succession(decisions, champion)
+    return next((each for each in reversed(served) if each != champion and each in existing), None)
+
+
+def pinned(decisions: Sequence[Decision]) -> Decision | None:
+    """The decision that stopped automatic promotion, if it is stopped."""
+    last = next((each for each in reversed(decisions) if each.action in {"pin", "unpin"}), None)
+    return last if last and last.action == "pin" else None
 
 
 def now() -> str:
@@ -135,28 +203,85 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _entries(tags: Mapping[str, str]) -> list[tuple[str, Decision]]:
-    keys = sorted(key for key in tags if key.startswith(ENTRY))
-    return [(key, Decision(**json.loads(tags[key]))) for key in keys]
+def _entries(name: str, tags: Mapping[str, str]) -> list[tuple[str, Decision]]:
+    keys = sorted(key for key in tags if key.startswith(HISTORY))
+    return [(key, _entry(name, key, tags[key])) for key in keys]
+
+
+def _entry(name: str, key: str, text: str) -> Decision:
+    try:
+        return Decision(**json.loads(text))
+    except (ValueError, TypeError):
+        return Decision(
+            action="unreadable",
+            name=name,
+            version=0,
+            champion=0,
+            former=None,
+            why=f"The tag {key} of the registered model must hold a decision, got {text[:40]!r}.",
+            who="unknown",
+            when=key.removeprefix(HISTORY)[:26],
+        )
+
+
+def _moved(found: RegisteredModel, client: MlflowClient) -> Decision | None:
+    """The move of the alias that the history does not know of; None if there was none."""
+    entries = _entries(found.name, found.tags)
+    last = entries[-1][1] if entries else None
+    number = int(found.aliases.get(model_versions.CHAMPION, 0))
+    if last and (
+        found.tags.get(HISTORY_IN_EFFECT) != entries[-1][0] or last.action == "unreadable"
+    ):
+        return None  # under way, or not to be told
+    before = last.champion if last else 0
+    champion = number if number and model_versions.version(client, found.name, number) else 0
+    if champion == before:
+        return None
+    deleted = before and not model_versions.version(client, found.name, before)
+    return Decision(
+        action=BY_MLFLOW,
+        name=found.name,
+        version=champion or before,
+        champion=champion,
+        former=before or None,
+        why=f"Version {before} was deleted with MLflow's pages or client"
+        f"{f', and the alias moved to version {champion}' if champion else ''}."
+        if deleted
+        else f"The alias was {f'set to version {champion}' if champion else 'taken away'} with "
+        "MLflow's pages or client; the time is that at which it was noticed.",
+        who="somebody (MLflow does not record who)",
+        when=now(),
+    )
 
 
 def _next_key(last: str | None) -> str:
     """A new key that sorts after ``last`` even if the clock went back."""
     moment = datetime.now(UTC).replace(tzinfo=None)
     if last:
-        before = datetime.strptime(last.removeprefix(ENTRY)[:26], TIME)
+        before = datetime.strptime(last.removeprefix(HISTORY)[:26], TIME)
         moment = max(moment, before + timedelta(microseconds=1))
-    return f"{ENTRY}{moment.strftime(TIME)}-{uuid.uuid4().hex[:8]}"
+    return f"{HISTORY}{moment.strftime(TIME)}-{uuid.uuid4().hex[:8]}"
+
+
+def _unless_deleted(change: Callable[..., None], *arguments: str) -> None:
+    """Change a version, unless somebody has deleted it with MLflow."""
+    try:
+        change(*arguments)
+    except MlflowException as error:
+        if not model_versions.is_gone(error):
+            raise
 
 
 def _put_into_effect(key: str, decision: Decision, client: MlflowClient) -> None:
     name = decision.name
-    if decision.action != "refuse":
-        client.set_registered_model_alias(name, model_versions.CHAMPION, str(decision.champion))
-        if decision.former:
-            client.set_registered_model_alias(
-                name, model_versions.FORMER_CHAMPION, str(decision.former)
-            )
-    text = json.dumps(asdict(decision))
-    client.set_model_version_tag(name, str(decision.version), DECISION, text)
-    client.set_registered_model_tag(name, IN_EFFECT, key)
+    moves = {model_versions.CHAMPION: decision.champion}
+    moves[model_versions.FORMER_CHAMPION] = decision.former or 0
+    if decision.action == BY_MLFLOW:
+        del moves[model_versions.CHAMPION]  # it is where somebody wants it
+    for alias, number in moves.items() if decision.action in MOVES else ():
+        if number:
+            _unless_deleted(client.set_registered_model_alias, name, alias, str(number))
+    if decision.version:
+        text = json.dumps(asdict(decision))
+        _unless_deleted(client.set_model_version_tag, name, str(decision.version), DECISION, text)
+    client.set_registered_model_tag(name, HISTORY_IN_EFFECT, key)

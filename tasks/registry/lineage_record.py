@@ -14,7 +14,7 @@ from tasks.packaging import formats
 from tasks.platform import workspace
 from tasks.records import DataVersion, Report, Source, Validation
 from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import TAG
 
 ORIGIN = ("name", "version", "digest", "run_id")
 """What names the model version that another was adapted from."""

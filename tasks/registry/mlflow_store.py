@@ -7,29 +7,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-from models.errors import NotFoundError, RegistryError
+from models.errors import RegistryError
 from tasks.platform import workspace
 from tasks.platform.locks import Lock
+from tasks.registry.tags import TAG
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
-TAG = "unseen."
-"""Prefix of every tag of ours, on runs, model versions and registered models."""
 ARTIFACTS = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 """MLflow's own variable: where artifacts go if the store is a database server."""
 SQLITE = "sqlite:"
-NO_OBJECT = ("(404)", "404 Client Error", "NoSuchKey")
-"""In the text of what MLflow says of an object that a store of artifacts does not have."""
 
 
 def client() -> MlflowClient:
@@ -53,66 +47,6 @@ def client() -> MlflowClient:
             "server, or correct MLFLOW_TRACKING_URI."
         ) from error
     return found
-
-
-def is_gone(error: Exception) -> bool:
-    """Whether an error says that something is not there, and not that the store did not answer."""
-    if not isinstance(error, MlflowException):
-        return isinstance(error, FileNotFoundError)
-    return error.error_code == "RESOURCE_DOES_NOT_EXIST" or any(
-        text in error.message for text in NO_OBJECT
-    )
-
-
-def find_run(run_id: str | None, asked: MlflowClient | None = None) -> Run | None:
-    """An MLflow run, None if it is gone.
-
-    Args:
-        run_id: Its id; there is no run without one.
-        asked: Client to ask with; ``client()`` if None.
-
-    Raises:
-        MlflowException: If the store does not answer.
-    """
-    try:
-        return (asked or client()).get_run(run_id) if run_id else None
-    except MlflowException as error:
-        if not is_gone(error):
-            raise
-        return None
-
-
-def last_run(experiment_name: str, kind: str) -> str | None:
-    """Id of the newest finished run of a kind; None if there is none."""
-    store = client()
-    known = store.get_experiment_by_name(experiment_name)
-    if known is None:
-        return None
-    wanted = f"tags.`{TAG}kind` = '{kind}' and attributes.status = 'FINISHED'"
-    order = ["attributes.start_time DESC"]
-    found = store.search_runs([known.experiment_id], wanted, max_results=1, order_by=order)
-    return str(found[0].info.run_id) if found else None
-
-
-def artifact(run_id: str, path: str) -> Path:
-    """Local copy of an artifact of a run, the original if it is local.
-
-    ``mlflow.artifacts`` calls every failure to read ``runs:/`` one of a wrong path, so that the
-    run's own place is asked.
-
-    Raises:
-        NotFoundError: If the run or the artifact is gone.
-        MlflowException: If the store does not answer.
-    """
-    try:
-        place = client().get_run(run_id).info.artifact_uri
-        return Path(get_artifact_repository(place).download_artifacts(path))
-    except (MlflowException, OSError) as error:
-        if not is_gone(error):
-            raise
-        raise NotFoundError(
-            f"{path} of the run {run_id} must be in MLflow's store, and is gone. Restore it."
-        ) from error
 
 
 def shown(uri: str) -> str:

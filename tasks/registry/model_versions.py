@@ -3,9 +3,14 @@
 This file imports neither torch nor Prefect; ``load`` does when it is called.
 """
 
+import hashlib
+import json
+import re
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import mlflow
@@ -16,8 +21,7 @@ from mlflow.exceptions import MlflowException
 
 from models.errors import InvalidInputError, NotFoundError, RegistryError
 from tasks.platform import former_names, workspace
-from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DATA_DIGEST, MODEL_DIGEST, RECIPE
 
 if TYPE_CHECKING:
     from models.contracts import Detector
@@ -36,17 +40,46 @@ PACKAGE = "package"
 """Name of the packaged detector among the artifacts of its MLflow model."""
 
 
+UNDECIDED = ("promotion", "expectations", "device")
+"""Parts of a recipe that do not decide what is learned."""
+
+
+def is_gone(error: Exception) -> bool:
+    """Whether MLflow says that something does not exist; any other failure says nothing of that."""
+    return getattr(error, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def artifact_is_gone(error: Exception) -> bool:
+    """Whether an artifact store says that it does not have a file: on disk, by HTTP, or on S3."""
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError) or is_gone(error)
+    return missing or bool(re.search(r"\b404\b|NoSuchKey", str(error)))
+
+
+def unanswered(error: Exception) -> NoReturn:
+    """Stop, because the registry failed: what it did not say is not known.
+
+    Raises:
+        RegistryError: Always.
+    """
+    told = str(error).strip().splitlines()
+    raise RegistryError(
+        f"The registry must answer, got: {told[0] if told else type(error).__name__} Nothing was "
+        "changed. Start or mend MLflow's store, and say it again."
+    ) from error
+
+
 def model(client: MlflowClient, name: str) -> RegisteredModel:
     """The registered model ``name``, with its aliases and tags.
 
     Raises:
         NotFoundError: If there is none.
+        RegistryError: If the registry does not answer.
     """
     try:
         return client.get_registered_model(name)
     except MlflowException as error:
-        if not mlflow_store.is_gone(error):
-            raise RegistryError(f"The registry must answer, got: {error.message}.") from error
+        if not is_gone(error):
+            unanswered(error)
         known = ", ".join(each.name for each in client.search_registered_models()) or "none yet"
         raise NotFoundError(
             f"There is no registered model {name!r}. Registered: {known}. Train one with "
@@ -63,25 +96,71 @@ def aliases(client: MlflowClient, name: str) -> dict[str, int]:
     return {alias: int(number) for alias, number in model(client, name).aliases.items()}
 
 
+def champion(client: MlflowClient, name: str) -> int | None:
+    """The version that serves; None if none does, also if the alias names one that was deleted.
+
+    Raises:
+        NotFoundError: If there is no such model.
+        RegistryError: If the registry does not answer.
+    """
+    number = aliases(client, name).get(CHAMPION)
+    return number if number and version(client, name, number) else None
+
+
+def version(client: MlflowClient, name: str, number: int) -> RegisteredVersion | None:
+    """A version by its number; None if it does not exist, or not any more.
+
+    Raises:
+        RegistryError: If the registry does not answer.
+    """
+    try:
+        return client.get_model_version(name, str(number))
+    except MlflowException as error:
+        if not is_gone(error):
+            unanswered(error)
+        return None
+
+
 def resolve(client: MlflowClient, name: str, wanted: str | int) -> RegisteredVersion:
     """The version of a registered model that has a number or an alias.
 
     Raises:
         NotFoundError: If there is no such model, version or alias; names what there is.
+        RegistryError: If the registry does not answer.
     """
     known = aliases(client, name)
-    try:
-        number = known.get(str(wanted)) or int(wanted)
-        return client.get_model_version(name, str(number))
-    except (ValueError, MlflowException) as error:
-        if isinstance(error, MlflowException) and not mlflow_store.is_gone(error):
-            raise RegistryError(f"The registry must answer, got: {error.message}.") from error
-        numbers = sorted(int(each.version) for each in versions(client, name))
-        raise NotFoundError(
-            f"{name} has no version or alias {str(wanted)!r}. Versions: "
-            f"{', '.join(map(str, numbers)) or 'none'}. Aliases: "
-            f"{', '.join(f'{alias} -> {number}' for alias, number in known.items()) or 'none'}."
-        ) from error
+    number = known.get(str(wanted)) or (int(wanted) if str(wanted).isdecimal() else 0)
+    found = version(client, name, number) if number else None
+    if found:
+        return found
+    numbers = {int(each.version) for each in versions(client, name)}
+    told = (
+        f"{alias} -> {held}{'' if held in numbers else ', which was deleted'}"
+        for alias, held in known.items()
+    )
+    raise NotFoundError(
+        f"{name} has no version or alias {str(wanted)!r}. Versions: "
+        f"{', '.join(map(str, sorted(numbers))) or 'none'}. Aliases: {', '.join(told) or 'none'}. "
+        f"'unseen history {name}' shows what became of the others."
+    )
+
+
+def made_of(version: RegisteredVersion) -> str:
+    """Digest of the data and the recipe of a version: equal where the same is trained again.
+
+    Terms of promotion, expectations and the device do not count.
+    """
+    text = version.tags.get(RECIPE, "")
+    with suppress(ValueError):  # it was cut, as it was too long for a tag
+        text = json.dumps(_learned(json.loads(text)), sort_keys=True)
+    data = version.tags.get(DATA_DIGEST, "")
+    return hashlib.sha256(f"{data} {text}".encode()).hexdigest()[:16] if data else ""
+
+
+def _learned(recipe: Any) -> Any:
+    if not isinstance(recipe, Mapping):
+        return recipe
+    return {key: _learned(each) for key, each in recipe.items() if key not in UNDECIDED}
 
 
 def find(client: MlflowClient, reference: str) -> RegisteredVersion:
@@ -100,8 +179,15 @@ def find(client: MlflowClient, reference: str) -> RegisteredVersion:
 
 
 def versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
-    """All versions of a registered model, as far as they were not deleted."""
-    return list(client.search_model_versions(f"name='{name}'"))
+    """All versions of a registered model, as far as they were not deleted.
+
+    Raises:
+        RegistryError: If the registry does not answer.
+    """
+    try:
+        return list(client.search_model_versions(f"name='{name}'"))
+    except MlflowException as error:
+        unanswered(error)
 
 
 def folder(source: str) -> Path:
@@ -134,7 +220,7 @@ def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
     from tasks.packaging import package
 
     packaged = package.load(folder(version.source), device=device)
-    recorded = version.tags.get(f"{TAG}model_digest")
+    recorded = version.tags.get(MODEL_DIGEST)
     if recorded != packaged.digest:
         raise RegistryError(
             f"{version.name} version {version.version} must be the model that was registered, "

@@ -5,7 +5,6 @@ enough to do without the others; where two contradict each other, a note says so
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ from mlflow import MlflowClient, artifacts
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from tasks.packaging import formats
-from tasks.registry import mlflow_store, model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry import model_versions
+from tasks.registry.tags import TAG
 
 Json = Any
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
     tags = {
         key.removeprefix(TAG): value for key, value in version.tags.items() if key.startswith(TAG)
     }
-    run = mlflow_store.find_run(version.run_id, client)
+    run = get_run(client, version.run_id)
     lineage = read_json(version, "lineage.json")
     formats.check("lineage.json", lineage or {})
     notes: list[str] = []
@@ -69,21 +68,54 @@ def gather(client: MlflowClient, version: RegisteredVersion) -> Facts:
     )
 
 
-def read_json(version: RegisteredVersion, name: str) -> Json:
-    """A JSON file of the packaged detector of a version; None if it is lost or damaged.
+def get_run(client: MlflowClient, run_id: str | None) -> Run | None:
+    """An MLflow run; None if it is gone.
 
     Raises:
-        MlflowException: If the store does not answer.
+        RegistryError: If MLflow does not answer.
+    """
+    try:
+        return client.get_run(run_id) if run_id else None
+    except MlflowException as error:
+        if not model_versions.is_gone(error):
+            model_versions.unanswered(error)
+        return None
+
+
+def run_artifact(client: MlflowClient, run_id: str, path: str) -> Path | None:
+    """Local copy of an artifact of a run, the original if it is local; None if it is gone.
+
+    ``mlflow.artifacts`` calls every failure to read ``runs:/`` one of a wrong path, so that the
+    run's own place is asked.
+
+    Raises:
+        RegistryError: If the store does not answer.
+    """
+    run = get_run(client, run_id)
+    try:
+        place = run and get_artifact_repository(run.info.artifact_uri)
+        return Path(place.download_artifacts(path)) if place else None
+    except (MlflowException, OSError) as error:
+        if not model_versions.artifact_is_gone(error):
+            model_versions.unanswered(error)
+        return None
+
+
+def read_json(version: RegisteredVersion, name: str) -> Json:
+    """A JSON file of the packaged detector of a version; None if the artifact store lost it.
+
+    Raises:
+        RegistryError: If the artifact store does not answer.
     """
     uri = f"models:/{version.name}/{version.version}/artifacts/{model_versions.PACKAGE}/{name}"
     try:
         return json.loads(Path(artifacts.download_artifacts(uri)).read_bytes())
-    except (MlflowException, OSError) as error:
-        if not mlflow_store.is_gone(error):
-            raise
     except ValueError:
-        log.warning("%s is damaged.", uri)
-    return None
+        return None
+    except (MlflowException, OSError) as error:
+        if not model_versions.artifact_is_gone(error):
+            model_versions.unanswered(error)
+        return None
 
 
 def _of_tags(tags: Mapping[str, str]) -> dict[str, Json]:

@@ -18,7 +18,7 @@ import httpx
 
 from tasks.platform import prefect_server
 from tasks.registry import mlflow_store
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import FLOW_RUN_ID
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def _mark_runs(name: str, flow_run: str) -> None:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return
-    wanted = f"attributes.status = 'RUNNING' and tags.`{TAG}flow_run_id` = '{flow_run}'"
+    wanted = f"attributes.status = 'RUNNING' and tags.`{FLOW_RUN_ID}` = '{flow_run}'"
     for run in client.search_runs([experiment.experiment_id], wanted):
         client.set_terminated(run.info.run_id, "KILLED")
 

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -18,19 +18,22 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.capabilities import CrossConformal, Restricted
 from models.contracts import Additive, Detector, DetectorConfig
 from models.errors import RegistryError
 from models.functional.smoothing import running_mean
 from tasks.data import mlflow_dataset, snapshots
-from tasks.data.snapshots import Clip, Snapshot
-from tasks.packaging import package
+from tasks.data.snapshots import Snapshot
+from tasks.packaging import package, preprocessing
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.platform import progress
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import remembered
+from tasks.registry.caching import classes, remembered
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs, moments, normal_windows
+from tasks.training.inputs import Normal
 from tasks.training.moments_sharded import ShardedSource
 
 SCRIPT = Path(__file__).parents[1] / "packaging" / "mlflow_model.py"
@@ -44,6 +47,7 @@ REQUIREMENTS = (
     "safetensors",
     "scikit-learn",
     "scipy",
+    "timm",
     "torch",
 )
 """Distributions that a packaged detector needs; it is stored with their installed versions."""
@@ -51,7 +55,10 @@ PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 
 
-@remembered(apart_from=("recipe", "training.backbone", "training.devices"))
+@remembered(
+    apart_from=("recipe", "training.backbone", "training.devices"),
+    code=lambda given: classes(given["recipe"], "encoder"),
+)
 def fit(
     version: DataVersion,
     validation: Validation,
@@ -87,18 +94,24 @@ def fit(
         fabric = devices.fabric(training.device)
         fabric.seed_everything(training.seed, verbose=False)
         seen = encoder_store.trained_on(encoder)
-        batches, held_out = inputs.normal_batches(snapshot, training, seen)
-        clips, calibrating = inputs.normal_clips(snapshot, training, seen)
         model, statistics = detector.build(trained), None
+        cross = training.calibration == "cross" and not seen and isinstance(model, CrossConformal)
+        normal = inputs.normal_images(snapshot, training, seen, cross=cross)
+        if isinstance(model, Restricted):
+            model.restrict(_region_of_interest(snapshot, training))
         with devices.measured() as usage:
-            if isinstance(model, Additive):
+            if isinstance(model, Additive) and not cross:
                 source = ShardedSource(model, training, fabric, usage, encoder, detector)
-                statistics = moments.fit(model, snapshot, clips, held_out, source).describe()
+                statistics = moments.fit(
+                    model, snapshot, normal.clips, normal.probe, source
+                ).describe()
             else:
-                model.fit(usage.count(batches), held_out, fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+                calibration: Any = normal.calibration  # None for a detector that can do without
+                images = usage.count(normal.batches)
+                model.fit(images, calibration, fabric=fabric, progress=progress.bar)
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
-            {**usage.metrics, "num_images": batches.num_images, "threshold": model.threshold}
+            {**usage.metrics, "num_images": normal.batches.num_images, "threshold": model.threshold}
         )
         described = lineage_record.describe(
             version=version,
@@ -110,48 +123,41 @@ def fit(
             device=devices.name_of(fabric.device),
             statistics=statistics,
         )
-        model_uri = log_fitted(
-            model, held_out, calibrating, snapshot, training, described, learned=clips
-        )
+        model_uri = log_fitted(model, normal, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
 def log_fitted(
     model: Detector,
-    held_out: Iterable[Tensor],
-    clips: Sequence[Clip],
+    normal: Normal,
     snapshot: Snapshot,
     training: Training,
     described: Mapping[str, Any],
-    *,
-    learned: Sequence[Clip] = (),
 ) -> str:
     """Package a fitted detector, log it to the active run, and read it back; its URI.
 
     Args:
         model: Fitted.
-        held_out: Normal images, whose scores p-values are made of.
-        clips: That these images are from, in order.
+        normal: What it learned from, and the images whose scores p-values are made of.
         snapshot: The data version it belongs to.
         training: How its images are read.
         described: Its lineage.
-        learned: Clips whose images its statistics are made of.
 
     Raises:
         RegistryError: If the packaged model does not score as the fitted one.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / model_versions.PACKAGE
-        raw = _calibrate(model, held_out, clips, training.window)
+        raw = _calibrate(model, normal, training.window)
         calibration, threshold = raw.averaged(training.smoothing, model.threshold)
-        windows = normal_windows.measure(model, snapshot, learned, clips, training)
+        windows = normal_windows.measure(model, snapshot, normal, training)
         distance, frames = windows.get("window_distance"), windows.get("window_frames")
         calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
         _log_statistics(folder)
         model_uri = log_model(folder, lineage_record.data_tags(snapshot.version))
-        _read_back(model_uri, model, next(iter(held_out)), training.smoothing)
+        _read_back(model_uri, model, next(iter(normal.probe)), training.smoothing)
     return model_uri
 
 
@@ -176,7 +182,7 @@ def log_model(folder: Path, tags: Mapping[str, str]) -> str:
             artifacts={model_versions.PACKAGE: str(folder)},
             signature=signature,
             pip_requirements=requirements(),
-            tags={mlflow_store.TAG + key: value for key, value in tags.items()},
+            tags={TAG + key: value for key, value in tags.items()},
         )
     return str(logged.model_uri)
 
@@ -213,19 +219,35 @@ def _package(
 
 
 @torch.no_grad()
-def _calibrate(
-    model: Detector, batches: Iterable[Tensor], clips: Sequence[Clip], window: int
-) -> Calibration:
-    """Scores of the held-out images, which come clip by clip and in order."""
-    device = devices.device_of(model)
-    found = [model(batch.to(device)) for batch in batches]
-    peaks = [each.anomaly_map.amax(dim=(1, 2)) for each in found if each.anomaly_map is not None]
+def _calibrate(model: Detector, normal: Normal, window: int) -> Calibration:
+    """Scores of the calibration images, which come clip by clip and in order."""
+    clips = normal.calibration_clips
     lengths = [max(len(clip.frames) - window + 1, 0) for clip in clips]
+    if normal.calibration is None:
+        assert isinstance(model, CrossConformal)
+        assert model.held_out_ is not None
+        scores, peaks = model.held_out_.image_score, model.held_out_.peak
+    else:
+        device = devices.device_of(model)
+        found = [model(batch.to(device)) for batch in normal.calibration]
+        maps = [each.anomaly_map for each in found if each.anomaly_map is not None]
+        scores = torch.cat([each.image_score for each in found])
+        peaks = torch.cat([each.amax(dim=(1, 2)) for each in maps]) if maps else scores[:0]
     return Calibration(
-        image_score=torch.cat([each.image_score for each in found]).double().cpu().numpy(),
+        image_score=scores.double().cpu().numpy(),
         clip=np.repeat(np.arange(len(clips)), lengths),
-        region_score=torch.cat(peaks).double().cpu().numpy() if peaks else None,
+        region_score=peaks.double().cpu().numpy() if len(peaks) else None,
     )
+
+
+def _region_of_interest(snapshot: Snapshot, training: Training) -> Tensor | None:
+    """Where a detector is to look, in the size of its images; None for everywhere."""
+    found = snapshot.roi()
+    if found is None:
+        return None
+    size = training.image_size or found.shape
+    resized = preprocessing.resize(found.astype(np.uint8)[None] * 255, tuple(size))
+    return torch.from_numpy(resized[0] >= 128)
 
 
 def _reliability(calibration: Calibration, threshold: float) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The normal images of a data version, as pretraining and fitting take them."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from models.contracts import PretextConfig
@@ -53,6 +54,50 @@ def normal_batches(
         Batches(snapshot, train, shuffle=True, seed=training.seed, **common),
         Batches(snapshot, held_out, **common),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normal:
+    """The normal images that a detector is fitted on, and those that set its thresholds."""
+
+    batches: Batches
+    """What is learned from."""
+    clips: tuple[Clip, ...]
+    """That they are from."""
+    calibration: Batches | None
+    """Held-out images; None if each image of ``batches`` calibrates too, in its turn."""
+    calibration_clips: tuple[Clip, ...]
+    """That calibrate, in the order of their scores."""
+
+    @property
+    def probe(self) -> Batches:
+        """Images by which a detector and its package are compared."""
+        return self.calibration or self.batches
+
+
+def normal_images(
+    snapshot: Snapshot, training: Training, seen: Collection[str], *, cross: bool
+) -> Normal:
+    """The images to fit a detector on.
+
+    Args:
+        snapshot: A data version.
+        training: How they are read, and how much is held out.
+        seen: As in ``normal_clips``.
+        cross: All images are learned from, in order, and all calibrate.
+
+    Raises:
+        DataError: If there is too little for two parts.
+    """
+    if not cross:
+        clips, held_out = normal_clips(snapshot, training, seen)
+        batches, calibration = normal_batches(snapshot, training, seen)
+        return Normal(
+            batches=batches, clips=clips, calibration=calibration, calibration_clips=held_out
+        )
+    clips = snapshot.clips("train")
+    batches = Batches(snapshot, clips, **reading(training))
+    return Normal(batches=batches, clips=clips, calibration=None, calibration_clips=clips)
 
 
 def reading(training: Training) -> dict[str, Any]:

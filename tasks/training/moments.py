@@ -29,8 +29,8 @@ from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
-from tasks.registry import mlflow_store
 from tasks.registry.caching import is_refreshing
+from tasks.registry.tags import MOMENTS_BASIS
 from tasks.training import devices, inputs, moments_store
 from tasks.training.batches import Batches, identity
 from tasks.training.moments_store import Parent, Part
@@ -140,7 +140,7 @@ def fit(
     basis = source.basis()
     known = moments_store.find(basis, run.info.experiment_id)
     found = gather(snapshot, wanted, source, [] if is_refreshing() else known)
-    mlflow.set_tag(mlflow_store.TAG + moments_store.BASIS, basis)
+    mlflow.set_tag(MOMENTS_BASIS, basis)
     _log(found, snapshot.version, run.info.run_id)
     model.fit_moments(
         found.total, source.usage.count(held_out), fabric=source.fabric, progress=progress.bar

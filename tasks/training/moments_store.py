@@ -18,7 +18,8 @@ from models.errors import DataError, NotFoundError
 from models.functional.gaussian import Moments
 from tasks.packaging import package
 from tasks.records import DataVersion
-from tasks.registry import mlflow_store
+from tasks.registry import mlflow_store, version_facts
+from tasks.registry.tags import MOMENTS_BASIS
 
 BASIS = "moments_basis"
 """Tag of a run: digest of all that the moments of a clip depend on, besides the clip."""
@@ -82,7 +83,7 @@ def find(basis: str, experiment_id: str) -> list[Parent]:
     """Finished runs whose moments rest on the same basis, the newest first."""
     runs = mlflow_store.client().search_runs(
         [experiment_id],
-        f"tags.`{mlflow_store.TAG}{BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
+        f"tags.`{MOMENTS_BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
         max_results=MOST_PARENTS,
         order_by=["attributes.start_time DESC"],
     )
@@ -114,4 +115,7 @@ def stored(key: str, part: Part) -> Moments:
 def _artifact(run_id: str, name: str) -> Path:
     if not run_id:
         raise NotFoundError(f"No run holds {name}.")
-    return mlflow_store.artifact(run_id, f"{FOLDER}/{name}")
+    found = version_facts.run_artifact(mlflow_store.client(), run_id, f"{FOLDER}/{name}")
+    if found is None:
+        raise NotFoundError(f"{name} of run {run_id} is gone.")
+    return found

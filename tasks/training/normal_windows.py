@@ -22,6 +22,7 @@ from tasks.data.snapshots import Clip, Snapshot
 from tasks.records import Training
 from tasks.training import inputs
 from tasks.training.batches import Batches
+from tasks.training.inputs import Normal
 
 LONGEST = 512
 """Frames of one window."""
@@ -49,8 +50,7 @@ class Window:
 def measure(
     model: Detector,
     snapshot: Snapshot,
-    learned: Sequence[Clip],
-    held_out: Sequence[Clip],
+    normal: Normal,
     training: Training,
 ) -> dict[str, NDArray[np.float64]]:
     """Squared Fréchet distance and length of windows of normal frames, as ``Calibration`` has them.
@@ -58,8 +58,7 @@ def measure(
     Args:
         model: Fitted.
         snapshot: The data version.
-        learned: Clips whose images its statistics are made of.
-        held_out: Other normal clips.
+        normal: Clips that its statistics are made of, and others.
         training: How images are read.
 
     Returns:
@@ -67,6 +66,8 @@ def measure(
     """
     if not isinstance(model, Observable):
         return {}
+    learned = normal.clips
+    held_out = normal.calibration_clips if normal.calibration is not None else ()
     total = sum(_length(clip, training.window) for clip in (*learned, *held_out))
     span = min(LONGEST, max(total // ENOUGH, 1))
     known, other = (cut(clips, training.window, span) for clips in (learned, held_out))

@@ -5,12 +5,14 @@ import time
 import mlflow
 from mlflow.entities import Metric
 
+from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import remembered
+from tasks.registry.tags import DEVICE, TAG
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -31,7 +33,8 @@ def pretrain(
 
     The images that will calibrate the detector are held out: the encoder is not trained on them,
     and the task's own figures and examples are about them. With the backbone ``imagenet`` nothing
-    is trained, and the encoder has torchvision's AlexNet weights; without a task it stays as built.
+    is trained, and the encoder has torchvision's AlexNet weights; without a task it stays as built,
+    with its own weights if it is a pretrained one.
 
     Args:
         version: Data, whose normal training images are used.
@@ -47,7 +50,7 @@ def pretrain(
     """
     params = mlflow_store.flatten({"encoder": encoder, "pretext": pretext, "training": training})
     backbone = training.backbone if training.backbone == "imagenet" or pretext else "untrained"
-    tags = {**lineage_record.data_tags(version), "backbone": backbone}
+    tags = lineage_record.data_tags(version)
     with mlflow_store.run("pretrain", model_name, tags=tags, params=params) as active:
         run_id = active.info.run_id
         mlflow_dataset.log_input(version, "training")
@@ -57,6 +60,9 @@ def pretrain(
             trunk: Encoder = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
         else:
             trunk = encoder.build()
+            if isinstance(trunk, Pretrained):
+                trunk.load_pretrained()
+                backbone = backbone if pretext else "imagenet"
         seen: list[str] = []
         if backbone == "pretext":
             assert pretext is not None
@@ -74,6 +80,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
+        mlflow.set_tag(f"{TAG}backbone", backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,
@@ -84,7 +91,7 @@ def pretrain(
 
 def _log(solution: Solution, run_id: str) -> None:
     """The task's own figures and a picture, both of images that it was not trained on."""
-    mlflow.set_tag(f"{mlflow_store.TAG}device", solution.device)
+    mlflow.set_tag(DEVICE, solution.device)
     mlflow.log_metrics(dict(solution.usage))
     moment = int(time.time() * 1000)
     losses = [Metric("loss", loss, moment, epoch) for epoch, loss in enumerate(solution.losses, 1)]

@@ -19,6 +19,7 @@ from models.errors import InvalidInputError, UnseenError
 from tasks.platform import workspace
 from tasks.platform.locks import Lock
 from tasks.registry import history, mlflow_store
+from tasks.registry.who import who
 from tasks.training import crash_remains
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def _read(note: Path) -> dict[str, Any]:
 
 def _write(note: Path, scratch: Path) -> None:
     found = {
-        "who": history.who(),
+        "who": who(),
         "pid": os.getpid(),
         "flow_run": mlflow_store.flow_run_id(),
         "since": history.now()[:19],

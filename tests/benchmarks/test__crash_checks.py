@@ -8,7 +8,7 @@ import pytest
 from benchmarks import _crash_checks as checks
 from tasks.data import versions
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.appoint import appoint
+from tasks.registry.decisions import appoint
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,

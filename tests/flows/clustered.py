@@ -9,7 +9,7 @@ from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 SIDE = 12
 

@@ -6,7 +6,7 @@ import shutil
 
 from tasks.packaging import package
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import MODEL_DIGEST, TAG
 
 
 @contextlib.contextmanager
@@ -24,7 +24,7 @@ def tampered(reference, change, **tags):
     sums = package.checksums(folder)
     (folder / "digest.json").write_text(json.dumps(sums))
     tags = {f"{TAG}{key}": value for key, value in tags.items()}
-    tags[f"{TAG}model_digest"] = package.digest(sums)
+    tags[MODEL_DIGEST] = package.digest(sums)
     try:
         for key, value in tags.items():
             client.set_model_version_tag(version.name, version.version, key, value)

@@ -10,9 +10,9 @@ from flows.monitor import monitor
 from tasks.platform import prefect_server
 from tasks.registry import mlflow_store
 from tasks.serving.serve import build_app
-from tests.flows.test_cli import command_line
-from tests.tasks.test_serve import encode, parts, wait_for
-from tests.tasks.test_watch import noisier, stripes
+from tests.flows.cli.test_main import command_line
+from tests.tasks.serving.monitoring.test_recorder import noisier, stripes
+from tests.tasks.serving.test_serve import encode, parts, wait_for
 from tests.tasks.two_cameras import register_first
 
 

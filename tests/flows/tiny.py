@@ -14,7 +14,7 @@ from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.context_encoder import ContextEncoder
 from tasks.data.limits import Expectations
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 SIDE = 64
 

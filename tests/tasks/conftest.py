@@ -43,21 +43,6 @@ def tiny_detector(monkeypatch):
 
 
 @pytest.fixture
-def repository(tmp_path, empty_store, monkeypatch):
-    """A git repository with an MLflow store, and the working directory of the test."""
-    folder = make_repository(tmp_path / "repository")
-    (folder / ".unseen").mkdir()
-    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
-    before = mlflow.get_tracking_uri()
-    yield folder
-    while mlflow.active_run():
-        mlflow.end_run()
-    mlflow.set_tracking_uri(before)
-
-
-@pytest.fixture
 def log_detector(repository, tiny_detector, tmp_path_factory):
     """Function that logs a fitted detector with a run of its own, as ``fit`` does.
 
@@ -84,7 +69,7 @@ def log_detector(repository, tiny_detector, tmp_path_factory):
                     version=version,
                     validation=VALIDATION,
                     pretext={"run_id": "3" * 32, "backbone": "pretext", "data": asdict(version)},
-                    recipe={"name": name, "metric": "frame_auc"},
+                    recipe={"name": name, "metric": "frame_auc", "training": {"seed": seed}},
                     seed=seed,
                     run_id=run_id,
                     device="cpu",

@@ -88,6 +88,7 @@ def damaged(path, content=None):
 def tagged(**tags):
     """Version 1 of ``squares`` with other tags of ours; None takes one away."""
     from tasks.registry import mlflow_store
+    from tasks.registry.tags import TAG
 
     client = mlflow_store.client()
     before = client.get_model_version("squares", "1").tags
@@ -99,12 +100,12 @@ def tagged(**tags):
             client.set_model_version_tag("squares", "1", key, value)
 
     for name, value in tags.items():
-        put(mlflow_store.TAG + name, value)
+        put(TAG + name, value)
     try:
         yield
     finally:
         for name in tags:
-            put(mlflow_store.TAG + name, before.get(mlflow_store.TAG + name))
+            put(TAG + name, before.get(TAG + name))
 
 
 def package_of(name="squares", wanted="champion"):

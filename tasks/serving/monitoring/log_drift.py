@@ -12,7 +12,7 @@ from prefect import task
 
 from models.functional.drift import UNKNOWN
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.mlflow_store import TAG
+from tasks.registry.tags import DRIFT
 from tasks.serving.monitoring import drift_plots
 from tasks.serving.monitoring.drift import DriftReport
 
@@ -48,7 +48,7 @@ def log_drift(report: DriftReport) -> str:
             mlflow.log_artifacts(folder, "drift")
     verdict = {"verdict": report.verdict, "why": report.why, "run_id": run_id}
     told = json.dumps({**verdict, "when": history.now()})
-    client.set_model_version_tag(report.model, str(report.version), f"{TAG}drift", told)
+    client.set_model_version_tag(report.model, str(report.version), DRIFT, told)
     return run_id
 
 

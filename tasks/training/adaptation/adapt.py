@@ -12,14 +12,18 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import remembered
+from tasks.registry.caching import classes, remembered
+from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 
 MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@remembered(apart_from=("training.smoothing",))
+@remembered(
+    apart_from=("training.smoothing",),
+    code=lambda given: classes(given["source"].recipe, "encoder"),
+)
 def adapt(
     source: Source,
     version: DataVersion,
@@ -62,7 +66,7 @@ def adapt(
         adapted = adapter.build(encoder_of(source))
         with devices.measured() as usage:
             adapted.fit(usage.count(known), usage.count(new), fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": new.num_images, "num_source_images": known.num_images}
         )

@@ -10,12 +10,17 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import remembered
+from tasks.registry.caching import classes, remembered
+from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.fit import log_fitted
+from tasks.training.inputs import Normal
 
 
-@remembered(apart_from=("recipe",))
+@remembered(
+    apart_from=("recipe",),
+    code=lambda given: classes(given["source"].recipe, "encoder", "detector"),
+)
 def recalibrate(
     source: Source,
     version: DataVersion,
@@ -60,9 +65,10 @@ def recalibrate(
         fabric = devices.fabric(training.device)
         _, held_out = inputs.normal_batches(snapshot, training)
         _, clips = inputs.normal_clips(snapshot, training)
+        normal = Normal(batches=held_out, clips=(), calibration=held_out, calibration_clips=clips)
         with devices.measured() as usage:
             model.recalibrate(usage.count(held_out), fabric=fabric, progress=progress.bar)
-        mlflow.set_tag(f"{mlflow_store.TAG}device", devices.name_of(fabric.device))
+        mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": held_out.num_images, "threshold": model.threshold}
         )
@@ -76,7 +82,7 @@ def recalibrate(
             device=devices.name_of(fabric.device),
             source=source,
         )
-        model_uri = log_fitted(model, held_out, clips, snapshot, training, described)
+        model_uri = log_fitted(model, normal, snapshot, training, described)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 

@@ -31,7 +31,7 @@ def test_help_teaches(command):
 def command_line(folder, url, temporary, *arguments):
     environment = {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "HOME": str(folder),
         "TMPDIR": str(temporary),
         "PREFECT_API_URL": url,

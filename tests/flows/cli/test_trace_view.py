@@ -11,7 +11,7 @@ from tasks.lineage.trace_file import trace_file
 from tasks.lineage.trace_records import TracedFlow, TracedStatistics
 from tasks.serving.trace_prediction import TracedPrediction
 from tests.tasks.deployed import VALIDATION
-from tests.tasks.test_predictions import ONE
+from tests.tasks.serving.monitoring.test_prediction_log import ONE
 
 
 def show(renderable):

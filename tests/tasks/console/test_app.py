@@ -16,7 +16,7 @@ from tasks.lineage.trace import trace
 from tasks.registry import history, model_versions
 from tasks.serving.serve import build_app
 from tests.tasks.console.conftest import authorized
-from tests.tasks.test_serve import FRAMES, clip, wait_for
+from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
 
 def test_detectors_have_versions_scores_and_decisions(page):

@@ -14,8 +14,7 @@ import uvicorn
 from PIL import Image
 
 from tasks.registry import history, model_versions
-from tasks.registry.appoint import appoint
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import appoint, rollback
 
 MILLISECONDS = 90_000
 """How long a condition may take on a busy machine."""

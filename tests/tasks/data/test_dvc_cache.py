@@ -7,6 +7,7 @@ import pytest
 
 from models.errors import DataError, NotFoundError
 from tasks.data import dvc_cache, versions
+from tasks.platform import git
 from tests.tasks.pictures import write_stills
 
 
@@ -136,3 +137,28 @@ def test_settings_of_dvc_that_cannot_be_read_are_reported(repository):
     (repository / ".dvc" / "config").write_text("[cache\n")
     with pytest.raises(DataError, match="DVC must be able to do its work"):
         dvc_cache.cache_folder()
+
+
+def test_a_git_that_refuses_is_not_a_repository_without_git(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DataError, match="dubious ownership"), dvc_cache.opened():
+        pass
+    assert not (repository / ".dvc").exists()
+
+
+def test_making_a_dvc_repository_leaves_gits_index_alone(repository):
+    with dvc_cache.opened():
+        pass
+    listed = git.ask("status", "--porcelain", folder=repository).splitlines()
+    assert sorted(listed) == ["?? .dvc/", "?? .dvcignore"]
+
+
+def test_a_workplace_below_uses_the_dvc_repository_of_its_monorepo(repository, monkeypatch):
+    with dvc_cache.opened():
+        pass
+    (repository / "gate").mkdir()
+    (repository / "gate" / "data.dvc").write_text("outs: []\n")
+    monkeypatch.chdir(repository / "gate")
+    assert dvc_cache.cache_folder() == repository / ".dvc" / "cache" / "files" / "md5"
+    with dvc_cache.opened() as repo:
+        assert repo.root_dir == str(repository)

@@ -8,8 +8,8 @@ from models.errors import DataError
 from tasks.data import dvc_cache, embedded, versions
 from tasks.data.ingest import ingest
 from tasks.data.sources import catalog
+from tests.tasks.data.test_versions import commit
 from tests.tasks.pictures import picture, save, write_stills
-from tests.tasks.test_versions import commit
 
 
 @pytest.fixture

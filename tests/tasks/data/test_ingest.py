@@ -11,8 +11,8 @@ from models.errors import DataError, InvalidInputError, NotFoundError
 from tasks.data import dvc_cache, snapshots, staging, versions
 from tasks.data.ingest import available, describe_changes, ingest, ingest_folder
 from tasks.platform import events
+from tests.tasks.data.sources.test_torchvision_sets import write_idx
 from tests.tasks.pictures import picture, save, write_clips, write_stills
-from tests.tasks.sources.test_torchvision_sets import write_idx
 
 
 @pytest.fixture

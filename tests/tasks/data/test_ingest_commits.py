@@ -6,9 +6,9 @@ import pytest
 
 from models.errors import DataError
 from tasks.data.ingest import ingest, ingest_folder
+from tests.tasks.data.test_dvc_cache import use_remote
+from tests.tasks.data.test_ingest import versions_of
 from tests.tasks.pictures import picture, save, write_stills
-from tests.tasks.test_ingest import versions_of
-from tests.tasks.test_objects import use_remote
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 from models.errors import DataError
 from tasks.data import dvc_cache, versions
 from tasks.data.ingest import ingest, ingest_folder
+from tests.tasks.data.test_ingest import state
 from tests.tasks.pictures import save, write_stills
-from tests.tasks.test_ingest import state
 
 
 @pytest.fixture

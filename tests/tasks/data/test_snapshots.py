@@ -5,8 +5,8 @@ import pytest
 
 from models.errors import DataError
 from tasks.data import dvc_cache, snapshots, versions
+from tests.tasks.data.test_decoding import write_video
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
-from tests.tasks.test_decoding import write_video
 
 
 @pytest.fixture

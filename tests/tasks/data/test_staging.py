@@ -2,8 +2,8 @@ import pytest
 
 from models.errors import DataError
 from tasks.data import staging, versions
+from tests.tasks.data.test_decoding import write_video
 from tests.tasks.pictures import picture, write_clips, write_stills
-from tests.tasks.test_decoding import write_video
 
 
 def test_a_scratch_folder_is_gone_afterwards_whatever_happens(repository):

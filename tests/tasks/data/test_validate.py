@@ -12,6 +12,7 @@ from models.errors import DataValidationError, InvalidInputError
 from tasks.data import dvc_cache, versions
 from tasks.data.validate import Expectations, _cache_key, validate
 from tasks.registry import mlflow_store, model_versions
+from tasks.registry.tags import DATA_DIGEST, TAG, TRAIN
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
 
 LIMITS = Expectations(min_frames_per_clip=6)
@@ -211,9 +212,7 @@ def test_training_images_far_from_the_champions_stop_the_flow(repository, regist
     client = mlflow_store.client()
     client.set_registered_model_alias("squares", model_versions.CHAMPION, "1")
     for end, value in (("min", 0.1), ("max", 0.2)):
-        client.set_model_version_tag(
-            "squares", "1", f"{mlflow_store.TAG}train_mean_{end}", str(value)
-        )
+        client.set_model_version_tag("squares", "1", f"{TRAIN}mean_{end}", str(value))
     version = add("bright", write_stills, train=12)
     close = replace(LIMITS, intensity_tolerance=0.4)
     assert validate.fn(version, close, "squares").failed == ()
@@ -234,9 +233,9 @@ def test_another_champion_is_a_reason_to_validate_again(repository, register_det
     client.set_registered_model_alias("squares", model_versions.CHAMPION, "1")
     tags = {"train_mean_min": "0.1", "train_mean_max": "0.2", "data_digest": "other"}
     for name, value in tags.items():
-        client.set_model_version_tag("squares", "1", mlflow_store.TAG + name, value)
+        client.set_model_version_tag("squares", "1", TAG + name, value)
     keys.append(_cache_key(context, arguments))
-    client.set_model_version_tag("squares", "1", f"{mlflow_store.TAG}data_digest", version.digest)
+    client.set_model_version_tag("squares", "1", DATA_DIGEST, version.digest)
     keys.append(_cache_key(context, arguments))
     assert keys[0] != keys[1]
     assert keys[0] == keys[2]  # images trained on are within their own range

@@ -42,7 +42,7 @@ def bright_clips(folder):
 def train(shared_repository, tmp_path_factory):
     """Function that fits the tiny detector to a data version and logs it to a run of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parent)
+        patch.syspath_prepend(Path(__file__).parents[1])
         tiny_detector = importlib.import_module("tiny_detector")
 
         def fit(version, window):

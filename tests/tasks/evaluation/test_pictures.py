@@ -3,7 +3,7 @@ import pytest
 
 from tasks.evaluation import pictures
 from tasks.evaluation.pictures import Picture
-from tests.tasks.test_plots import CLIPS, RANDOM, STILLS, drawn, texts
+from tests.tasks.evaluation.test_plots import CLIPS, RANDOM, STILLS, drawn, texts
 
 
 def a_picture(*, colour=False, localised=True, frame=7, clip="cart/1"):

@@ -17,8 +17,8 @@ from tasks.housekeeping.prune import prune
 from tasks.lineage.restore_data import restore
 from tasks.lineage.trace import trace
 from tasks.registry import mlflow_store, model_versions, version_facts
-from tasks.registry.mlflow_store import TAG
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
+from tasks.registry.tags import MODEL_DIGEST, MOMENTS_BASIS
 
 LATER = 100 * 86400
 
@@ -67,9 +67,9 @@ def project(settled, tmp_path):
     made.held = logged("fit")
     version = model_versions.resolve(mlflow_store.client(), "squares", 1)
     with mlflow.start_run(run_id=version.run_id):
-        mlflow.set_tag(f"{TAG}moments_basis", "b")
+        mlflow.set_tag(MOMENTS_BASIS, "b")
         mlflow.log_dict({"clips": {"a": {"held_by": made.held}}}, "statistics/clips.json")
-    made.report = logged("reproduce", model_digest=version.tags[f"{TAG}model_digest"])
+    made.report = logged("reproduce", model_digest=version.tags[MODEL_DIGEST])
     with mlflow.start_run(experiment_id="0") as foreign:
         made.foreign = foreign.info.run_id
     storage = settled.folder / ".unseen" / "prefect" / "storage"

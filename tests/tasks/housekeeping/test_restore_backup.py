@@ -12,10 +12,10 @@ from tasks.housekeeping.restore_backup import restore_backup
 from tasks.lineage.restore_data import restore
 from tasks.lineage.trace import trace
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tasks.serving import champion
 from tests.tasks.deployed import damaged
-from tests.tasks.test_restore import files_of
+from tests.tasks.lineage.test_restore_data import files_of
 
 
 @pytest.fixture(scope="module")

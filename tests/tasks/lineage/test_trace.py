@@ -15,7 +15,7 @@ from tasks.data import dvc_cache
 from tasks.lineage.trace import FlowQuery, trace
 from tasks.platform import workspace
 from tasks.registry import mlflow_store
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 from tests.tasks.flow_runs import flow_run
 
@@ -180,11 +180,11 @@ def test_a_prefect_server_that_hangs_is_not_awaited(monkeypatch):
 
 def test_nothing_heavy_is_imported_on_the_way():
     code = (
-        "import sys, tasks.lineage.trace, flows.cli.trace_view, tasks.sightings\n"
+        "import sys, tasks.lineage.trace, flows.cli.trace_view, tasks.lineage.trace_file\n"
         "heavy = {'torch', 'prefect', 'great_expectations', 'matplotlib', 'dvc.repo'}\n"
         "print(*heavy & sys.modules.keys())"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -9,7 +9,7 @@ from models.errors import InvalidInputError
 from tasks.data import dvc_cache, versions
 from tasks.data.ingest import ingest
 from tasks.lineage.trace_file import trace_file
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tests.tasks.deployed import damaged, package_of
 
 REPLACED = "test/cart/01/000.png"

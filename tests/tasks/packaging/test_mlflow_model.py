@@ -15,8 +15,8 @@ from mlflow.exceptions import MlflowException
 
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.serve import build_app
-from tests.tasks.test_serve import FRAMES, clip
-from tests.tasks.test_serve import wait_for as wait_until
+from tests.tasks.serving.test_serve import FRAMES, clip
+from tests.tasks.serving.test_serve import wait_for as wait_until
 
 BLOCK = """
 import sys

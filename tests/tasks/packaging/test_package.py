@@ -104,7 +104,7 @@ def test_no_file_of_the_package_is_a_pickle(folder):
 
 def test_an_old_model_runs_its_own_code_after_the_code_changed(tmp_path, monkeypatch):
     module = tmp_path / "tiny_detector.py"
-    source = (Path(__file__).parent / "tiny_detector.py").read_text()
+    source = (Path(__file__).parents[1] / "tiny_detector.py").read_text()
     module.write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "tiny_detector", raising=False)

@@ -61,3 +61,46 @@ def test_a_configured_store_wins_over_the_default(repository, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     workspace.configure()
     assert os.environ["MLFLOW_TRACKING_URI"].endswith(".unseen/mlflow.db")
+
+
+@pytest.mark.parametrize("mark", [".dvc", "data.dvc", ".unseen"])
+def test_the_nearest_marked_folder_is_the_workplace_and_not_the_top_of_git(repository, mark):
+    inner = repository / "detectors" / "gate"
+    (inner / "src").mkdir(parents=True)
+    (inner / mark).mkdir() if mark != "data.dvc" else (inner / mark).touch()
+    (repository / ".dvc").mkdir()
+    assert workspace.root(inner / "src") == inner
+    assert workspace.root(repository / "detectors") == repository
+
+
+def test_a_mark_above_the_repository_does_not_count(repository):
+    inner = repository / "clone"
+    subprocess.run(["git", "init", "-q", inner], check=True)
+    (repository / ".unseen").mkdir()
+    assert workspace.root(inner) == inner
+
+
+@pytest.mark.parametrize("character", "#?%")
+def test_a_character_that_addresses_cannot_hold_is_refused_by_name(tmp_path, character):
+    folder = tmp_path / f"a{character}20b"
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    with pytest.raises(DataError, match=rf"has '\{character}'. Rename the folder"):
+        workspace.root(folder)
+    assert not (folder / ".unseen").exists()
+
+
+def test_a_home_that_is_there_is_given_to_who_may_only_read(repository):
+    home = workspace.home()
+    (home / ".gitignore").unlink()
+    home.chmod(0o555)
+    try:
+        assert workspace.home() == home
+    finally:
+        home.chmod(0o755)
+
+
+def test_a_repository_that_git_does_not_trust_has_no_commit_that_is_unborn(repository, monkeypatch):
+    commit(repository)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DataError, match="dubious ownership"):
+        workspace.git_commit()

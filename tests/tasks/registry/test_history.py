@@ -1,4 +1,7 @@
+import contextlib
 import json
+import os
+import sqlite3
 from dataclasses import replace
 
 import pytest
@@ -7,6 +10,7 @@ from mlflow import MlflowClient
 from models.errors import NotFoundError
 from tasks.records import Decision
 from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry.tags import HISTORY
 
 
 def decision(version, champion, former=None, action="promote", name="squares"):
@@ -58,7 +62,7 @@ def test_a_version_carries_the_last_decision_about_it(store):
 def test_entries_keep_their_order_when_the_clock_goes_back(store, monkeypatch):
     store.set_registered_model_tag(
         "squares",
-        f"{history.ENTRY}2999-01-01T00:00:00.000000-00000000",
+        f"{HISTORY}2999-01-01T00:00:00.000000-00000000",
         json.dumps(decision(1, 1).__dict__),
     )
     history.record(decision(2, 2, 1), store)
@@ -162,9 +166,70 @@ def test_the_history_of_an_unknown_model_is_refused(store):
         history.read("circles", store)
 
 
-def test_decisions_are_signed_by_the_git_user(repository):
-    from tasks.platform import workspace
+@pytest.mark.parametrize(
+    ("change", "champion", "why"),
+    [
+        (lambda c: c.set_registered_model_alias("squares", "champion", "3"), 3, "set to version 3"),
+        (lambda c: c.delete_registered_model_alias("squares", "champion"), 0, "taken away"),
+        (lambda c: c.delete_model_version("squares", "2"), 0, "Version 2 was deleted"),
+    ],
+)
+def test_what_was_done_with_mlflow_is_told_and_entered_once(store, change, champion, why):
+    history.record(decision(2, 2), store)
+    change(store)
+    told = history.read("squares", store)[-1]
+    assert (told.action, told.champion, told.former) == (history.BY_MLFLOW, champion, 2)
+    assert why in told.why
+    for _ in range(2):
+        history.notice("squares", store)
+    _, entered = history.read("squares", store)
+    assert replace(entered, when=told.when) == told
+    assert model_versions.aliases(store, "squares").get("champion", 0) == champion
 
-    workspace.git("config", "user.name", "Ada")
-    workspace.git("config", "user.email", "ada@example.org")
-    assert history.who() == "Ada <ada@example.org>"
+
+def test_an_alias_that_names_a_deleted_version_is_no_champion(store):
+    history.record(decision(2, 2), store)
+    store.delete_model_version("squares", "2")
+    path = os.environ["MLFLOW_TRACKING_URI"].removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as database, database:  # as older MLflow left it
+        database.execute(
+            "insert into registered_model_aliases (name, alias, version, workspace) "
+            "select name, 'champion', 2, workspace from registered_models"
+        )
+    assert model_versions.aliases(store, "squares")["champion"] == 2
+    assert model_versions.champion(store, "squares") is None
+    with pytest.raises(NotFoundError, match="champion -> 2, which was deleted"):
+        model_versions.resolve(store, "squares", "champion")
+    history.notice("squares", store)
+    assert history.read("squares", store)[-1].why.startswith("Version 2 was deleted")
+
+
+def test_a_decision_that_is_noticed_while_another_decides_is_left_to_them(store):
+    store.set_registered_model_alias("squares", "champion", "3")
+    with history.lock("squares"):
+        history.notice("squares", store)
+        assert not [key for key in model_versions.model(store, "squares").tags if HISTORY in key]
+    assert history.read("squares", store)[-1].champion == 3
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"action": "promote"}', '{"colour": "red"}'])
+def test_an_unreadable_entry_costs_that_entry(store, text):
+    first, second = decision(1, 1), decision(2, 2, 1)
+    history.record(first, store)
+    store.set_registered_model_tag("squares", f"{HISTORY}2000-01-01T00:00:00.000000-0", text)
+    history.record(second, store)
+    damaged, *readable = history.read("squares", store)
+    assert readable == [first, second]
+    assert (damaged.action, damaged.when[:10]) == ("unreadable", "2000-01-01")
+    assert text[:3] in damaged.why
+    assert history.served_before(history.read("squares", store), 2, {1, 2}) == 1
+
+
+def test_a_move_by_hand_while_a_decision_waited_for_its_effect_holds(store):
+    history.record(decision(1, 1), store)
+    late = json.dumps(decision(2, 2, 1).__dict__)
+    store.set_registered_model_tag("squares", f"{HISTORY}2999-01-01T00:00:00.000000-0", late)
+    store.set_registered_model_alias("squares", "champion", "3")
+    history.settle("squares", store)
+    assert model_versions.aliases(store, "squares")["champion"] == 3
+    assert [each.champion for each in history.read("squares", store)] == [1, 2, 3]

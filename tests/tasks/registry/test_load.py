@@ -20,7 +20,7 @@ from tasks.serving.monitoring import prediction_log
 from tasks.serving.serve import build_app
 from tasks.serving.uploads import Limits
 from tests.tasks.deployed import damaged, package_of
-from tests.tasks.test_serve import FRAMES, clip, encode, parts, wait_for
+from tests.tasks.serving.test_serve import FRAMES, clip, encode, parts, wait_for
 
 NUM_CASES = 300
 

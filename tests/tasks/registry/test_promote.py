@@ -1,15 +1,24 @@
 import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from models.errors import InvalidInputError, NotFoundError, RegistryError
+from tasks.evaluation.comparison import compare
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.promote import PromotionPolicy, promote
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import appoint
+from tasks.registry.policy import PromotionPolicy
+from tasks.registry.promote import promote
 
 POLICY = PromotionPolicy(num_resamples=300)
+
+
+def decide(made, report, policy, *, again=False):
+    """As the flow does."""
+    comparison = compare.fn(made, report, policy, again=again)
+    return promote.fn(made, comparison, policy, again=again)
 
 
 @pytest.fixture
@@ -20,7 +29,7 @@ def store(repository):
 @pytest.fixture
 def champion(store, register_detector):
     made, report = register_detector(seed=1, quality=2.0)
-    promote.fn(made, report, POLICY)
+    decide(made, report, POLICY)
     return made
 
 
@@ -30,7 +39,7 @@ def aliases(store):
 
 def test_the_first_version_serves(store, register_detector):
     made, report = register_detector()
-    decision = promote.fn(made, report, POLICY)
+    decision = decide(made, report, POLICY)
     assert (decision.action, decision.champion, decision.former) == ("promote", 1, None)
     assert "Nothing served yet" in decision.why
     assert decision.figures["frame_auc"] == report.metrics["frame_auc"]
@@ -38,18 +47,28 @@ def test_the_first_version_serves(store, register_detector):
     assert history.read("squares", store) == (decision,)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_first_version_without_a_finite_metric_does_not_serve(store, register_detector, value):
-    made, report = register_detector(metric=value)
-    with pytest.raises(RegistryError, match="must be finite"):
-        promote.fn(made, report, POLICY)
+@pytest.mark.parametrize(
+    ("made_with", "policy", "why"),
+    [
+        ({"metric": math.nan}, POLICY, "It has no frame_auc"),
+        ({}, replace(POLICY, metric="image_auroc"), "no image_auroc .* it holds|holds frame_auc"),
+        ({"quality": 0.0}, POLICY, r"is not better than 0\.5000 \(chance, 0\.5"),
+        ({}, replace(POLICY, floor=0.9), r"not better than 0\.9000 \(the policy's floor"),
+    ],
+)
+def test_a_first_version_must_earn_it(store, register_detector, made_with, policy, why):
+    made, report = register_detector(**made_with)
+    decision = decide(made, report, policy)
+    assert (decision.action, decision.champion) == ("refuse", 0)
+    assert re.search(why, decision.why)
     assert aliases(store) == {"challenger": 1}
-    assert history.read("squares", store) == ()
+    assert decide(made, report, policy) == decision
+    assert appoint("squares", 1, "I looked at it.").champion == 1
 
 
 def test_a_better_challenger_takes_over(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=4.0)
-    decision = promote.fn(made, report, POLICY)
+    decision = decide(made, report, POLICY)
     assert (decision.action, decision.champion, decision.former) == ("promote", 2, 1)
     assert aliases(store) == {"challenger": 2, "champion": 2, "former-champion": 1}
     assert decision.figures["lower_bound"] > 0
@@ -63,14 +82,14 @@ def test_a_better_challenger_takes_over(store, champion, register_detector):
 
 def test_identical_scores_pass(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=2.0)
-    decision = promote.fn(made, report, replace(POLICY, margin=0.0))
+    decision = decide(made, report, replace(POLICY, margin=0.0))
     assert (decision.action, decision.champion) == ("promote", 2)
     assert decision.figures["difference"] == decision.figures["lower_bound"] == 0
 
 
 def test_a_worse_challenger_is_refused_and_the_champion_stays(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=0.5)
-    decision = promote.fn(made, report, POLICY)
+    decision = decide(made, report, POLICY)
     assert (decision.action, decision.version, decision.champion) == ("refuse", 2, 1)
     assert aliases(store) == {"challenger": 2, "champion": 1}
     assert decision.figures["lower_bound"] < -POLICY.margin
@@ -80,51 +99,58 @@ def test_a_worse_challenger_is_refused_and_the_champion_stays(store, champion, r
 
 def test_the_margin_decides(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=1.8)
-    refused = promote.fn(made, report, replace(POLICY, margin=0.0))
+    refused = decide(made, report, replace(POLICY, margin=0.0))
     assert refused.action == "refuse"
-    assert promote.fn(made, report, replace(POLICY, margin=0.5)).action == "promote"
+    assert decide(made, report, replace(POLICY, margin=0.5)).action == "promote"
 
 
 def test_asking_again_returns_what_was_decided(store, champion, register_detector):
     better, better_report = register_detector(seed=2, quality=4.0)
     worse, worse_report = register_detector(seed=3, quality=0.5)
-    accepted = promote.fn(better, better_report, POLICY)
-    refused = promote.fn(worse, worse_report, POLICY)
-    assert promote.fn(better, better_report, POLICY) == accepted
-    assert promote.fn(worse, worse_report, POLICY) == refused
+    accepted = decide(better, better_report, POLICY)
+    refused = decide(worse, worse_report, POLICY)
+    assert decide(better, better_report, POLICY) == accepted
+    assert decide(worse, worse_report, POLICY) == refused
     assert len(history.read("squares", store)) == 3
 
 
-def test_what_was_rolled_back_is_not_promoted_again_unless_somebody_insists(
+def test_a_champion_that_was_set_with_mlflow_enters_the_history(store, register_detector):
+    made, report = register_detector()
+    store.set_registered_model_alias("squares", "champion", "1")
+    decision = decide(made, report, POLICY)
+    assert (decision.action, decision.champion) == (history.BY_MLFLOW, 1)
+    assert decide(made, report, POLICY) == decision
+    assert history.read("squares", store) == (decision,)
+
+
+def test_who_is_overtaken_between_comparison_and_decision_is_refused(
     store, champion, register_detector
 ):
     better, report = register_detector(seed=2, quality=4.0)
-    promote.fn(better, report, POLICY)
-    undone = rollback("squares", "It misses carts.")
-    assert promote.fn(better, report, POLICY) == undone
-    assert aliases(store)["champion"] == 1
-    assert promote.fn(better, report, POLICY, again=True).champion == 2
-    assert [each.action for each in history.read("squares", store)] == [
-        "promote",
-        "promote",
-        "rollback",
-        "promote",
-    ]
+    best, best_report = register_detector(seed=3, quality=6.0)
+    comparison = compare.fn(best, best_report, POLICY)
+    assert (comparison.champion, comparison.accepted) == (1, True)
+    decide(better, report, POLICY)
+    late = promote.fn(best, comparison, POLICY)
+    assert (late.action, late.champion) == ("refuse", 2)
+    assert re.search("compared with version 1, and version 2 serves since the promote", late.why)
+    assert decide(best, best_report, POLICY).champion == 3
 
 
-def test_a_champion_that_was_set_by_hand_enters_the_history(store, register_detector):
-    made, report = register_detector()
-    store.set_registered_model_alias("squares", "champion", "1")
-    decision = promote.fn(made, report, POLICY)
-    assert (decision.action, decision.champion) == ("promote", 1)
-    assert "by hand" in decision.why
-    assert promote.fn(made, report, POLICY) == decision
-    assert len(history.read("squares", store)) == 1
+def test_a_comparison_of_another_version_or_on_other_terms_is_refused(
+    store, champion, register_detector
+):
+    made, report = register_detector(seed=2)
+    comparison = compare.fn(made, report, POLICY)
+    with pytest.raises(InvalidInputError, match="its own comparison"):
+        promote.fn(champion, comparison, POLICY)
+    with pytest.raises(InvalidInputError, match="terms of its comparison"):
+        promote.fn(made, comparison, replace(POLICY, margin=0.5))
 
 
 def test_scores_that_are_not_finite_are_refused(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=math.nan)
-    decision = promote.fn(made, report, POLICY)
+    decision = decide(made, report, POLICY)
     assert (decision.action, decision.champion) == ("refuse", 1)
     assert "finite" in decision.why
 
@@ -134,7 +160,7 @@ def test_a_broken_challenger_gets_no_alias(store, champion, register_detector):
     version = model_versions.resolve(store, "squares", 2)
     (model_versions.folder(version.source) / "detector.json").unlink()
     with pytest.raises(RegistryError, match=r"detector\.json"):
-        promote.fn(made, report, POLICY)
+        decide(made, report, POLICY)
     assert aliases(store) == {"challenger": 2, "champion": 1}
     assert len(history.read("squares", store)) == 1
 
@@ -144,46 +170,24 @@ def test_a_challenger_whose_scores_are_lost_is_refused(repository, champion, reg
     for table in repository.glob(f".unseen/**/{made.run_id}/**/scores.csv"):
         table.unlink()
     with pytest.raises(RegistryError, match="Evaluate the model again"):
-        promote.fn(made, report, POLICY)
+        decide(made, report, POLICY)
 
 
 def test_a_report_about_another_run_is_refused(store, champion, register_detector):
     made, report = register_detector(seed=2)
     with pytest.raises(InvalidInputError, match="judged by its own report"):
-        promote.fn(made, replace(report, run_id="0" * 32), POLICY)
-
-
-def test_a_report_without_the_metric_is_refused(store, champion, register_detector):
-    made, report = register_detector(seed=2)
-    with pytest.raises(InvalidInputError, match=r"'image_auroc'.* it holds frame_auc"):
-        promote.fn(made, report, replace(POLICY, metric="image_auroc"))
+        decide(made, replace(report, run_id="0" * 32), POLICY)
 
 
 def test_a_version_that_does_not_exist_is_refused(store, champion, register_detector):
     made, report = register_detector(seed=2)
     with pytest.raises(NotFoundError, match="no version or alias '9'"):
-        promote.fn(replace(made, version=9), report, POLICY)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("metric", "pixel_eer"),
-        ("margin", -0.1),
-        ("margin", math.nan),
-        ("confidence", 1.0),
-        ("confidence", 0.5),
-        ("num_resamples", 0),
-    ],
-)
-def test_terms_out_of_range_are_refused(field, value):
-    with pytest.raises(InvalidInputError, match=f"{field} must be"):
-        PromotionPolicy(**{field: value})
+        decide(replace(made, version=9), report, POLICY)
 
 
 def test_asking_at_the_same_time_decides_once(store, champion, register_detector):
     made, report = register_detector(seed=2, quality=4.0)
     with ThreadPoolExecutor(4) as pool:
-        decisions = list(pool.map(lambda _: promote.fn(made, report, POLICY), range(4)))
+        decisions = list(pool.map(lambda _: decide(made, report, POLICY), range(4)))
     assert decisions == decisions[:1] * 4
     assert len(history.read("squares", store)) == 2

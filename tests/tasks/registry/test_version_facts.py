@@ -4,6 +4,7 @@ import pytest
 
 from models.errors import RegistryError
 from tasks.registry import mlflow_store, model_versions
+from tasks.registry.tags import TAG
 from tasks.registry.version_facts import gather, get_run, read_json
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 
@@ -32,7 +33,7 @@ def test_all_three_places_tell_the_same(settled):
 
 def test_without_tags_the_files_tell(settled):
     before = known()
-    names = [key.removeprefix(mlflow_store.TAG) for key in registered().tags]
+    names = [key.removeprefix(TAG) for key in registered().tags]
     with tagged(**dict.fromkeys(names)):
         assert not registered().tags
         after = known()

@@ -8,7 +8,7 @@ from models.contracts import Scores
 from models.errors import InvalidInputError
 from tasks.serving.batching import MAX_BATCH, Batcher, Job
 from tasks.serving.middleware import BusyError
-from tests.tasks.test_packaged import Brightest, packaged
+from tests.tasks.packaging.test_detector import Brightest, packaged
 
 WAIT = 60
 SIZE = (4, 5)

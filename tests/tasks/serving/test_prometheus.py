@@ -7,7 +7,7 @@ from tasks.serving.monitoring import drift
 from tasks.serving.monitoring.drift import Norm
 from tasks.serving.monitoring.served_statistics import BINS
 from tasks.serving.prometheus import Metrics
-from tests.tasks.test_drift import filled
+from tests.tasks.serving.monitoring.test_drift import filled
 
 
 def read(made):

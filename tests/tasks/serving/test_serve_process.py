@@ -15,7 +15,7 @@ import pytest
 from models.errors import InvalidInputError, NotFoundError
 from tasks.serving.serve import serve
 from tests.tasks.deployed import make_champion
-from tests.tasks.test_serve import clip, wait_for
+from tests.tasks.serving.test_serve import clip, wait_for
 
 
 def test_a_model_that_does_not_exist_is_not_served(settled):
@@ -48,7 +48,7 @@ def started(*command, log):
     """A server in a session of its own, of which nothing is left afterwards."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     with log.open("wb") as output:

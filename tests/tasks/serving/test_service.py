@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 from tasks.serving.serve import build_app
 from tasks.serving.uploads import Limits
-from tests.tasks.test_serve import FRAMES, clip, encode, wait_for
+from tests.tasks.serving.test_serve import FRAMES, clip, encode, wait_for
 
 
 def test_before_a_detector_is_loaded_the_server_says_so(settled):

@@ -7,7 +7,7 @@ from tasks.lineage.trace import trace
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.monitoring import prediction_log
 from tasks.serving.trace_prediction import trace_prediction
-from tests.tasks.test_predictions import ONE, write
+from tests.tasks.serving.monitoring.test_prediction_log import ONE, write
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from models.errors import DataError
 from tasks.data import snapshots, versions
 from tasks.training.batches import Batches, identity, split_calibration
+from tests.tasks.data.test_decoding import write_video
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
-from tests.tasks.test_decoding import write_video
 
 FRAME = SIZE[0] * SIZE[1]
 

@@ -139,7 +139,7 @@ def test_an_encoder_whose_run_is_gone_is_refused(version, tiny_detector):
 
 
 def test_the_requirements_name_every_package_that_a_detector_imports():
-    root = Path(fit.__file__).parents[1]
+    root = Path(fit.__file__).parents[2]
     roots = [root / "tasks" / name for name in copy_sources.READER]
     roots += [
         path

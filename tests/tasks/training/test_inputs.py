@@ -4,7 +4,7 @@ from models.pretext.context_encoder import ContextEncoder
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data import snapshots, versions
 from tasks.records import Training
-from tasks.training.inputs import normal_batches, pretext_batches
+from tasks.training.inputs import normal_batches, normal_images, pretext_batches
 from tests.tasks import moving
 from tests.tasks.pictures import write_clips, write_stills
 
@@ -20,6 +20,20 @@ def test_what_is_held_out_is_never_trained_on(repository):
     images, held_out = normal_batches(snapshot, training)
     assert (images.num_images, held_out.num_images) == (12, 4)
     assert not rows(images) & rows(held_out)
+
+
+def test_every_image_learns_and_calibrates_in_cross_calibration(repository):
+    write_stills(repository / "data" / "stills")
+    snapshot = snapshots.open_version(versions.add("stills"))
+    normal = normal_images(snapshot, Training(), (), cross=True)
+    assert normal.calibration is None
+    assert normal.clips == normal.calibration_clips == snapshot.clips("train")
+    assert normal.batches.num_images == len(normal.clips)
+    first, again = (torch.cat(list(normal.probe)) for _ in range(2))
+    assert torch.equal(first, again)  # in order, so that scores belong to clips
+    parted = normal_images(snapshot, Training(), (), cross=False)
+    assert not set(parted.clips) & set(parted.calibration_clips)
+    assert parted.probe is parted.calibration
 
 
 def test_images_have_the_size_that_the_recipe_asks_for(repository):

@@ -14,7 +14,7 @@ from tasks.records import Training
 from tasks.training import inputs, normal_windows
 from tasks.training.normal_windows import cut, measure
 from tests.tasks.pictures import save
-from tests.tasks.test_watch import stripes
+from tests.tasks.serving.monitoring.test_recorder import stripes
 
 TRAINING = Training(batch_size=8, device="cpu")
 
@@ -55,6 +55,10 @@ def snapshot(shared_repository):
     return snapshots.open_version(ingest.fn("stripes", source))
 
 
+def normal_of(snapshot, *, cross=False):
+    return inputs.normal_images(snapshot, TRAINING, (), cross=cross)
+
+
 @pytest.fixture(scope="module")
 def fitted(snapshot):
     torch.manual_seed(0)
@@ -66,7 +70,7 @@ def test_held_out_windows_are_compared_with_the_gaussian_and_others_with_each_ot
     snapshot, fitted
 ):
     learned, held_out = inputs.normal_clips(snapshot, TRAINING)
-    found = measure(fitted, snapshot, learned, held_out, TRAINING)
+    found = measure(fitted, snapshot, normal_of(snapshot), TRAINING)
     known, other = cut(learned, 1, 3), cut(held_out, 1, 3)
     assert found["window_frames"].tolist() == [w.num_frames for w in (*known, *other)]
 
@@ -88,13 +92,16 @@ def test_held_out_windows_are_compared_with_the_gaussian_and_others_with_each_ot
 
 
 def test_windows_are_few_however_many_images_there_are(snapshot, fitted, monkeypatch):
-    learned, held_out = inputs.normal_clips(snapshot, TRAINING)
     monkeypatch.setattr(normal_windows, "MOST", 4)
-    found = measure(fitted, snapshot, learned, held_out, TRAINING)
+    found = measure(fitted, snapshot, normal_of(snapshot), TRAINING)
     assert 3 <= len(found["window_distance"]) <= 4
 
 
 def test_without_a_gaussian_there_is_nothing_to_measure(snapshot):
     model = NearestNeighbours.Config().build(SmallTrunk.Config(width=2).build())
-    clips = inputs.normal_clips(snapshot, TRAINING)
-    assert measure(model, snapshot, *clips, TRAINING) == {}
+    assert measure(model, snapshot, normal_of(snapshot), TRAINING) == {}
+
+
+def test_images_that_learn_and_calibrate_are_measured_once(snapshot, fitted):
+    found = measure(fitted, snapshot, normal_of(snapshot, cross=True), TRAINING)
+    assert found["window_frames"].sum() == len(snapshot.clips("train"))

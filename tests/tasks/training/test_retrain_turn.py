@@ -69,7 +69,7 @@ def test_a_failed_one_gives_its_turn_back():
 
 
 def test_a_killed_one_gives_its_turn_back(home):
-    environment = {**os.environ, "PYTHONPATH": str(Path(retrain_turn.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(retrain_turn.__file__).parents[2])}
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD], env=environment, stdout=subprocess.PIPE, text=True
     )

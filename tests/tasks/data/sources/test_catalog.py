@@ -3,7 +3,7 @@ import pytest
 from models.contracts import silent
 from models.errors import NotFoundError
 from tasks.data.sources import catalog
-from tests.tasks.sources.test_torchvision_sets import write_idx
+from tests.tasks.data.sources.test_torchvision_sets import write_idx
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tasks.packaging.calibration import Calibration
 from tasks.serving.monitoring import drift
 from tasks.serving.monitoring.served_statistics import BLOCK, RECENT, Identity, Seen, Served
 from tests.tasks.drifting import report
-from tests.tasks.test_packaged import packaged
+from tests.tasks.packaging.test_detector import packaged
 
 IDENTITY = Identity(name="squares", version=1, digest="0" * 64, rate=None)
 

@@ -12,8 +12,8 @@ from tasks.serving.monitoring import drift, served_statistics
 from tasks.serving.monitoring.read_drift import look
 from tasks.serving.monitoring.served_statistics import Identity
 from tasks.serving.serve import build_app
-from tests.tasks.test_drift import filled
-from tests.tasks.test_serve import FRAMES, clip, wait_for
+from tests.tasks.serving.monitoring.test_drift import filled
+from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tasks.registry import mlflow_store, model_versions
 from tasks.serving.monitoring import drift, recorder, served_statistics
 from tasks.serving.monitoring.recorder import Watch
 from tasks.serving.serve import build_app
-from tests.tasks.test_serve import encode, parts, wait_for
+from tests.tasks.serving.test_serve import encode, parts, wait_for
 
 SIZE = (24, 32)
 

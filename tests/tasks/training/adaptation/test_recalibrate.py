@@ -13,7 +13,7 @@ from tasks.training.adaptation.adapt import adapt
 from tasks.training.adaptation.recalibrate import recalibrate
 from tasks.training.adaptation.source_detector import recall
 from tasks.training.pretrain import pretrain
-from tests.tasks.test_adapt import ADAPTER
+from tests.tasks.training.adaptation.test_adapt import ADAPTER
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ from PIL import Image
 
 from tasks.registry import mlflow_store
 from tasks.training.pretext import contact_sheet
-from tests.tasks.test_pairs import track
+from tests.tasks.training.pretext.test_track_pairs import track
 
 
 def test_a_clip_has_a_row_of_patches_for_each_track():

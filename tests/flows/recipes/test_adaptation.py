@@ -1,5 +1,5 @@
 from flows import recipes
-from flows.adaptation import adaptation
+from flows.recipes.adaptation import adaptation
 from tasks.records import DataVersion, Source, Training
 
 VERSION = DataVersion(

@@ -10,13 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flows import recipes
+from flows.recipes.recipe import describe
 from models.errors import NotFoundError
 from tasks.platform import former_names
 
 
 def rebuild(described: Any, sources: Path) -> Any:
-    """What ``recipes.describe`` described, in classes of the present code.
+    """What ``recipe.describe`` described, in classes of the present code.
 
     Args:
         described: A recipe, or any part of one.
@@ -49,7 +49,7 @@ def unrecorded(described: Mapping[str, Any], rebuilt: object) -> tuple[str, ...]
 
     They came after it was written, and have their defaults in what was rebuilt.
     """
-    return tuple(sorted(_leaves(recipes.describe(rebuilt)) - _leaves(described)))
+    return tuple(sorted(_leaves(describe(rebuilt)) - _leaves(described)))
 
 
 def _leaves(described: Any, path: str = "") -> set[str]:

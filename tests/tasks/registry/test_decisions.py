@@ -11,8 +11,7 @@ from benchmarks import _crash_checks as checks
 from models.errors import ConflictError, NotFoundError, RegistryError
 from tasks.records import Decision
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.appoint import appoint
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import appoint, pin, rollback, unpin
 
 
 @pytest.fixture
@@ -76,10 +75,23 @@ def test_nothing_moves_when_the_former_champion_is_broken(three_champions):
     assert len(history.read("squares", three_champions)) == 3
 
 
-def test_nothing_moves_when_the_former_champion_was_deleted(three_champions):
-    three_champions.delete_model_version("squares", "2")
-    with pytest.raises(NotFoundError, match="no version or alias '2'"):
-        rollback("squares", "")
+@pytest.mark.parametrize(
+    ("deleted", "serves", "then"),
+    [((2,), 3, 1), ((3,), 0, 2), ((3, 2), 0, 1), ((1, 2), 3, None), ((1, 2, 3), 0, None)],
+)
+def test_a_rollback_goes_past_versions_that_were_deleted(three_champions, deleted, serves, then):
+    for number in deleted:
+        three_champions.delete_model_version("squares", str(number))
+    assert (model_versions.champion(three_champions, "squares") or 0) == serves
+    if then is None:
+        with pytest.raises(NotFoundError, match=r"No version .* served before|ever served"):
+            rollback("squares", "")
+        return
+    decision = rollback("squares", "It misses carts.")
+    assert (decision.champion, decision.former) == (then, serves or None)
+    assert model_versions.champion(three_champions, "squares") == then
+    if not serves:
+        assert history.read("squares", three_champions)[-2].action == history.BY_MLFLOW
 
 
 def test_a_model_without_a_champion_cannot_be_rolled_back(store, register_detector):
@@ -123,7 +135,7 @@ def test_a_rollback_that_was_killed_before_it_took_effect_is_finished_and_not_re
 OPERATOR = """
 import sys
 from models.errors import ConflictError
-from tasks.rollback import rollback
+from tasks.registry.decisions import rollback
 print("ready", flush=True)
 sys.stdin.readline()
 try:
@@ -134,7 +146,7 @@ except ConflictError as error:
 
 
 def test_of_two_operators_at_once_one_wins_and_the_other_is_told(three_champions):
-    environment = {**os.environ, "PYTHONPATH": str(Path(history.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(history.__file__).parents[2])}
     other = subprocess.Popen(
         [sys.executable, "-c", OPERATOR, "Says Grace."],
         env=environment,
@@ -179,3 +191,66 @@ def test_a_reader_always_sees_one_champion_with_complete_artifacts(three_champio
         reader.join()
     assert wrong == []
     assert {2, 3} == set(seen)
+
+
+@pytest.fixture
+def two_versions(store, register_detector):
+    """A registry with two versions, of which the first serves."""
+    for seed in range(2):
+        register_detector(seed=seed)
+    appoint("squares", 1, "It is the first.")
+    return store
+
+
+def champion(client):
+    return model_versions.champion(client, "squares")
+
+
+def test_the_version_that_is_named_serves_and_the_history_says_why(two_versions):
+    decision = appoint("squares", "challenger", "The gate lacks test clips of carts.")
+    assert (decision.action, decision.champion, decision.former) == ("promote", 2, 1)
+    assert champion(two_versions) == 2
+    assert history.read("squares", two_versions)[-1] == decision
+    assert decision.why == "The gate lacks test clips of carts."
+    assert rollback("squares", "").champion == 1
+
+
+def test_a_version_that_serves_already_is_not_entered_again(two_versions):
+    with pytest.raises(ConflictError, match="version 1 of squares serves already"):
+        appoint("squares", 1, "")
+    assert len(history.read("squares", two_versions)) == 1
+
+
+def test_who_saw_another_champion_is_told_who_made_the_present_one(two_versions):
+    appoint("squares", 2, "It is better.", instead_of=1)
+    with pytest.raises(ConflictError, match=r"must be served by version 1 .* It is better\."):
+        appoint("squares", 2, "It is better.", instead_of=1)
+    assert champion(two_versions) == 2
+    assert len(history.read("squares", two_versions)) == 2
+
+
+def test_a_broken_version_does_not_serve(two_versions):
+    version = model_versions.resolve(two_versions, "squares", 2)
+    (model_versions.folder(version.source) / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(RegistryError, match=r"weights\.safetensors"):
+        appoint("squares", 2, "")
+    assert champion(two_versions) == 1
+
+
+@pytest.mark.parametrize("wanted", ["9", "best"])
+def test_a_version_that_does_not_exist_is_refused(two_versions, wanted):
+    with pytest.raises(NotFoundError, match="no version or alias"):
+        appoint("squares", wanted, "")
+
+
+def test_a_pin_names_who_serves_and_holds_until_it_is_taken_away(two_versions):
+    assert history.pinned(history.read("squares", two_versions)) is None
+    made = pin("squares", 2, "The line is being rebuilt.")
+    assert (made.action, made.champion, made.former, champion(two_versions)) == ("pin", 2, 1, 2)
+    assert rollback("squares", "").champion == 1
+    assert history.pinned(history.read("squares", two_versions)) == made
+    assert pin("squares", None, "").champion == 1
+    assert unpin("squares", "").action == "unpin"
+    assert history.pinned(history.read("squares", two_versions)) is None
+    with pytest.raises(ConflictError, match="must be pinned"):
+        unpin("squares", "")

@@ -1,29 +1,14 @@
-"""Recipes: one function per experiment, each returning a complete, typed configuration.
-
-Your own need not stand here: ``unseen retrain --recipe path/to/file.py:name`` takes any function
-without arguments that returns a ``Recipe``.
-"""
+"""The recipes that come with the project: one function each, returning a complete configuration."""
 
 import dataclasses
-import importlib.util
-import inspect
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
+from flows.recipes.recipe import Recipe
 from models.clustering import AUGMENTED
 from models.clustering.dcec import DCEC
-from models.contracts import Additive, DetectorConfig, EncoderConfig, PretextConfig
 from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
-from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pixels import Pixels
 from models.encoders.slim import SlimTrunk
-from models.errors import InvalidInputError, NotFoundError
 from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.one_class.knn import NearestNeighbours
@@ -35,31 +20,8 @@ from models.pretext.jigsaw import Jigsaw
 from models.pretext.transformation import TransformationClassifier
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data.limits import Expectations
-from tasks.platform import former_names
 from tasks.records import Training
-from tasks.registry.promote import PromotionPolicy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that decides a training run, except the data."""
-
-    name: str
-    """Name of the registered model."""
-    dataset: str
-    """Name of the data set: its folder below ``data/``."""
-    training: Training
-    """How images become model input, the seed, and the device."""
-    encoder: EncoderConfig = field(default_factory=AlexNetTrunk.Config)
-    """The trunk, before it is trained."""
-    pretext: PretextConfig | None
-    """The self-supervised task that trains the trunk; None leaves it as it was made."""
-    detector: DetectorConfig
-    """The model on top of the trunk, which tells normal from anomalous."""
-    expectations: Expectations = field(default_factory=Expectations)
-    """What the data must satisfy before anything is trained."""
-    promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
-    """When a challenger replaces the champion."""
+from tasks.registry.policy import PromotionPolicy
 
 
 def walkway() -> Recipe:
@@ -205,96 +167,3 @@ def ped2() -> Recipe:
             layer=dataclasses.replace(DeepAnomaly.Config().layer, kernels=100),
         ),
     )
-
-
-def names() -> dict[str, str]:
-    """Name of every recipe of this file and the first line of its description."""
-    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in _found().items()}
-
-
-def load(reference: str, **overrides: Any) -> Recipe:
-    """Return the recipe that a function of this file, or of a user's own file, makes.
-
-    Args:
-        reference: ``name``, or ``path/to/file.py:name``.
-        overrides: Fields of ``Training`` to replace; those that are None stay.
-
-    Raises:
-        NotFoundError: If there is no such recipe or file.
-        InvalidInputError: If an override is out of range.
-    """
-    path, _, name = reference.rpartition(":")
-    known = _found(_module(Path(path))) if path else _found()
-    if name not in known:
-        raise NotFoundError(
-            f"There is no recipe {name!r}{f' in {path}' if path else ''}. "
-            f"Choose from: {', '.join(sorted(known)) or '(none)'}."
-        )
-    recipe = known[name]()
-    if not isinstance(recipe, Recipe):
-        raise NotFoundError(
-            f"The recipe {reference} must return a flows.recipes.Recipe, got "
-            f"{type(recipe).__name__}. Return Recipe(...) from it."
-        )
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
-
-
-def describe(recipe: object) -> dict[str, Any]:
-    """The recipe as plain JSON data, with the classes it names: what the lineage keeps."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-            return {"class": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
-        if isinstance(value, Enum):
-            return {
-                "class": f"{type(value).__module__}.{type(value).__qualname__}",
-                "member": value.name,
-            }
-        if isinstance(value, Mapping):
-            return {str(key): plain(inner) for key, inner in value.items()}
-        return [plain(each) for each in value] if isinstance(value, list | tuple) else value
-
-    described: dict[str, Any] = plain(recipe)
-    return described
-
-
-def check_divisible(recipe: Recipe, shards: int) -> None:
-    """Refuse shards for a detector whose training cannot be divided, before anything is trained.
-
-    Raises:
-        InvalidInputError: If it learns more than moments, which alone add up exactly.
-    """
-    detector = recipe.detector.build(recipe.encoder.build()) if shards > 1 else None
-    if detector is not None and not isinstance(detector, Additive):
-        raise InvalidInputError(
-            f"Only detectors that learn nothing but moments can be fitted in shards, and "
-            f"{type(detector).__name__} of the recipe {recipe.name!r} learns more. Leave --shards "
-            "out, or choose a recipe with PooledGaussian; --devices divides the pretext task."
-        )
-
-
-def _found(module: ModuleType | None = None) -> dict[str, Callable[[], Recipe]]:
-    module = module or sys.modules[__name__]
-    return {
-        name: function
-        for name, function in inspect.getmembers(module, inspect.isfunction)
-        if function.__module__ == module.__name__
-        and not name.startswith("_")
-        and not inspect.signature(function).parameters
-        and inspect.signature(function).return_annotation in (Recipe, "Recipe")
-    }
-
-
-def _module(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise NotFoundError(f"The recipe file {path} must exist, and does not. Check the path.")
-    spec = importlib.util.spec_from_file_location(f"recipe_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    with former_names.importable():
-        spec.loader.exec_module(module)
-    return module

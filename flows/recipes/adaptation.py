@@ -9,7 +9,7 @@ from models.adaptation.adda import ADDA
 from models.contracts import AdapterConfig
 from tasks.data.limits import Expectations
 from tasks.records import Source, Training
-from tasks.registry.promote import PromotionPolicy
+from tasks.registry.policy import PromotionPolicy
 
 T = TypeVar("T")
 
@@ -74,6 +74,6 @@ def adaptation(
 
 
 def _part(kind: type[T], described: Mapping[str, Any]) -> T:
-    """A part of a recipe that ``recipes.describe`` wrote; what it did not know is the default."""
+    """A part of a recipe that ``recipe.describe`` wrote; what it did not know is the default."""
     names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
     return kind(**{key: value for key, value in described.items() if key in names})

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from flows import recipes
-from flows.rebuild import rebuild, unrecorded
+from flows.recipes.rebuild import rebuild, unrecorded
 from models.errors import NotFoundError
 from tests.flows.conftest import RECIPE
 

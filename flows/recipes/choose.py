@@ -1,0 +1,72 @@
+"""Choose a complete recipe for data that nobody wrote one for, from what the data are."""
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from flows.recipes import catalog, embedded
+from flows.recipes.recipe import Recipe
+from models.encoders.pretrained import PretrainedTrunk
+from tasks.data.limits import Expectations
+from tasks.records import Training
+from tasks.registry.policy import PromotionPolicy
+
+if TYPE_CHECKING:
+    from tasks.data.describe import SetDescription
+
+DETECTOR = "patchcore"
+"""For still images, if none is asked for."""
+SIDE = 256
+"""Pixels of a square as large as an image is made: what the methods' papers use."""
+STEP = 32
+"""Sides are multiples of it, so that every layer of a network divides them."""
+FEWEST = 6
+"""Normal images without which nothing can be learned and calibrated."""
+
+
+def recipe_for(found: "SetDescription", name: str) -> Recipe:
+    """The recipe of a data set: for still images a pretrained network, for clips their movement.
+
+    Args:
+        found: What the data set consists of.
+        name: Of the data set and of the model.
+    """
+    if found.clips:
+        recipe = dataclasses.replace(embedded.walkway(), name=name, dataset=name)
+        if found.anomalies:
+            return recipe
+        return dataclasses.replace(
+            recipe,
+            expectations=Expectations(anomalies=False, min_test_images=0),
+            promotion=PromotionPolicy(metric="label_free"),
+        )
+    return Recipe(
+        name=name,
+        dataset=name,
+        training=Training(
+            channels=3 if found.colour else 1,
+            image_size=image_size(found.size),
+            calibration="cross",
+        ),
+        encoder=PretrainedTrunk.Config(),
+        pretext=None,
+        detector=catalog.detector(DETECTOR),
+        expectations=Expectations(
+            min_train_images=FEWEST,
+            min_test_images=2 if found.anomalies else 0,
+            anomalies=found.anomalies,
+        ),
+        promotion=PromotionPolicy(metric="image_auroc" if found.anomalies else "label_free"),
+    )
+
+
+def image_size(size: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width with the aspect of the images and about as many pixels as 256 x 256.
+
+    Example:
+        >>> image_size((512, 512)), image_size((400, 800))
+        ((256, 256), (192, 352))
+    """
+    height, width = size or (SIDE, SIDE)
+    scale = SIDE / (height * width) ** 0.5
+    tall, wide = (max(round(side * scale / STEP), 2) * STEP for side in (height, width))
+    return tall, wide

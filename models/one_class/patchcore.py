@@ -1,0 +1,273 @@
+"""PatchCore: the distance of each patch to the nearest of a few that cover all normal ones.
+
+    detector = PatchCore.Config().build(trunk).fit(batches)
+    detector.nearest_patches(image, [box])  # the training patch that a region is nearest to
+    detector.add(more_batches)              # exact: as if they had been there from the first
+    detector.forget([17])                   # without the patches of the 18th training image
+
+Shapes: B = batch, C = channels, H W = image, h w = places, n = images of a group, N = patches,
+M = memory, D = features.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from models.capabilities import Box, NearestPatch
+from models.contracts import Encoder, Progress, shown, silent
+from models.errors import InvalidInputError, TrainingError
+from models.functional.coreset import greedy_coreset
+from models.one_class._still import Groups, StillDetector, check_still
+
+AT_ONCE = 1 << 22
+"""Most distances that are held in memory at once."""
+
+
+class PatchCore(StillDetector):
+    """Score each place by its distance to the nearest patch in a memory of normal ones.
+
+    Objects may lie anywhere: a place is compared with every place of normal images. The memory is
+    the union of greedy coresets, one of each group of consecutive training images. So a group can
+    be left out, to judge its images by the others, or added, exactly as if the memory had been
+    made without or with it; and each choice reads the patches of its group alone. The score of an
+    image is weighed by how rare its nearest patch is in the memory. Scores are Euclidean
+    distances, >= 0.
+
+    Args:
+        encoder: Trained trunk; it is frozen.
+        config: Hyper-parameters.
+
+    Attributes:
+        memory_: Normal patches. Shape (M, D), float32.
+        origin_: Of each: number of its training image, row and column of its place, and number of
+            its group. Shape (M, 4), int64.
+        seen_: Rows and columns of places of an image; images and groups that were seen. Shape (4,).
+
+    References:
+        Roth et al., 2022, "Towards Total Recall in Industrial Anomaly Detection", sections 3.1 to
+        3.3; unions of coresets: Malkomes et al., 2015, "Fast Distributed k-Center Clustering with
+        Outliers on Massive Data", lemma 1. https://arxiv.org/abs/2106.08265
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Hyper-parameters of PatchCore."""
+
+        coreset: float = 0.02
+        """Share of the patches that are remembered, in (0, 1]."""
+        neighbourhood: int = 3
+        """Side of the square of places over which features are averaged, odd."""
+        num_neighbours: int = 9
+        """Patches of the memory that tell how rare the nearest one is, >= 1; 1 weighs nothing."""
+        smoothing: float = 0.5
+        """Standard deviation of the Gaussian that smooths maps, in places; 0 smooths nothing."""
+        false_alarm_rate: float = 0.05
+        """Probability that a normal image is called anomalous, in (0, 1)."""
+
+        def __post_init__(self) -> None:
+            check_still(self)
+            if not 0 < self.coreset <= 1 or self.num_neighbours < 1:
+                raise InvalidInputError(
+                    "coreset must be in (0, 1] and num_neighbours >= 1, got "
+                    f"{self.coreset} and {self.num_neighbours}."
+                )
+
+        def build(self, encoder: Encoder) -> "PatchCore":
+            """Return an unfitted detector on top of an encoder."""
+            return PatchCore(encoder, self)
+
+    memory_: Tensor
+    origin_: Tensor
+    seen_: Tensor
+
+    def __init__(self, encoder: Encoder, config: Config) -> None:
+        super().__init__(encoder, config)
+        self.register_buffer("memory_", torch.zeros(0, encoder.embedding_dim))
+        self.register_buffer("origin_", torch.zeros(0, 4, dtype=torch.long))
+        self.register_buffer("seen_", torch.full((4,), torch.nan, dtype=torch.float64))
+
+    @torch.no_grad()
+    def add(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]] | None = None,
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "PatchCore":
+        """Take in more normal images, as groups of their own; all that was learned stays.
+
+        The memory is exactly that of a fit on the same groups. Numbers of images go on from those
+        that were seen.
+
+        Args:
+            batches: Normal images of the same size; iterated once.
+            calibration: Normal images that set the threshold anew; it stays as it is if None.
+            fabric: Device; the CPU if None.
+            progress: Shows the passes over the data.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
+        self._take_in(self._groups(shown(batches, progress, "Features of normal images")))
+        if calibration is not None:
+            self._calibrate(shown(calibration, progress, "Calibration"))
+        return self
+
+    @torch.no_grad()
+    def forget(
+        self,
+        images: Sequence[int],
+        calibration: Iterable[Float[Tensor, "_ C H W"]] | None = None,
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "PatchCore":
+        """Remove the patches of some training images from the memory.
+
+        None of their patches is left, and no other is touched. Not exact in one respect: patches
+        of the same group that were passed over because one of these stood for them are not taken
+        in again, as a fit without these images would. Forgetting all images of a group is exact.
+
+        Args:
+            images: Numbers of training images, in the order in which they were seen.
+            calibration: Normal images that set the threshold anew; it stays as it is if None.
+            fabric: Device; the CPU if None.
+            progress: Shows the pass over the calibration images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+            InvalidInputError: If there is no such image, or no patch would be left.
+        """
+        self._check_fitted()
+        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
+        unknown = [number for number in images if not 0 <= number < int(self.seen_[2])]
+        gone = torch.isin(self.origin_[:, 0], torch.tensor(list(images)).to(self.origin_))
+        if unknown or gone.all():
+            raise InvalidInputError(
+                f"Images to forget must be among the {int(self.seen_[2])} that were seen, and not "
+                f"all of them, got {list(images)}. Fit again."
+            )
+        self.memory_, self.origin_ = self.memory_[~gone], self.origin_[~gone]
+        if calibration is not None:
+            self._calibrate(shown(calibration, progress, "Calibration"))
+        return self
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """The memory, where each of its patches is from, and how many there are, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        found = {"memory": self.memory_, "origin": self.origin_, "seen": self.seen_}
+        return {name: value.double() for name, value in found.items()}
+
+    @torch.no_grad()
+    def nearest_patches(
+        self, image: Float[Tensor, "C H W"], regions: Sequence[Box]
+    ) -> list[NearestPatch]:
+        """The training patch that the farthest place of each region is nearest to.
+
+        Args:
+            image: One that was scored.
+            regions: Boxes in it.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        self._check_fitted()
+        features = self._embed(image[None])[0]
+        distances, nearest = self._nearest(features.flatten(0, 1), self.memory_)
+        size, field = image.shape[-2:], self.encoder.receptive_field
+        found = []
+        for region in regions:
+            row, column, box = self._worst(distances.view(features.shape[:2]), region, size)
+            place = row * features.shape[1] + column
+            number, *there, _ = self.origin_[nearest[place]].tolist()
+            patch = Box(*field.box(*there, *size))
+            found.append(NearestPatch(number, patch, box, float(distances[place])))
+        return found
+
+    def _learn(self, groups: Groups) -> None:
+        self.memory_ = self.memory_.new_zeros(0, self.memory_.shape[1])
+        self.origin_ = self.origin_.new_zeros(0, 4)
+        self.seen_.zero_()
+        self._take_in(groups)
+
+    def _take_in(self, groups: Groups) -> None:
+        memory, origin = [self.memory_], [self.origin_]
+        images, group = (int(number) for number in self.seen_[2:])
+        for features in groups:
+            looked = self.looked_at(*features.shape[1:3])
+            patches = features[:, looked].flatten(0, 1)
+            chosen = greedy_coreset(patches, math.ceil(self.config.coreset * len(patches)))
+            memory.append(patches[chosen])
+            place = looked.nonzero()[chosen % int(looked.sum())]
+            number = images + chosen // int(looked.sum())
+            origin.append(torch.column_stack([number, place, torch.full_like(number, group)]))
+            images, group = images + len(features), group + 1
+            self.seen_.copy_(torch.tensor([*features.shape[1:3], images, group]))
+        self.memory_, self.origin_ = torch.cat(memory), torch.cat(origin)
+
+    def _distances(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "n h w"]:
+        return self._judged(features, self.memory_)
+
+    def _distances_without(
+        self, group: int, features: Float[Tensor, "n h w D"]
+    ) -> Float[Tensor, "n h w"]:
+        others = self.memory_[self.origin_[:, 3] != group]
+        if not len(others):
+            raise TrainingError(
+                "PatchCore judges each training image by other ones, got a single group. Add "
+                "normal images, or give calibration images."
+            )
+        return self._judged(features, others)
+
+    def _judged(
+        self, features: Float[Tensor, "n h w D"], memory: Float[Tensor, "M D"]
+    ) -> Float[Tensor, "n h w"]:
+        """Distances of each image's places, weighed by how rare its farthest place's nearest is.
+
+        ``1 - exp(d) / sum of exp(d_b)`` over the distances of that place to the patches b next to
+        its nearest one, itself included: section 3.3, equation 7.
+        """
+        looked = self.looked_at(*features.shape[1:3])
+        patches = features[:, looked]
+        distances, nearest = self._nearest(patches.flatten(0, 1), memory)
+        found = features.new_zeros(features.shape[:3])
+        distances = distances.view(patches.shape[:2])
+        num = min(self.config.num_neighbours, len(memory))
+        if num > 1:
+            worst = distances.argmax(dim=1)
+            image = torch.arange(len(worst), device=worst.device)
+            centre = memory[nearest.view(patches.shape[:2])[image, worst]]
+            support = torch.cdist(centre, memory).topk(num, largest=False).indices
+            apart = (patches[image, worst][:, None] - memory[support]).norm(dim=-1)
+            distances = distances * (1 - apart.softmax(dim=1)[:, :1])
+        found[:, looked] = distances
+        return found
+
+    def _nearest(
+        self, patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]
+    ) -> tuple[Float[Tensor, "N"], Int[Tensor, "N"]]:
+        """Distance of each patch to the nearest in the memory, and which that is.
+
+        A product of matrices finds it; its distance is then computed anew, free of cancellation.
+        """
+        shift, centres = memory.square().sum(dim=1)[None], memory.mT.contiguous()
+        step = max(AT_ONCE // len(memory), 1)
+        nearest = torch.cat(
+            [
+                torch.addmm(shift, part, centres, alpha=-2).argmin(dim=1)
+                for part in patches.split(step)
+            ]
+        )
+        return (patches - memory[nearest]).norm(dim=1), nearest

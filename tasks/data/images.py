@@ -1,0 +1,297 @@
+"""From bytes to pixels: the one reader of image files, for training, serving, film and console.
+
+An image is what its bytes say, whatever its name. It is turned as its EXIF orientation says, so
+that pixels are those that people see. Transparency is dropped. Channels of more than 8 bits are
+scaled by the range of their data version, see ``preprocessing.quantized``.
+
+Shapes: H W = image.
+"""
+
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, features
+
+from tasks.packaging.preprocessing import Levels, quantized
+
+FORMATS = (
+    *("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF"),
+    *(("JPEG2000",) if features.check("jpg_2000") else ()),
+    *(("AVIF",) if features.check("avif") else ()),
+    *(("HEIF",) if find_spec("pillow_heif") else ()),
+)
+"""Pillow's names of the formats that are read here."""
+MAX_PIXELS = 1 << 26
+"""Pixels of the largest image that is decoded, 8192 x 8192; a larger one is a mistake or a bomb."""
+PAGED = frozenset({"GIF", "TIFF", "PNG", "WEBP"})
+"""Formats whose pages are frames; the others keep previews and views of one picture in them."""
+ORIENTATION, BITS_PER_SAMPLE = 274, 258
+"""Tags of EXIF and TIFF."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+class UnreadableError(Exception):
+    """Bytes cannot be decoded. The text is the reason, in the decoder's own words."""
+
+
+class TooManyPixelsError(UnreadableError):
+    """An image is larger than is allowed."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of itself, before its pixels are decoded."""
+
+    format: str
+    """Pillow's name of it, ``PNG``."""
+    size: tuple[int, int]
+    """Height and width as people see the image, in pixels."""
+    bits: int
+    """Of one channel: 8, 16, or 32 for floating point and whole numbers of 32 bits."""
+    pages: int
+    """Pictures in the file that follow each other: 1 unless it is animated or has many pages."""
+
+
+def header(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Header:
+    """Read the header of an image file.
+
+    Args:
+        source: The file or its content.
+        max_pixels: Most pixels of an image.
+
+    Raises:
+        UnreadableError: If it is no image, or its header is damaged.
+        TooManyPixelsError: If it is larger than allowed.
+    """
+    with opened(source, max_pixels) as image:
+        return header_of(image)
+
+
+def header_of(image: Image.Image) -> Header:
+    """The header of an image that ``opened`` has opened.
+
+    Raises:
+        UnreadableError: If its pages cannot be counted.
+    """
+    turned = _orientation(image) > 4
+    size = (image.width, image.height) if turned else (image.height, image.width)
+    return Header(image.format or "", size, _bits(image), _pages(image))
+
+
+def opened(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """An image with its header read and no pixel decoded.
+
+    Args:
+        source: The file or its content.
+        max_pixels: Most pixels of an image.
+
+    Raises:
+        UnreadableError: If it is no image, or its header is damaged.
+        TooManyPixelsError: If it is larger than allowed.
+    """
+    _register()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(
+                BytesIO(source) if isinstance(source, bytes) else source, "r", FORMATS
+            )
+    except Image.DecompressionBombError as error:
+        raise TooManyPixelsError(f"{error}".rstrip(".")) from error
+    except Image.UnidentifiedImageError as error:
+        raise UnreadableError(_unidentified(source)) from error
+    except Exception as error:  # damaged bytes raise whatever Pillow's parsers stumble over
+        raise UnreadableError(_words(error)) from error
+    if image.width * image.height > max_pixels:
+        raise TooManyPixelsError(
+            f"its {image.width} x {image.height} pixels are above the limit of {max_pixels}"
+        )
+    return image
+
+
+def read(
+    source: Path | bytes, channels: int, levels: Levels | None = None, page: int = 0
+) -> NDArray[np.uint8]:
+    """Pixels of an image, (H, W) gray for 1 channel or (3, H, W) colour for 3.
+
+    Args:
+        source: The file or its content.
+        channels: 1 or 3.
+        levels: Range of channels of more than 8 bits; None keeps the upper byte of 16 bits.
+        page: Of a file that has several.
+
+    Raises:
+        UnreadableError: If it cannot be decoded.
+    """
+    with opened(source) as image:
+        return to_channels(decoded(image, source, page), channels, levels)
+
+
+def decoded(
+    image: Image.Image, source: Path | bytes, page: int = 0
+) -> Image.Image | NDArray[np.generic]:
+    """What an opened image shows: a Pillow image of 8 bits; an array (H, W) or (H, W, 3) of more.
+
+    Args:
+        image: From ``opened``, of ``source``.
+        source: The file or its content.
+        page: Of a file that has several.
+
+    Raises:
+        UnreadableError: If it cannot be decoded.
+    """
+    bits, orientation = _bits(image), _orientation(image)
+    try:
+        if image.format == "PNG":
+            _check_png(source)
+        if page:
+            image.seek(page)
+        if bits == 8:
+            image.load()
+            return ImageOps.exif_transpose(image)
+        return _deep(image, source, page, orientation)
+    except UnreadableError:
+        raise
+    except Exception as error:  # as above
+        raise UnreadableError(_words(error)) from error
+
+
+def to_channels(
+    picture: Image.Image | NDArray[np.generic], channels: int, levels: Levels | None = None
+) -> NDArray[np.uint8]:
+    """Pixels (H, W) for 1 channel, (3, H, W) for 3, of what ``decoded`` has returned.
+
+    Raises:
+        UnreadableError: If it is floating point and no range is known.
+    """
+    if not isinstance(picture, Image.Image):
+        try:
+            picture = Image.fromarray(quantized(picture, levels))
+        except ValueError as error:
+            raise UnreadableError(str(error)) from error
+    if channels == 1:
+        if picture.mode not in {"L", "RGB"}:
+            picture = picture.convert("RGB")
+        return np.asarray(picture.convert("L"))
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
+
+
+def _deep(
+    image: Image.Image, source: Path | bytes, page: int, orientation: int
+) -> NDArray[np.generic]:
+    """Channels of more than 8 bits; Pillow cuts those of colour images, and OpenCV does not."""
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        image.load()
+        values = np.asarray(ImageOps.exif_transpose(image))
+    else:
+        values = _colour(source, page)
+        if image.format != "TIFF":
+            values = _turned(values, orientation)
+    if not np.isfinite(values).all():
+        raise UnreadableError("it holds floating point pixels that are no finite numbers")
+    return values
+
+
+def _colour(source: Path | bytes, page: int) -> NDArray[np.generic]:
+    import cv2
+
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    flags = cv2.IMREAD_UNCHANGED
+    whole, pages = cv2.imdecodemulti(np.frombuffer(content, np.uint8), flags)
+    if not whole or page >= len(pages):
+        raise UnreadableError("OpenCV cannot decode its channels of more than 8 bits")
+    values = pages[page]
+    if values.ndim == 3 and values.shape[2] >= 3:
+        return np.ascontiguousarray(values[..., 2::-1])
+    return values if values.ndim == 2 else values[..., 0]
+
+
+def _turned(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
+    """Pixels as people see them; see EXIF 2.3, tag 274."""
+    if orientation > 4:
+        values = values.swapaxes(0, 1)
+    upside_down = orientation in {3, 4, 7, 8}
+    mirrored = orientation in {2, 3, 6, 7}
+    return values[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged tag is none
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _bits(image: Image.Image) -> int:
+    if image.mode in {"I", "F"}:
+        return 16 if image.format in {"PNG", "PPM"} else 32
+    if image.mode.startswith("I;16"):
+        return 16
+    if image.format == "PNG":
+        modes = {str(tile.args) for tile in image.tile}  # type: ignore[attr-defined]
+        return 16 if any(";16" in mode for mode in modes) else 8
+    tags: Any = getattr(image, "tag_v2", {})
+    return 8 if max(tags.get(BITS_PER_SAMPLE, (8,))) <= 8 else max(tags[BITS_PER_SAMPLE])
+
+
+def _pages(image: Image.Image) -> int:
+    if image.format not in PAGED:
+        return 1
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception as error:  # as in opened
+        raise UnreadableError(_words(error)) from error
+
+
+def _check_png(source: Path | bytes) -> None:
+    """Raise unless every chunk of a PNG file has the checksum that it says; Pillow skips most."""
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    place = len(PNG_SIGNATURE)
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        end = place + 8 + length
+        kind = content[place + 4 : place + 8]
+        if end + 4 > len(content):
+            break
+        if zlib.crc32(content[place + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
+            name = kind.decode("ascii", "replace")
+            raise UnreadableError(f"the CRC of its chunk {name!r} is wrong: its bytes were damaged")
+        if kind == b"IEND":
+            return
+        place = end + 4
+    raise UnreadableError("it is truncated: the PNG file ends before its last chunk")
+
+
+def _unidentified(source: Path | bytes) -> str:
+    content = source[:16] if isinstance(source, bytes) else _first_bytes(source)
+    return (
+        "it is empty" if not content else "its first bytes are those of no image that is read here"
+    )
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text or type(error).__name__
+
+
+@cache
+def _register() -> None:
+    if "HEIF" in FORMATS:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()

@@ -1,0 +1,70 @@
+"""Every tag of ours in MLflow: on runs, logged models, model versions and registered models."""
+
+from typing import Final
+
+TAG: Final = "unseen."
+"""Prefix of them all."""
+
+# What a run is, and which code, flow run and machine made it.
+KIND: Final = f"{TAG}kind"
+"""Verb of the task that made a run: ``validate``, ``pretrain``, ``fit``, ``monitor`` and so on."""
+GIT_COMMIT: Final = f"{TAG}git_commit"
+CODE_VERSION: Final = f"{TAG}code_version"
+"""Digest of the sources that computed."""
+FLOW_RUN_ID: Final = f"{TAG}flow_run_id"
+"""Prefect's."""
+RUN_ID: Final = f"{TAG}run_id"
+"""Of a version: the run that fitted it."""
+DEVICE: Final = f"{TAG}device"
+HARDWARE: Final = f"{TAG}hardware."
+"""Prefix: machine, instructions, cores, threads, GPU."""
+LIBRARY: Final = f"{TAG}version."
+"""Prefix: versions of the libraries that computed."""
+
+# The data that something was made from.
+DATA_NAME: Final = f"{TAG}data_name"
+DATA_DIGEST: Final = f"{TAG}data_digest"
+DATA_MD5: Final = f"{TAG}data_md5"
+"""Of the whole data folder, as ``data.dvc`` had it."""
+DATA_GIT_COMMIT: Final = f"{TAG}data_git_commit"
+DATA_REMOTE: Final = f"{TAG}data_remote"
+DATA_NUM_FILES: Final = f"{TAG}data_num_files"
+VALIDATION_RUN_ID: Final = f"{TAG}validation_run_id"
+VALIDATION_SUITE: Final = f"{TAG}validation_suite"
+TRAIN: Final = f"{TAG}train_"
+"""Prefix: range of the training images' intensities."""
+
+# What a version is made of.
+RECIPE: Final = f"{TAG}recipe"
+"""The whole experiment as JSON, cut if it is too long for a tag."""
+PRETEXT_RUN_ID: Final = f"{TAG}pretext_run_id"
+PRETEXT_DATA_DIGEST: Final = f"{TAG}pretext_data_digest"
+SOURCE: Final = f"{TAG}source_"
+"""Prefix: the version that it was adapted from."""
+SOURCE_DATA_DIGEST: Final = f"{SOURCE}data_digest"
+STATISTICS: Final = f"{TAG}statistics"
+MOMENTS_BASIS: Final = f"{TAG}moments_basis"
+"""Of a run: what moments must share to be added."""
+MODEL_DIGEST: Final = f"{TAG}model_digest"
+"""SHA-256 over all files of the packaged detector."""
+
+# What was found of it.
+METRIC: Final = f"{TAG}metric."
+"""Prefix: figures of the evaluation."""
+EVALUATION_DATA_DIGEST: Final = f"{TAG}evaluation_data_digest"
+EVALUATION_NOTES: Final = f"{TAG}evaluation_notes"
+MODEL_VERSION: Final = f"{TAG}model_version"
+"""Of a run of ``monitor``: the version that was looked at."""
+DRIFT: Final = f"{TAG}drift"
+DRIFT_WHY: Final = f"{TAG}drift_why"
+VERDICT: Final = f"{TAG}verdict"
+"""Of a reproduction."""
+WHEN: Final = f"{TAG}when"
+
+# What was decided.
+DECISION: Final = f"{TAG}decision"
+"""Of a version: the last decision about it, as JSON."""
+HISTORY: Final = f"{TAG}history."
+"""Prefix on a registered model: one decision each; a time and a random number follow."""
+HISTORY_IN_EFFECT: Final = f"{TAG}history_in_effect"
+"""Of a registered model: key of the last decision whose aliases were set."""
