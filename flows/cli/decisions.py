@@ -20,7 +20,7 @@ def show_history(name: Name) -> None:
     from flows.cli.tables import history_table
     from tasks.registry import history, mlflow_store
 
-    history.notice(name, mlflow_store.client())
+    history.notice(name, mlflow_store.reader())
     console.print(history_table(name))
 
 

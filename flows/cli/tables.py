@@ -173,7 +173,7 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
 
 def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
-    client = mlflow_store.client()
+    client = mlflow_store.reader()
     table = _table("model", "versions", "champion", "challenger", "figures of the champion")
     for model in client.search_registered_models():
         aliases = client.get_registered_model(model.name).aliases
@@ -190,7 +190,7 @@ def history_table(name: str) -> RenderableType:
     from tasks.registry.history import read
 
     table = _table("when", "what", "version", "serves", "who", "why", title=name)
-    for entry in read(name, mlflow_store.client()):
+    for entry in read(name, mlflow_store.reader()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
         table.add_row(
             entry.when[:19], entry.action, str(entry.version), serves, entry.who, entry.why

@@ -325,12 +325,8 @@ def _last_parts(name: str, experiment: str, detector: TrainedModel | None) -> Pa
         run_id = detector.run_id
     else:
         known = client.get_experiment_by_name(experiment)
-        runs = client.search_runs(
-            [known.experiment_id] if known else [],
-            f"tags.`{KIND}` = '{name}' and attributes.status = 'FINISHED'",
-            max_results=1,
-            order_by=["attributes.start_time DESC"],
-        )
+        alike = {KIND: name}
+        runs = known and mlflow_store.tagged_runs(client, known.experiment_id, alike, most=1)
         if not runs:
             return None
         run_id = runs[0].info.run_id

@@ -1,23 +1,29 @@
 """The MLflow store: runs with what is needed to trace them, and the client of the registry."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
 import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
-
-import mlflow
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
 from tasks.platform import workspace
 from tasks.platform.locks import Lock
+from tasks.registry import lazy_mlflow
+from tasks.registry.quick_reads import QuickReads
 from tasks.registry.tags import TAG
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun, MlflowClient
+    from mlflow.entities import Run
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
@@ -35,18 +41,61 @@ def client() -> MlflowClient:
     uri = os.environ.setdefault(
         "MLFLOW_TRACKING_URI", f"sqlite:///{workspace.home() / 'mlflow.db'}"
     )
-    if mlflow.get_tracking_uri() != uri:
-        mlflow.set_tracking_uri(uri)
-    found = MlflowClient(uri)
+    if lazy_mlflow.get_tracking_uri() != uri:
+        lazy_mlflow.set_tracking_uri(uri)
+    return _opened(uri)
+
+
+@functools.cache
+def _opened(uri: str) -> MlflowClient:
+    """Client of a store, asked once in a process whether it is there."""
+    found: MlflowClient = lazy_mlflow.MlflowClient(uri)
     try:
         with _lock(uri):  # two processes must not create the tables
             found.search_experiments(max_results=1)
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         raise RegistryError(
             f"MLflow must answer at {shown(uri)}, got: {error.message.splitlines()[0]}. Start the "
             "server, or correct MLFLOW_TRACKING_URI."
         ) from error
     return found
+
+
+def reader() -> MlflowClient:
+    """A client that reads; of a local file without waiting for MLflow's import.
+
+    Raises:
+        RegistryError: If the store does not answer.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{workspace.home() / 'mlflow.db'}")
+    path = Path(uri.removeprefix(f"{SQLITE}///"))
+    if uri.startswith(SQLITE) and path.is_absolute() and QuickReads.fits(path):
+        return cast("MlflowClient", QuickReads(path, client))
+    return client()
+
+
+def tagged_runs(
+    asked: MlflowClient, experiment_id: str, tags: Mapping[str, str], most: int
+) -> list[Run]:
+    """Finished runs of an experiment that have these tags, the newest first.
+
+    Args:
+        asked: Client of the store.
+        experiment_id: Of the experiment.
+        tags: By their whole names.
+        most: How many at most.
+    """
+    if isinstance(asked, QuickReads):
+        return cast("list[Run]", asked.tagged_runs(experiment_id, tags, most))
+    wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    return list(
+        asked.search_runs(
+            [experiment_id],
+            " and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+            max_results=most,
+            order_by=["attributes.start_time DESC"],
+        )
+    )
 
 
 def shown(uri: str) -> str:
@@ -110,7 +159,7 @@ def hardware() -> dict[str, str]:
         "version.python": platform.python_version(),
         "version.torch": torch.__version__,
         "version.opencv": cv2.__version__,
-        "version.mlflow": mlflow.__version__,
+        "version.mlflow": lazy_mlflow.__version__,
         **{f"version.{name}": installed(name) for name in LIBRARIES},
     }
 
@@ -137,7 +186,7 @@ def flow_run_id() -> str:
 @contextmanager
 def run(
     kind: str, experiment_name: str, *, tags: Mapping[str, str], params: Mapping[str, str]
-) -> Iterator[mlflow.ActiveRun]:
+) -> Iterator[ActiveRun]:
     """Open one MLflow run that can be traced; it ends FINISHED, or FAILED on an exception.
 
     Args:
@@ -155,7 +204,7 @@ def run(
         **tags,
     }
     experiment_id = experiment(experiment_name)
-    with mlflow.start_run(experiment_id=experiment_id, run_name=kind) as active:
-        mlflow.set_tags({TAG + key: value for key, value in identity.items()})
-        mlflow.log_params(dict(params))
+    with lazy_mlflow.start_run(experiment_id=experiment_id, run_name=kind) as active:
+        lazy_mlflow.set_tags({TAG + key: value for key, value in identity.items()})
+        lazy_mlflow.log_params(dict(params))
         yield active

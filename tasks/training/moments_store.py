@@ -81,12 +81,8 @@ def digest(moments: Moments) -> str:
 
 def find(basis: str, experiment_id: str) -> list[Parent]:
     """Finished runs whose moments rest on the same basis, the newest first."""
-    runs = mlflow_store.client().search_runs(
-        [experiment_id],
-        f"tags.`{MOMENTS_BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
-        max_results=MOST_PARENTS,
-        order_by=["attributes.start_time DESC"],
-    )
+    alike = {MOMENTS_BASIS: basis}
+    runs = mlflow_store.tagged_runs(mlflow_store.client(), experiment_id, alike, MOST_PARENTS)
     found = []
     for run in runs:
         try:
