@@ -64,7 +64,7 @@ def trained(images: Tensor, labels: NDArray[np.int64], *, seed: int, device: tor
             _, logits = judge(images[ids].to(device))
             loss = functional.cross_entropy(logits, targets[ids].to(device))
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
     return judge.eval()
 

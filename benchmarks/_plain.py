@@ -43,7 +43,7 @@ def train_epoch(
     for images in batches:
         loss = nn.functional.mse_loss(model(images), images)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         total += loss.item()
     return total / len(batches)

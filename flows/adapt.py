@@ -5,11 +5,13 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
+from flows.outcome import told
 from flows.recipes.adaptation import adaptation
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
 from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
+from tasks.platform.flow_run import first_name
 from tasks.records import Decision
 from tasks.registry.promote import promote
 from tasks.registry.register import register
@@ -19,7 +21,8 @@ from tasks.training.adaptation.source_detector import recall
 from tasks.training.retrain_turn import turn
 
 
-@flow
+@flow(flow_run_name=first_name)
+@told
 def adapt(
     reference: str,
     name: str,

@@ -1,7 +1,8 @@
 """Explain: what ``retrain`` would compute and what it would reuse, and why, without running it."""
 
+import json
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,38 @@ from tasks.data import versions
 from tasks.data.validate import validate
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
-from tasks.records import DataVersion, Validation
-from tasks.registry import caching
-from tasks.registry.caching import Plan
+from tasks.records import DataVersion, TrainedModel, Validation
+from tasks.registry import mlflow_store, quick_reads, version_facts
+from tasks.registry.caching import FOLDER
+from tasks.registry.key_parts import Parts
+from tasks.registry.tags import KIND
 from tasks.training.champion_encoder import inherit
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One difference between a step and the last result of it."""
+
+    part: str
+    """``data``, ``configuration``, ``code`` or ``library``."""
+    name: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a step would do."""
+
+    step: str
+    record: Any
+    """The result that would be reused; None if it would be computed."""
+    why: str
+    """Why it would be computed; empty if it would not."""
+    changes: tuple[Change, ...] = ()
+    """What differs from the last result."""
 
 
 def explain(
@@ -62,7 +89,7 @@ def _plans(chosen: recipes.Recipe, version: DataVersion, *, keep_encoder: bool) 
     name = chosen.name
 
     def plan(step: Task[Any, Any], *args: Any) -> Plan:
-        return caching.plan(step, store, name, *args)
+        return _plan(step, store, name, *args)
 
     yield plan(validate, version, chosen.expectations, name)
     described = recipes.describe(chosen)
@@ -100,3 +127,53 @@ def _present(name: str) -> DataVersion:
     version, folder = versions.current(name), versions.folder() / name
     files = versions.hash_folder(folder) if folder.is_dir() else versions.entries(version)
     return replace(version, digest=versions.digest(files))
+
+
+def _plan(step: Task[Any, Any], store: ResultStore, experiment: str, *args: Any) -> Plan:
+    """What a remembered task would do with these arguments; nothing is computed.
+
+    Args:
+        step: Made by ``remembered``.
+        store: Of Prefect's results.
+        experiment: Name of the registered model whose results are compared.
+        *args: Of the task.
+    """
+    key: Any = step.cache_key_fn
+    arguments = key.bound(*args)
+    parts = key.parts(arguments)
+    _, record = key.find(parts, store)
+    if record is not None:
+        return Plan(step=key.name, record=record, why="")
+    before = _last_parts(key.name, experiment, arguments.get("detector"))
+    if before is None:
+        return Plan(step=key.name, record=None, why="There is no earlier result.")
+    changes = tuple(_changes(before, parts))
+    why = "" if changes else "The earlier result is lost: its file, or its MLflow run."
+    return Plan(step=key.name, record=None, why=why, changes=changes)
+
+
+def _last_parts(name: str, experiment: str, detector: TrainedModel | None) -> Parts | None:
+    """Parts of the key of the last result of a task; None if there is none."""
+    client = mlflow_store.client()
+    if isinstance(detector, TrainedModel):
+        run_id = detector.run_id
+    else:
+        known = client.get_experiment_by_name(experiment)
+        alike = {KIND: name}
+        runs = known and quick_reads.tagged_runs(client, known.experiment_id, alike, most=1)
+        if not runs:
+            return None
+        run_id = runs[0].info.run_id
+    path = version_facts.run_artifact(client, run_id, f"{FOLDER}/{name}.json")
+    found: Parts | None = json.loads(path.read_text()) if path else None
+    return found
+
+
+def _changes(before: Parts, now: Parts) -> Iterator[Change]:
+    for part, known in now.items():
+        then = before.get(part, {})
+        for name in sorted(known.keys() | then.keys()):
+            if known.get(name) != then.get(name):
+                yield Change(
+                    part=part, name=name, before=then.get(name, ""), now=known.get(name, "")
+                )

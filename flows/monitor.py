@@ -2,13 +2,16 @@
 
 from prefect import flow
 
+from flows.outcome import told
+from tasks.platform.flow_run import first_name
 from tasks.records import Monitored
 from tasks.serving.monitoring.announce_drift import announce
 from tasks.serving.monitoring.log_drift import log_drift
 from tasks.serving.monitoring.read_drift import look
 
 
-@flow
+@flow(flow_run_name=first_name, timeout_seconds=900)
+@told
 def monitor(name: str, url: str | None = None) -> Monitored:
     """Look at what the champion is shown, log what was found, and tell of drift.
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from prefect import flow
 
 from flows import recipes
+from flows.outcome import told
 from flows.recipes.asked import Options, asked
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
 from tasks.evaluation.comparison import compare
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
+from tasks.platform.flow_run import first_name
 from tasks.records import Decision
 from tasks.registry.caching import refreshed
 from tasks.registry.promote import promote
@@ -22,7 +24,8 @@ from tasks.training.retrain_turn import turn
 from tasks.training.sharding import divided
 
 
-@flow
+@flow(flow_run_name=first_name)
+@told
 def retrain(  # noqa: PLR0913 - every option of the command
     recipe: str | None = None,
     data: Path | None = None,

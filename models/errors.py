@@ -43,9 +43,19 @@ class DataError(UnseenError):
 
 
 class DataValidationError(DataError):
-    """The data failed an expectation; nothing was trained."""
+    """The data failed an expectation; nothing was trained.
+
+    Attributes:
+        summary: In a few words, such as ``3 files``.
+        run_id: MLflow run with the full result; empty if there is none.
+    """
 
     exit_code = 3
+
+    def __init__(self, message: str, *, summary: str = "", run_id: str = "") -> None:
+        super().__init__(message)
+        self.summary = summary or message.partition("\n")[0]
+        self.run_id = run_id
 
 
 class RegistryError(UnseenError):

@@ -22,6 +22,8 @@ class DataVersion:
     """URL of DVC's default remote, or None."""
     num_files: int
     num_bytes: int
+    origin: str = ""
+    """Where DVC imported it from, as ``dvc import URL PATH at COMMIT``; empty if it did not."""
 
 
 @dataclass(frozen=True, kw_only=True)

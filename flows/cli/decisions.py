@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+console = Console(markup=False, emoji=False)
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 Why = Annotated[str, typer.Option(help="Reason, kept in the history.")]
@@ -18,10 +18,15 @@ InsteadOf = Annotated[
 def show_history(name: Name) -> None:
     """Show every decision about a model, also those made with MLflow: who, when, why."""
     from flows.cli.tables import history_table
-    from tasks.registry import history, mlflow_store
+    from tasks.registry import history, quick_reads
 
-    history.notice(name, mlflow_store.reader())
+    client = quick_reads.reader()
+    history.notice(name, client)
     console.print(history_table(name))
+    if pinned := history.pinned(history.read(name, client)):
+        console.print(
+            f"No retrain promotes a version: {history.told(pinned)} 'unseen unpin {name}' ends it."
+        )
 
 
 def promote(
@@ -53,8 +58,9 @@ def rollback(name: Name, why: Why = "no reason given", instead_of: InsteadOf = N
     from tasks.registry.decisions import rollback as undo
 
     decision = undo(name, why, instead_of=instead_of)
+    former = f" instead of {decision.former}" if decision.former else ""
     console.print(
-        f"{name}: version {decision.champion} serves again instead of {decision.former}. "
+        f"{name}: version {decision.champion} serves again{former}. "
         f"'unseen history {name}' shows all decisions."
     )
 

@@ -97,7 +97,7 @@ def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
     """
     found, _, _ = _run("monitor", name, url)
 
-    from flows.cli.tables import monitor_summary
+    from flows.cli.summaries import monitor_summary
     from models.functional.drift import DRIFT
 
     return monitor_summary(found), found.verdict == DRIFT
@@ -147,7 +147,7 @@ def _decided(flow: str, *arguments: object, **options: object) -> RenderableType
     """Run a flow that ends with a decision about a challenger; a summary of it."""
     decision, flow_run_id, url = _run(flow, *arguments, **options)
 
-    from flows.cli.tables import retrain_summary
+    from flows.cli.summaries import retrain_summary
 
     return retrain_summary(decision, flow_run_id, url)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-output = Console()
+output = Console(markup=False, emoji=False)
 
 Port = Annotated[int | None, typer.Option(help="Else the usual port, or any that is free.")]
 
@@ -28,10 +28,14 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
         ),
     ] = None,
     retrain_cron: Annotated[
-        str | None, typer.Option(help="When to retrain, UTC; '' for never. [0 3 * * *]")
+        str | None, typer.Option(help="When to retrain; '' for never by the clock. [0 3 * * *]")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Of that time, such as Europe/Berlin. [UTC]")
     ] = None,
     monitor_minutes: Annotated[
-        int | None, typer.Option(help="Minutes between two looks for drift. [15]", min=1)
+        int | None,
+        typer.Option(help="Minutes between two looks for drift; 0 for never. [15]", min=0),
     ] = None,
     if_busy: Annotated[
         str | None,
@@ -47,6 +51,12 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
         bool | None, typer.Option("--console/--no-console", help="Run the web page. [console]")
     ] = None,
     console_port: Port = None,
+    systemd: Annotated[
+        bool, typer.Option(help="Write a systemd unit of yours that does this, and start it.")
+    ] = False,
+    foreground: Annotated[
+        bool, typer.Option(help="Stay until a service is lost for good, or this is ended.")
+    ] = False,
 ) -> None:
     """Start everything in the background: schedules, triggers, monitoring, serving, both servers.
 
@@ -54,16 +64,19 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
     yours), a worker that retrains by the clock, on new data ('unseen ingest') and on drift, one
     serving process for each model, which answers 503 until it has a champion, and the console.
 
-    Say it again after a crash or a reboot: what runs is left alone, what does not is started, with
-    the options of the last time. Logs are in .unseen/processes. docs/operations.md tells the rest.
+    A service that dies is started again. Say it again after a reboot (--systemd sees to that): what
+    runs is left alone, what does not is started, with the options of the last time. What you have
+    changed in Prefect stays, unless an option given now says otherwise. Logs are in
+    .unseen/processes. docs/operations.md tells the rest.
     """
-    from flows.operations.services import up as start
+    from flows.operations import keep_up, services
 
     recipes = tuple(_absolute(each) for each in recipe) if recipe else None
-    start(
+    started = services.up(
         {
             "recipes": recipes,
             "retrain_cron": retrain_cron,
+            "timezone": timezone,
             "monitor_minutes": monitor_minutes,
             "if_busy": if_busy,
             "serve": serve,
@@ -75,6 +88,12 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
         }
     )
     _show_status()
+    for line in started.left_alone:
+        output.print(f"left alone: {line}", highlight=False, soft_wrap=True)
+    if systemd:
+        output.print(keep_up.install(), highlight=False, soft_wrap=True)
+    if foreground:
+        keep_up.stay()
 
 
 def down() -> None:
@@ -116,4 +135,6 @@ def _show_status(*, as_json: bool = False) -> bool:
 def _absolute(reference: str) -> str:
     """A recipe that a process finds wherever it runs."""
     path, separator, name = reference.rpartition(":")
+    if not path and name.endswith(".toml"):
+        path, name = name, ""
     return f"{Path(path).resolve()}{separator}{name}" if path else reference

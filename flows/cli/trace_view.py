@@ -149,6 +149,8 @@ def _add_data(tree: Tree, data: TracedData) -> None:
     counts = f"{version.num_files} files, {_size(version.num_bytes)}"
     branch = _add(tree, "data", version.name, counts)
     _add(branch, "digest", version.digest)
+    if version.origin:
+        _add(branch, "from", version.origin)
     _add(branch, "data.dvc", version.dvc_md5, f"at commit {_commit(version.git_commit)}")
     if data.available is None or data.missing is None:
         state = "unknown, because the list of files is lost"
@@ -156,7 +158,17 @@ def _add_data(tree: Tree, data: TracedData) -> None:
         state = f"{data.available} files in DVC's cache, {data.missing} missing"
     else:
         state = f"all {data.available} files in DVC's cache"
-    _add(branch, "bytes", state, f"remote {version.remote}" if version.remote else "no remote")
+    _add(branch, "bytes", state, _remote(data))
+
+
+def _remote(data: TracedData) -> str:
+    """DVC's remote as it is now, and what of the missing bytes it has."""
+    if data.remote is None:
+        return "no remote"
+    if not data.missing:
+        return f"remote {data.remote}"
+    has = "does not answer" if data.in_remote is None else f"has {data.in_remote} of them"
+    return f"remote {data.remote} {has}"
 
 
 def _add_pretext(tree: Tree, pretext: TracedPretext, data: TracedData) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+console = Console(markup=False, emoji=False)
 
 DATA, RECIPE, MACHINE = "Data and model", "Recipe", "Machine and schedule"
 """Groups of options in the help."""

@@ -1,31 +1,32 @@
 """Services: what runs in the background, from one ``up`` to one ``down``, and how it is.
 
 A Prefect server, an MLflow server, a worker for the deployments, one serving process for each
-model, and the console. Servers that the environment configures are used as they are: not started
-and not stopped.
+model, and the console, each kept alive by a supervisor. Servers that the environment configures are
+used as they are: not started and not stopped.
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from flows.operations import desired_state as wanting
+from flows.operations import ports
 from flows.operations.desired_state import Wanted
 from models.errors import UnseenError
 from tasks.console import serving
 from tasks.platform import background, prefect_server
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
+from tasks.platform.identity import pool
 from tasks.registry import mlflow_server
 from tasks.serving import pages
 
 WORKER = "worker"
 SERVE = serving.PROCESS
 """What the name of a serving process begins with; the model's follows."""
-USUAL_PREFECT_PORT, USUAL_SERVE_PORT, USUAL_CONSOLE_PORT = 4200, 8000, 8900
 START_SECONDS = 180.0
 """How long all of it may take to be healthy: everything imports torch on a cold disk."""
 ENDING = (pages.PROCESS, SERVE, WORKER, mlflow_server.NAME, prefect_server.NAME)
@@ -48,9 +49,20 @@ class Service:
     """``ok``, or what is the matter."""
     well: bool
     since: str = ""
+    restarts: int = 0
+    """How often it died and was started again."""
 
 
-def up(given: Mapping[str, Any]) -> list[Service]:
+@dataclass(frozen=True)
+class Started:
+    """What ``up`` did."""
+
+    services: list[Service]
+    left_alone: list[str] = field(default_factory=list)
+    """What is otherwise in Prefect than the options say, because a person changed it there."""
+
+
+def up(given: Mapping[str, Any]) -> Started:
     """Start what does not run yet, and wait until all of it is well.
 
     Args:
@@ -61,10 +73,21 @@ def up(given: Mapping[str, Any]) -> list[Service]:
         NotFoundError: If there is no such recipe.
         ServiceError: If a service does not come up.
     """
+    options = {key for key, value in given.items() if value is not None}
+    wanting.changed(dict(given))  # refuses what makes no sense, before anything is touched
     with background.lock("up"):
+        wanted = wanting.changed(dict(given))
+        if "recipes" in options:
+            wanted = replace(wanted, models=())
+        for name in background.living():
+            if background.find(name) is None:
+                background.stop(name)  # what is left of one that was killed, or was given up
+        ports.free(wanted, options)
         before = background.living()
         try:
-            wanted = _prepare(wanting.changed(dict(given)))
+            wanted, left_alone = _prepare(wanted, options)
+            if options & {"recipes", "serve_port"}:
+                ports.free(wanted, options)
         except UnseenError:
             for name in sorted(background.living() - before, key=_rank):
                 background.stop(name)  # what cannot work should not be left half started
@@ -73,14 +96,14 @@ def up(given: Mapping[str, Any]) -> list[Service]:
         _start_worker(prefect_server.connect())
         _start_serving(wanted)
         _start_console(wanted)
-        return _wait_until_well(wanted)
+        return Started(_wait_until_well(wanted), left_alone)
 
 
-def _prepare(wanted: Wanted) -> Wanted:
+def _prepare(wanted: Wanted, given: Collection[str]) -> tuple[Wanted, list[str]]:
     """Start the servers, and make their deployments those that are wanted."""
     port = 0
     if not prefect_server.running():
-        port = background.port(wanted.prefect_port, USUAL_PREFECT_PORT)
+        port = ports.of(prefect_server.NAME, wanted.prefect_port)
     api = prefect_server.connect(port)
     mlflow_server.start(wanted.mlflow_port)
     from flows.operations import deployments  # meanwhile the servers start
@@ -88,13 +111,9 @@ def _prepare(wanted: Wanted) -> Wanted:
     wanted = replace(wanted, models=deployments.models(wanted))
     prefect_server.wait_until_healthy(api)
     worker = background.find(WORKER)
-    works = worker is not None and worker.url == api
-    if not works:
-        background.stop(
-            WORKER
-        )  # flow runs that outlived it, or one that asks a server that is gone
-    deployments.apply(wanted, api=api, worker_runs=works)
-    return wanted
+    if worker is not None and worker.url != api:
+        background.stop(WORKER)  # it asks a server that is gone
+    return wanted, deployments.apply(wanted, api=api, given=given)
 
 
 def down() -> list[str]:
@@ -134,7 +153,8 @@ def _look_at(name: str) -> Service:
     process = background.find(name)
     url = process.url if process else elsewhere.get(name, str)() or ""
     if process is None and not url:
-        return Service(name=name, pid=None, url="", health="not running", well=False)
+        health = "gave up: it died too often" if background.has_given_up(name) else "not running"
+        return Service(name=name, pid=None, url="", health=health, well=False)
     health, well = _health(name, url, process.since if process else "")
     return Service(
         name=name,
@@ -143,6 +163,7 @@ def _look_at(name: str) -> Service:
         health=health,
         well=well,
         since=process.since if process else "configured",
+        restarts=background.restarts(name) if process else 0,
     )
 
 
@@ -162,7 +183,7 @@ def _health(name: str, url: str, since: str) -> tuple[str, bool]:
 
 def _health_of_worker(since: str) -> tuple[str, bool]:
     """Whether the Prefect server has heard of the worker after it was started, and lately."""
-    path = f"/work_pools/{wanting.pool()}/workers/filter"
+    path = f"/work_pools/{pool()}/workers/filter"
     try:
         api = prefect_server.running() or ""
         known = prefect_server.call(api, "POST", path, content={}, seconds=2.0)
@@ -185,10 +206,7 @@ def _health_of_serving(url: str) -> tuple[str, bool]:
 
 
 def _start_worker(api: str) -> Background:
-    pool = wanting.pool()
-    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    more = ["--name", pool, "--install-policy", "never"]
-    return background.start(WORKER, [*command, *more], url=api)  # where it asks
+    return background.start(WORKER, ["-m", "flows.operations.worker"], url=api)  # where it asks
 
 
 def _start_serving(wanted: Wanted) -> None:
@@ -199,8 +217,7 @@ def _start_serving(wanted: Wanted) -> None:
     for index, name in enumerate(names):
         if background.find(name):
             continue
-        asked = wanted.serve_port + index if wanted.serve_port else None
-        port = str(background.port(asked, USUAL_SERVE_PORT + index))
+        port = str(ports.of(SERVE, wanted.serve_port, index))
         model = name.removeprefix(SERVE)
         command = ["-m", "flows.cli", "serve", model, "--port", port, "--wait"]
         background.start(name, command, url=f"http://127.0.0.1:{port}")
@@ -210,7 +227,7 @@ def _start_console(wanted: Wanted) -> None:
     if not wanted.console:
         background.stop(pages.PROCESS)
     elif not background.find(pages.PROCESS):
-        port = str(background.port(wanted.console_port, USUAL_CONSOLE_PORT))
+        port = str(ports.of(pages.PROCESS, wanted.console_port))
         command = ["-m", "flows.cli", "console", "--port", port]
         background.start(pages.PROCESS, command, url=f"http://127.0.0.1:{port}")
 
@@ -222,7 +239,7 @@ def _wait_until_well(wanted: Wanted) -> list[Service]:
         ill = [each for each in found if not each.well]
         if not ill:
             return found
-        dead = [each for each in ill if each.health == "not running"]
+        dead = [each for each in ill if each.pid is None and not each.url]
         if dead or time.monotonic() > deadline:
             each = (dead or ill)[0]
             raise ServiceError(

@@ -1,15 +1,19 @@
 """Status: services, deployments and champions, as they are now."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from flows.operations import desired_state as wanting
+from flows.operations.desired_state import Wanted
 from flows.operations.services import Service, services
 from models.errors import RegistryError
 from tasks.platform import prefect_server
+from tasks.platform.identity import identity, pool
 from tasks.registry import mlflow_store, model_versions
 
 SECONDS = 5.0
@@ -26,7 +30,9 @@ class Deployment:
     next_run: str
     """Local time; empty if none is scheduled."""
     last_run: str
-    """Local time and state; empty if there was none."""
+    """Local time, state and what came of it; empty if there was none."""
+    problem: str = ""
+    """Why it does not run although it should; empty if nothing is the matter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +49,8 @@ class Status:
     @property
     def well(self) -> bool:
         """Whether all that should run does."""
-        return not self.wanted or all(each.well for each in self.services)
+        missing = any(each.problem for each in self.deployments)
+        return not self.wanted or (all(each.well for each in self.services) and not missing)
 
 
 def look() -> Status:
@@ -54,31 +61,75 @@ def look() -> Status:
     return Status(
         wanted=wanted is not None,
         services=found,
-        deployments=_deployments(prefect.url) if prefect and prefect.well else [],
+        deployments=_deployments(prefect.url, wanted) if prefect and prefect.well else [],
         champions=_champions(),
     )
 
 
-def _deployments(api: str) -> list[Deployment]:
-    ours = {"deployments": {"tags": {"all_": [wanting.pool()]}}}
+def _deployments(api: str, wanted: Wanted | None) -> list[Deployment]:
+    ours = {"deployments": {"tags": {"all_": [pool()]}}}
     try:
-        found = [_deployment(api, each) for each in _ask(api, "POST", "/deployments/filter", ours)]
+        known = _ask(api, "POST", "/deployments/filter", ours)
+        pause = _pause(api) if known else ""
+        found = [_deployment(api, each, wanted, pause) for each in known]
     except (httpx.HTTPError, ValueError):
         return []
-    return sorted(found, key=lambda each: each.name)
+    names = {each.name.removesuffix(f"-{identity()}") for each in found}
+    missing = [
+        Deployment(
+            name=name,
+            schedule="",
+            next_run="",
+            last_run="",
+            problem="missing in Prefect: 'unseen up' makes it again",
+        )
+        for name in _expected(wanted)
+        if name not in names
+    ]
+    return sorted((*found, *missing), key=lambda each: each.name)
 
 
-def _deployment(api: str, known: dict[str, Any]) -> Deployment:
+def _expected(wanted: Wanted | None) -> Iterator[str]:
+    if wanted:
+        yield from (f"retrain/{Path(each.rpartition(':')[2]).stem}" for each in wanted.recipes)
+        yield from (f"monitor/{each}" for each in wanted.models)
+
+
+def _pause(api: str) -> str:
+    """Why nothing of the work pool runs; empty if it does."""
+    if _ask(api, "GET", f"/work_pools/{pool()}")["is_paused"]:
+        return "its work pool is paused in Prefect"
+    return ""
+
+
+def _deployment(api: str, known: dict[str, Any], wanted: Wanted | None, pause: str) -> Deployment:
     flow = _ask(api, "GET", f"/flows/{known['flow_id']}")["name"]
     coming = {"state": {"name": {"any_": ["Scheduled", "Late"]}}}
     following = _run(api, known["id"], coming, "NEXT_SCHEDULED_START_TIME_ASC")
     last = _run(api, known["id"], {"start_time": {"is_null_": False}}, "START_TIME_DESC")
     return Deployment(
         name=f"{flow}/{known['name']}",
-        schedule=", ".join(_schedule(each["schedule"]) for each in known["schedules"]) or "none",
+        schedule=", ".join(map(_schedule, known["schedules"])) or "none",
         next_run=_local(following["next_scheduled_start_time"]) if following else "",
-        last_run=f"{_local(last['start_time'])} {last['state_name']}" if last else "",
+        last_run=f"{_local(last['start_time'])} {_outcome(last)}" if last else "",
+        problem=_problem(flow, known, wanted, pause) if wanted else "",
     )
+
+
+def _problem(flow: str, known: dict[str, Any], wanted: Wanted, pause: str) -> str:
+    if known["paused"]:
+        return "paused in Prefect"
+    by_the_clock = wanted.retrain_cron if flow == "retrain" else wanted.monitor_minutes
+    active = [each["active"] for each in known["schedules"]]
+    if by_the_clock and not any(active):
+        return "its schedule is paused in Prefect" if active else "it has no schedule in Prefect"
+    return pause
+
+
+def _outcome(run: dict[str, Any]) -> str:
+    """State of a run, and the first words of what came of it."""
+    told = (run["state"] or {}).get("message") or ""
+    return f"{run['state_name']}. {told.partition(':')[0][:40]}".rstrip(". ")
 
 
 def _run(api: str, deployment: str, condition: dict[str, Any], order: str) -> Any:
@@ -98,9 +149,10 @@ def _ask(api: str, method: str, path: str, content: Any = None) -> Any:
 
 
 def _schedule(schedule: dict[str, Any]) -> str:
-    if "interval" in schedule:
-        return f"every {timedelta(seconds=schedule['interval'])}"
-    return f"{schedule.get('cron') or schedule.get('rrule')} {schedule.get('timezone') or 'UTC'}"
+    rule, paused = schedule["schedule"], "" if schedule["active"] else " (paused)"
+    if "interval" in rule:
+        return f"every {timedelta(seconds=rule['interval'])}{paused}"
+    return f"{rule.get('cron') or rule.get('rrule')} {rule.get('timezone') or 'UTC'}{paused}"
 
 
 def _local(moment: str) -> str:
@@ -111,9 +163,6 @@ def _champions() -> dict[str, int | None]:
     try:
         client = mlflow_store.client()
         names = [each.name for each in client.search_registered_models()]
-        return {
-            name: model_versions.aliases(client, name).get(model_versions.CHAMPION)
-            for name in names
-        }
+        return {name: model_versions.champion(client, name) for name in names}
     except RegistryError:
         return {}

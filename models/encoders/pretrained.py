@@ -35,6 +35,9 @@ WANTED_STRIDES = (8, 16)
 """Of the layers that are taken where none is named: fine enough for small defects, deep enough to
 know objects."""
 SMALLEST = 32
+LARGE, TILE, OVERLAP = 2048**2, 768, 192
+"""Pixels of an image above which it is seen tile by tile; side of a tile's middle, and what is seen
+around it, in pixels. A place of stride 16 of EfficientNet-Lite0 sees 170 pixels to each side."""
 
 
 class PretrainedTrunk(Encoder):
@@ -63,8 +66,8 @@ class PretrainedTrunk(Encoder):
         backbone: str = LITE0
         """``efficientnet_lite0``, whose weights come with a package, or any model of timm."""
         layers: tuple[str, ...] = ()
-        """Layers as timm names them, such as ``blocks.2``; those of strides 8 and 16 if empty, or
-        the first of them that timm offers of a network that has no such strides."""
+        """Layers as timm names them, such as ``blocks.2``. If empty, those of strides 8 and 16, or
+        of a transformer those at half and at three quarters of its depth."""
         weights: str = ""
         """File with the weights, as timm publishes them; if empty, the package, or the hub that
         timm knows and its cache. Only ``load_pretrained`` reads it."""
@@ -79,20 +82,21 @@ class PretrainedTrunk(Encoder):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
+        with torch.device("meta"):
+            offered = list(timm.create_model(_timm_name(config.backbone)).feature_info)
+        names = [str(layer["module"]) for layer in offered]
+        chosen = _chosen(config, names, [int(layer["reduction"]) for layer in offered])
         with torch.random.fork_rng(devices=[]):
-            offered = _create(config.backbone).feature_info
-            names = [str(name) for name in offered.module_name()]
-            chosen = _chosen(config, names, [int(stride) for stride in offered.reduction()])
             self.network = _create(config.backbone, out_indices=chosen)
-        self.network.to(memory_format=torch.channels_last)
-        info = self.network.feature_info
+        network: Any = self.network
+        info = network.feature_info
         self.layer_names = tuple(names[index] for index in chosen)
         self.layer_dims = tuple(int(num) for num in info.channels())
         self.strides = tuple(int(stride) for stride in info.reduction())
         self.embedding_dim = sum(self.layer_dims)
         fine, side = min(self.strides), 2 * max(self.strides)
         self.receptive_field = ReceptiveField(side, fine, (side - fine) // 2)
-        cfg = self.network.pretrained_cfg if config.backbone != LITE0 else {}
+        cfg: dict[str, Any] = network.pretrained_cfg if config.backbone != LITE0 else {}
         for name in ("mean", "std"):
             values = torch.tensor(cfg.get(name, (0.5, 0.5, 0.5))).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -118,9 +122,38 @@ class PretrainedTrunk(Encoder):
                 f"{self.config.backbone} needs images of at least {SMALLEST} x {SMALLEST} pixels, "
                 f"got {images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
             )
-        normalised = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
-        found: list[Tensor] = self.network(normalised.contiguous(memory_format=torch.channels_last))
+        height, width = images.shape[-2:]
+        coarse = max(self.strides)
+        beyond = (0, -width % coarse, 0, -height % coarse)  # so that all cells are whole
+        padded = functional.pad(images.expand(-1, 3, -1, -1), beyond, mode="replicate")
+        normalised = (padded - self.mean) / self.std
+        maps = self._by_tiles if height * width > LARGE else self._maps
+        return [
+            found[:, :, : -(-height // stride), : -(-width // stride)]
+            for found, stride in zip(maps(normalised), self.strides, strict=True)
+        ]
+
+    def _maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        found: list[Tensor] = self.network(images.contiguous(memory_format=torch.channels_last))
         return found
+
+    def _by_tiles(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        """The same maps in bounded memory: of tiles that overlap by what their middles see."""
+        lines: list[list[Tensor]] = [[] for _ in self.strides]
+        height, width = images.shape[-2:]
+        for top in range(0, height, TILE):
+            row: list[list[Tensor]] = [[] for _ in self.strides]
+            first, last = max(top - OVERLAP, 0), min(top + TILE, height)
+            for left in range(0, width, TILE):
+                start, end = max(left - OVERLAP, 0), min(left + TILE, width)
+                tile = images[:, :, first : last + OVERLAP, start : end + OVERLAP]
+                for each, found, s in zip(row, self._maps(tile), self.strides, strict=True):
+                    rows = slice((top - first) // s, (last - first) // s)
+                    columns = slice((left - start) // s, (end - start) // s)
+                    each.append(found[:, :, rows, columns].clone())
+            for line, each in zip(lines, row, strict=True):
+                line.append(torch.cat(each, dim=3))
+        return [torch.cat(line, dim=2) for line in lines]
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D h w"]:
         """All layers at the stride of the finest, the coarser ones interpolated bilinearly.
@@ -192,9 +225,10 @@ def _create(backbone: str, **settings: Any) -> nn.Module:
     """
     asked = {"features_only": True, "feature_cls": "getter", **settings}
     try:
-        return timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
+        network: nn.Module = timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
     except TypeError:
-        return timm.create_model(_timm_name(backbone), **asked)
+        network = timm.create_model(_timm_name(backbone), **asked)
+    return network
 
 
 def _chosen(config: "PretrainedTrunk.Config", names: list[str], strides: list[int]) -> list[int]:
@@ -206,12 +240,19 @@ def _chosen(config: "PretrainedTrunk.Config", names: list[str], strides: list[in
             f"layers must be some of those of {config.backbone}, each once, got "
             f"{', '.join(config.layers)}. Choose from: {offered}."
         )
-    wanted = [number for number, name in enumerate(names) if name in config.layers]
-    return wanted or [n for n, s in enumerate(strides) if s in WANTED_STRIDES] or [0, 1]
+    if config.layers:
+        return [number for number, name in enumerate(names) if name in config.layers]
+    if len(set(strides)) == 1:  # a transformer, which keeps its stride
+        return sorted({max(len(names) * part // 4 - 1, 0) for part in (2, 3)})
+    return [number for number, stride in enumerate(strides) if stride in WANTED_STRIDES] or [0]
 
 
-def _packaged() -> dict[str, Tensor]:
-    """Weights of the package, in timm's names: they come in the same order, with others."""
+def packaged_file() -> Path:
+    """File of the weights of EfficientNet-Lite0 that its package brings.
+
+    Raises:
+        NotFoundError: If the package is not installed.
+    """
     found = find_spec(PACKAGE)
     file = Path(found.origin).parent / PACKAGED_FILE if found and found.origin else None
     if file is None or not file.is_file():
@@ -220,7 +261,12 @@ def _packaged() -> dict[str, Tensor]:
             "is not installed here. Install it, or give the file "
             f"{Path(PACKAGED_FILE).name} as weights."
         )
-    return _renamed(torch.load(file, map_location="cpu", weights_only=True))
+    return file
+
+
+def _packaged() -> dict[str, Tensor]:
+    """Weights of the package, in timm's names: they come in the same order, with others."""
+    return _renamed(torch.load(packaged_file(), map_location="cpu", weights_only=True))
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:

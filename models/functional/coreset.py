@@ -14,6 +14,9 @@ CANDIDATES = 2048
 AT_ONCE = 1 << 22
 """Most distances that are held in memory at once: what a processor's cache holds."""
 
+COPIES = 1e-6
+"""Squared distance, against that to the origin, below which points are copies to rounding."""
+
 
 def greedy_coreset(points: Float[Tensor, "N D"], num: int) -> Int[Tensor, "M"]:
     """Choose points one by one, each the farthest from those chosen before (k-center).
@@ -90,6 +93,7 @@ def _approach(
     step = max(AT_ONCE // len(new), 1)
     for start in range(0, len(points), step):
         here = slice(start, start + step)
-        apart = torch.addmm(shift, points[here], centres, alpha=-2).amin(dim=1)
-        nearest[here] = torch.minimum(nearest[here], (apart + squares[here]).clamp(min=0))
+        apart = torch.addmm(shift, points[here], centres, alpha=-2).amin(dim=1) + squares[here]
+        apart[apart < COPIES * squares[here]] = 0
+        nearest[here] = torch.minimum(nearest[here], apart)
     nearest[new] = 0

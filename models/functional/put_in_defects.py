@@ -1,16 +1,16 @@
 """Defects put into normal images: what a detector is judged by where nobody has labelled any.
 
-Shapes: B = batch, C = channels, H W = image, h w = patch.
+Shapes: B = batch, C = channels, H W = image, h w = patch, y x = patch and a pixel around it.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy import fft
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -92,7 +92,7 @@ def scar(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
     long, _short = sorted(_size(image, draw), reverse=True)
     thick = max(long // 8, 2)
     patch = _crop(image, long, long, draw) * _uniform(draw, 0.7, 1.3)
-    angle = _uniform(draw, 0, math.pi)
+    angle = _uniform(draw, 0.0, math.pi)
     down, across = _grid(long, long)
     away = (down * math.cos(angle) + across * math.sin(angle)).abs() * long / 2
     return _laid_over(image, patch.clamp(0, 1), (thick / 2 + 0.5 - away).clamp(0, 1), draw)
@@ -108,18 +108,46 @@ def blended(image: Tensor, other: Tensor, draw: Generator) -> Float[Tensor, "C H
     height, width = _size(image, draw)
     source = _crop(other, *_size(other, draw), draw)
     patch = functional.interpolate(
-        source[None], size=(height, width), mode="bilinear", align_corners=False
+        source[None], size=(height + 2, width + 2), mode="bilinear", align_corners=False
     )[0]
     top, left = _place(image, height, width, draw)
-    channels = [_bytes(part.expand(3, -1, -1)) for part in (image, patch)]
-    mask = (_ellipse(height, width) > 0).numpy().astype(np.uint8) * 255
-    centre = (left + width // 2, top + height // 2)
-    mode = cv2.MIXED_CLONE if _uniform(draw, 0, 1) < 0.5 else cv2.NORMAL_CLONE
-    cloned = cv2.seamlessClone(channels[1], channels[0], mask, centre, mode)
-    found = torch.from_numpy(cloned).permute(2, 0, 1)[: len(image)].to(image) / 255
-    near = torch.zeros_like(image[0], dtype=torch.bool)
-    near[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1] = True
-    return torch.where(near, found, image)
+    ring = image[:, top - 1 : top + height + 1, left - 1 : left + width + 1]
+    changed = image.clone()
+    changed[:, top : top + height, left : left + width] = _poisson(
+        ring, patch, mixed=_uniform(draw, 0.0, 1.0) < 0.5
+    )
+    return changed
+
+
+def _poisson(
+    image: Float[Tensor, "C y x"], patch: Float[Tensor, "C y x"], *, mixed: bool
+) -> Float[Tensor, "C h w"]:
+    """Inner pixels that have the gradients of a patch, and the image at the edge.
+
+    Solved in the sine transform, in which the Laplacian is a product.
+
+    Args:
+        image: What is there, with one more pixel to each side.
+        patch: What is to be there, in the same size.
+        mixed: Take the steeper of both gradients at each pixel, rather than the patch's.
+    """
+    there, wanted = (part.double().cpu().numpy() for part in (image, patch))
+    field = []
+    for axis in (1, 2):
+        ours, theirs = np.diff(there, axis=axis), np.diff(wanted, axis=axis)
+        field.append(np.where(mixed & (np.abs(ours) > np.abs(theirs)), ours, theirs))
+    target = np.diff(field[0], axis=1)[:, :, 1:-1] + np.diff(field[1], axis=2)[:, 1:-1]
+    target[:, 0] -= there[:, 0, 1:-1]
+    target[:, -1] -= there[:, -1, 1:-1]
+    target[:, :, 0] -= there[:, 1:-1, 0]
+    target[:, :, -1] -= there[:, 1:-1, -1]
+    down, across = (
+        2 * np.cos(np.pi * np.arange(1, length + 1) / (length + 1)) - 2
+        for length in target.shape[1:]
+    )
+    waves = fft.dstn(target, type=1, axes=(1, 2)) / (down[:, None] + across)
+    found = fft.idstn(waves, type=1, axes=(1, 2))
+    return torch.from_numpy(found).to(image).clamp(0, 1)
 
 
 def texture(image: Tensor, other: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
@@ -193,8 +221,3 @@ def _laid_over(
     here = changed[:, top : top + height, left : left + width]
     changed[:, top : top + height, left : left + width] = here + weight * (patch - here)
     return changed
-
-
-def _bytes(image: Float[Tensor, "C H W"]) -> np.ndarray:
-    rounded = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    return np.ascontiguousarray(rounded.cpu().numpy())

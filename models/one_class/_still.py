@@ -25,10 +25,10 @@ from torch.nn import functional
 from models.capabilities import Box, HeldOut, Layered
 from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.fitting import check_rate
 from models.functional.conformal import smallest_p_value, threshold_at
 from models.functional.smoothing import interpolation
 from models.functional.windows import window_mean
-from models.one_class._detector import check_rate
 
 NUM_GROUPS = 5
 """Into which images are cut to take turns at setting the thresholds."""
@@ -45,15 +45,16 @@ class Groups:
     Args:
         batches: Normal images.
         embed: Makes the features of a batch.
-        num: Groups, if all features can be kept.
+        num: Groups, if all features can be kept; else more.
 
     Attributes:
         size: Height and width of the images, once they were read.
         num_images: How many, once they were read.
+        num_groups: Groups, if all features can be kept.
     """
 
     def __init__(self, batches: Iterable[Tensor], embed: Any, num: int) -> None:
-        self._batches, self._embed, self._num = batches, embed, num
+        self._batches, self._embed, self.num_groups = batches, embed, num
         self._kept: list[Tensor] | None = None
         self._length = 0
         self.size: torch.Size | None = None
@@ -73,7 +74,7 @@ class Groups:
         self.num_images = sum(map(len, start))
         if not self.num_images:
             raise TrainingError("Training needs images, got none. Add some to train/good.")
-        self._length = self._length or max(math.ceil(self.num_images / self._num), 1)
+        self._length = self._length or max(math.ceil(self.num_images / self.num_groups), 1)
         if held <= KEPT_BYTES:
             self._kept = list(torch.cat(start).split(self._length))
             yield from self._kept
@@ -282,9 +283,12 @@ class StillDetector(nn.Module, ABC):
             interpolation(cells, pixels, sigma).to(distances)
             for cells, pixels in zip(distances.shape[1:], size, strict=True)
         )
-        anomaly_map = rows @ distances @ columns.mT
-        if self.roi.numel():
-            anomaly_map = anomaly_map * self.roi
+        if self.roi.numel():  # the mean over the places that are looked at, and no others
+            looked = self.looked_at(*distances.shape[1:]).to(distances)
+            known = (rows @ looked @ columns.mT).clamp(min=1e-6)
+            anomaly_map = rows @ (distances * looked) @ columns.mT / known * self.roi
+        else:
+            anomaly_map = rows @ distances @ columns.mT
         return Scores(anomaly_map.amax(dim=(1, 2)), anomaly_map)
 
     def looked_at(self, rows: int, columns: int) -> Bool[Tensor, "h w"]:
@@ -352,7 +356,8 @@ class StillDetector(nn.Module, ABC):
         return self
 
     def _needed(self) -> int:
-        return math.ceil(round(1 / self.config.false_alarm_rate, 9)) - 1
+        rate: float = self.config.false_alarm_rate
+        return math.ceil(round(1 / rate, 9)) - 1
 
     def _check_roi(self, size: torch.Size) -> None:
         if self.roi.numel() and self.roi.shape != size:
@@ -390,8 +395,8 @@ def check_still(config: Any) -> None:
         InvalidInputError: Otherwise.
     """
     check_rate(config.false_alarm_rate)
-    if config.neighbourhood < 1 or config.neighbourhood % 2 == 0 or config.smoothing < 0:
+    side, smoothing = getattr(config, "neighbourhood", 1), getattr(config, "smoothing", 0.0)
+    if side < 1 or side % 2 == 0 or smoothing < 0:
         raise InvalidInputError(
-            "neighbourhood must be odd and smoothing >= 0, got "
-            f"{config.neighbourhood} and {config.smoothing}."
+            f"neighbourhood must be odd and smoothing >= 0, got {side} and {smoothing}."
         )

@@ -27,10 +27,10 @@ from models.one_class._still import Groups, StillDetector, check_still, layer_na
 
 SPOKEN = 5
 """Channels that are named for a region."""
-LEAST = 1e-3
-"""Of the mean variance of all places: what shrinkage takes for a place's at least."""
 AT_ONCE = 128
 """Gaussians whose covariances are worked on at once."""
+MOST_NUMBERS = 1 << 23
+"""Features that moments take in at once."""
 
 
 class PaDiM(StillDetector):
@@ -62,10 +62,12 @@ class PaDiM(StillDetector):
     class Config:
         """Hyper-parameters of PaDiM."""
 
-        shrinkage: float = 0.1
-        """Weight of the identity in each covariance, in (0, 1]."""
-        neighbourhood: int = 1
-        """Side of the square of places over which features are averaged, odd."""
+        shrinkage: float = 0.03
+        """Weight of the identity, times the mean variance of all places, in each covariance, in
+        (0, 1]."""
+        neighbourhood: int = 3
+        """Side of the square of places over which features are averaged, odd: 1 is the paper's; 3
+        forgives objects that lie a few pixels off."""
         side: int = 32
         """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
         smoothing: float = 0.5
@@ -117,7 +119,7 @@ class PaDiM(StillDetector):
                     f"All images must have one size, got {tuple(images.shape[-2:])} after others. "
                     "Set image_size in the recipe."
                 )
-            found.update(samples)
+            _take_in(found, samples)
         if found is None:
             return Moments(self.encoder.embedding_dim, places=(0, 0))
         found.mean, found.scatter = found.mean.cpu(), found.scatter.cpu()
@@ -211,7 +213,7 @@ class PaDiM(StillDetector):
         for features in groups:
             samples = self._samples(features)
             total = total or Moments(samples.shape[-1], samples.device, samples.shape[1:-1])
-            total.update(samples)
+            _take_in(total, samples)
         assert total is not None
         self._become(total)
 
@@ -276,11 +278,12 @@ class PaDiM(StillDetector):
         rows = torch.cat([samples - middle, gap]).movedim(0, -2).flatten(0, 1)
         away = (samples - mean).movedim(0, -2).flatten(0, 1)
         scatter, found = self.scatter_.flatten(0, 1), []
-        floor = self._floor()
+        taken = rows.square().sum(dim=1).view_as(self.mean_)
+        variance = self._looked_mean((self._variance() * self.count_ - taken) / left)
         for start in range(0, len(rows), AT_ONCE):
             here = slice(start, start + AT_ONCE)
             remaining = unpacked(scatter[here]).baddbmm_(rows[here].mT, rows[here], alpha=-1)
-            factor = cholesky(self._shrunk(remaining / left, floor))
+            factor = cholesky(self._shrunk(remaining / left, variance))
             found.append(torch.linalg.solve_triangular(factor, away[here].mT, upper=False))
         distances = torch.cat([torch.linalg.vector_norm(each, dim=1) for each in found]).mT
         return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3]).float()
@@ -288,30 +291,31 @@ class PaDiM(StillDetector):
     def _whitening(self) -> Float[Tensor, "G D D"]:
         """Matrices W for which ``|W (x - mean)|`` are the distances; kept, but not stored."""
         if self._whitener is None or self._whitener.device != self.mean_.device:
-            floor = self._floor()
+            variance = self._looked_mean(self._variance())
             parts = [
-                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, floor))).float()
+                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, variance))).float()
                 for part in self.scatter_.flatten(0, 1).split(AT_ONCE)
             ]
             self._whitener = torch.cat(parts)
         return self._whitener
 
-    def _floor(self) -> Float[Tensor, ""]:
-        """Mean variance that a place is taken to have at least."""
-        return LEAST * self._variance().mean()
-
     def _variance(self) -> Float[Tensor, "y x D"]:
         diagonal = torch.arange(1, self.mean_.shape[-1] + 1, device=self.mean_.device)
         return self.scatter_[..., diagonal * (diagonal + 1) // 2 - 1] / self.count_
 
+    def _looked_mean(self, values: Float[Tensor, "y x D"]) -> Float[Tensor, ""]:
+        """Mean over the Gaussians in the region of interest."""
+        return values[self.looked_at(*values.shape[:2])].mean()
+
     def _shrunk(
-        self, covariance: Float[Tensor, "G D D"], floor: Float[Tensor, ""]
+        self, covariance: Float[Tensor, "G D D"], variance: Float[Tensor, ""]
     ) -> Float[Tensor, "G D D"]:
-        """Covariances pulled towards their mean variance, or that of all places if it is less."""
-        diagonal = covariance.diagonal(dim1=1, dim2=2)
-        target = self.config.shrinkage * diagonal.mean(dim=1, keepdim=True).maximum(floor)
+        """Covariances pulled towards a multiple of the identity that is the same everywhere.
+
+        So a place where normal images hardly vary does not take every small difference for great.
+        """
         covariance *= 1 - self.config.shrinkage
-        diagonal += target
+        covariance.diagonal(dim1=1, dim2=2).add_(self.config.shrinkage * variance)
         return covariance
 
     def _check_places(self, samples: Float[Tensor, "_ y x D"]) -> None:
@@ -326,3 +330,9 @@ class PaDiM(StillDetector):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
         self._whitener = None
+
+
+def _take_in(moments: Moments, samples: Float[Tensor, "_ y x D"]) -> None:
+    """Update moments by a part of the samples after the other: in float64 they are large."""
+    for part in samples.split(max(MOST_NUMBERS // samples[0].numel(), 1)):
+        moments.update(part)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from mlflow import MlflowClient
@@ -75,6 +76,8 @@ class Detector:
     """The version that was registered last."""
     rollback_to: int | None
     """The version that a rollback would let serve; None if nothing served before."""
+    pinned: Decision | None
+    """The decision that stopped automatic promotion, if it is stopped."""
     versions: tuple[Version, ...]
     """The oldest first."""
     decisions: tuple[Decision, ...]
@@ -93,11 +96,13 @@ def detector(client: MlflowClient, name: str) -> Detector:
     Raises:
         NotFoundError: If there is no such model; names what there is.
     """
+    history.notice(name, client)
     aliases = model_versions.aliases(client, name)
     decisions = history.read(name, client)
     found = sorted(model_versions.versions(client, name), key=lambda each: int(each.version))
+    existing = {int(each.version) for each in found}
     champion = aliases.get(model_versions.CHAMPION)
-    served = history.succession(decisions, champion)
+    champion = champion if champion in existing else None
     recipe = _recipe(found[-1].tags) if found else {}
     return Detector(
         name=name,
@@ -106,7 +111,8 @@ def detector(client: MlflowClient, name: str) -> Detector:
         champion=champion,
         since=_since(decisions, champion),
         challenger=aliases.get(model_versions.CHALLENGER),
-        rollback_to=served[-2] if champion and len(served) > 1 else None,
+        rollback_to=history.served_before(decisions, champion, existing),
+        pinned=history.pinned(decisions),
         versions=tuple(_version(each, aliases) for each in found),
         decisions=decisions,
     )
@@ -162,9 +168,10 @@ def _metric(recipe: Mapping[str, Any], found: list[RegisteredVersion]) -> str:
 
 
 def _since(decisions: tuple[Decision, ...], champion: int | None) -> str | None:
-    """When the present champion took over; None if somebody moved the alias by hand."""
-    last = next((each for each in reversed(decisions) if each.action != "refuse"), None)
-    return last.when if last and last.champion == champion else None
+    """When the present champion took over, as far as the history knows."""
+    moves = [each for each in decisions if each.action in history.MOVES]
+    held = list(takewhile(lambda each: each.champion == champion, reversed(moves)))
+    return held[-1].when if held and champion else None
 
 
 def moment(milliseconds: int) -> str:

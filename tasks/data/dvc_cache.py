@@ -7,81 +7,18 @@ import logging
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from models.errors import DataError, NotFoundError
-from tasks.platform import git, workspace
+from tasks.data import dvc_remote, dvc_repository
+from tasks.platform import workspace
 
 log = logging.getLogger(__name__)
 
-INTERNAL = (
-    "dvc", "dvc_data", "dvc_objects", "scmrepo", "pygit2", "_pygit2", "git", "dulwich", "sqlite3",
-    "diskcache", "configobj", "voluptuous", "ruamel",
-)  # fmt: skip
-"""Packages that DVC is made of: what they raise is DVC's failure, not a defect of ours."""
-
-
-@contextlib.contextmanager
-def opened() -> Iterator[Any]:
-    """The DVC repository, made if there is none; its failures come out as DataError."""
-    top = workspace.root()
-    git.head(top)  # DVC takes a git that refuses, or none, for a repository without git
-    from dvc.repo import Repo
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)
-    for logger in ("dvc_data", "dvc_objects"):  # what they fail to write, check_stored tells
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
-    try:
-        folder = dvc_folder() or _initialize(top)
-        with contextlib.closing(Repo(str(folder.parent))) as repo:
-            yield repo
-    except Exception as error:
-        if not isinstance(error, OSError) and _package(error) not in INTERNAL:
-            raise
-        raise DataError(
-            f"DVC must be able to do its work in {top}, got: {str(error) or type(error).__name__}. "
-            "Check 'dvc status', the permissions and the free space of the disk."
-        ) from error
-
-
-def dvc_folder() -> Path | None:
-    """The folder ``.dvc`` that the workplace belongs to, which may lie above it in a monorepo."""
-    top = workspace.root()
-    for folder in (top, *top.parents):
-        if (folder / ".dvc").is_dir():
-            return folder / ".dvc"
-        if (folder / ".git").exists():
-            return None
-    return None
-
-
-def _initialize(top: Path) -> Path:
-    """Make a DVC repository as ``dvc init`` does, and leave git's index to the person."""
-    from dvc.config import Config
-    from dvc.ignore import init
-    from dvc.repo import Repo
-
-    folder = top / ".dvc"
-    folder.mkdir(exist_ok=True)
-    Config.init(str(folder))
-    init(str(top))
-    Repo(str(top)).close()  # makes .dvc/.gitignore
-    log.warning("Initialized a DVC repository in %s.", folder)
-    return folder
-
-
-def _package(error: BaseException) -> str:
-    return type(error).__module__.partition(".")[0]
-
-
-def replace_dvc_file(stage: Any) -> None:
-    """Write the ``.dvc`` file of a stage at once; DVC itself leaves it empty for a moment."""
-    from dvc.stage.serialize import to_single_stage_file
-    from dvc.utils.serialize import dumps_yaml
-
-    partial = workspace.home() / f"{Path(stage.path).name}.part"
-    partial.write_text(dumps_yaml(to_single_stage_file(stage)))
-    partial.replace(stage.path)
+ADVICE = (
+    "Name the remote that has it with 'dvc remote add -d NAME URL', from which it is fetched when "
+    "it is needed; or bring the same files in again, under any name: 'unseen ingest DIR --as NAME'."
+)
+"""What to do about bytes that are lost here."""
 
 
 def cache_folder() -> Path:
@@ -90,7 +27,7 @@ def cache_folder() -> Path:
     Raises:
         NotFoundError: If nothing was ever brought in here.
     """
-    folder = dvc_folder()
+    folder = dvc_repository.folder()
     if folder is None:
         raise NotFoundError(
             f"There is no data version yet in {workspace.root()}. Bring data in with 'unseen "
@@ -108,7 +45,7 @@ def _cache_folder(folder: Path) -> Path:
         settings = Config(str(folder))["cache"]
         if not settings.get("local"):
             return Path(settings.get("dir") or folder / "cache", "files", "md5")
-    with opened() as repo:
+    with dvc_repository.opened() as repo:
         return Path(repo.cache.local.path)
 
 
@@ -143,7 +80,7 @@ def at_hand(*md5s: str) -> bool:
     lacking = missing(md5s)
     if lacking:
         try:
-            fetch(lacking)
+            dvc_remote.fetch(lacking)
         except DataError as error:
             log.warning("%s", error)
     return not missing(lacking)
@@ -161,11 +98,10 @@ def locate(md5: str, name: str) -> Path:
     """
     path = cached_path(md5)
     if not path.exists():
-        fetch([md5])
+        dvc_remote.fetch([md5])
     if not path.exists():
         raise DataError(
-            f"{name} (md5 {md5}) must be in DVC's cache or remote, and is in neither. Run 'dvc "
-            "fetch' with a remote that has it, or bring the data in again with 'unseen ingest'."
+            f"{name} (md5 {md5}) must be in DVC's cache or remote, and is in neither. {ADVICE}"
         )
     return path
 
@@ -208,64 +144,6 @@ def file_md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def fetch(md5s: Iterable[str]) -> None:
-    """Fetch objects from DVC's default remote, as far as there is one and it has them.
-
-    Raises:
-        DataError: If the remote does not answer.
-    """
-    with opened() as repo:
-        remote = repo.config["core"].get("remote")
-        if not remote:
-            return
-        from dvc_data.hashfile.hash_info import HashInfo
-
-        try:
-            repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])
-        except Exception as error:  # every kind of remote has exceptions of its own
-            raise DataError(
-                f"DVC's remote '{remote}' must answer, got: {error}. Check the network and 'dvc "
-                "remote list'."
-            ) from error
-
-
-def push(md5s: Iterable[str]) -> str:
-    """Copy objects to DVC's default remote, those that it has left out; its name.
-
-    Raises:
-        DataError: If there is no remote, or it does not take them.
-    """
-    with opened() as repo:
-        remote = repo.config["core"].get("remote")
-        if not remote:
-            raise DataError(
-                "Pushing needs a DVC remote, and there is none. Name one with 'dvc remote add -d "
-                "NAME URL'."
-            )
-        from dvc_data.hashfile.hash_info import HashInfo
-
-        try:
-            failed = repo.cloud.push([HashInfo("md5", md5) for md5 in md5s]).failed
-        except Exception as error:  # every kind of remote has exceptions of its own
-            raise DataError(
-                f"DVC's remote '{remote}' must take the data, got: {error}. Check the network and "
-                "'dvc remote list'."
-            ) from error
-        if failed:
-            raise DataError(
-                f"DVC's remote '{remote}' must take all objects, and did not take {len(failed)}. "
-                "Say it again, or try 'dvc push'."
-            )
-        return str(remote)
-
-
-def remote_url() -> str | None:
-    """URL of DVC's default remote, None if there is none."""
-    with opened() as repo:
-        remote = repo.config["core"].get("remote")
-        return str(repo.config["remote"][remote]["url"]) if remote else None
-
-
 def listing(dvc_md5: str) -> tuple[dict[str, str], ...]:
     """DVC's list of files of a folder: ``md5`` and ``relpath`` of each, sorted by path.
 
@@ -291,3 +169,22 @@ def num_bytes(md5s: Iterable[str]) -> int:
     top = cache_folder()
     paths = (top / md5[:2] / md5[2:] for md5 in md5s)
     return sum(path.stat().st_size for path in paths if path.exists())
+
+
+def size_after(
+    size: int | None, removed: Iterable[str], added: Iterable[str], every: Iterable[str]
+) -> int | None:
+    """Bytes of a folder after some of its files were replaced; None if nobody can tell.
+
+    Args:
+        size: Before, as far as it was written down.
+        removed: Objects that it no longer has.
+        added: Objects that it has instead.
+        every: All that it has now.
+    """
+    removed, added, every = tuple(removed), tuple(added), tuple(every)
+    if not missing(every):
+        return num_bytes(every)
+    if size is None or missing((*removed, *added)):
+        return None
+    return size - num_bytes(removed) + num_bytes(added)

@@ -52,7 +52,7 @@ def recover(dvc_md5: str, *, older_with: str | None = None) -> None:
     tried = ""
     with versions.lock(), staging.scratch() as scratch:
         for sets in _candidates(older_with, scratch):
-            tried = versions.joint_digest(sets)
+            tried = versions.digest(versions.joined(sets))
             if tried == dvc_md5 or (tried in earlier and older_with in sets):
                 fitting = sets
             if tried == dvc_md5:
@@ -87,7 +87,7 @@ def _generate(name: str, scratch: Path) -> tuple[Entry, ...]:
 
 def _put_in_place(sets: Mapping[str, Sequence[Entry]], scratch: Path) -> None:
     """Let DVC's cache hold the sets and their list, and ``data/`` those that it lacks."""
-    versions.remember(sets)
+    versions.remember(versions.joined(sets))
     for name in sets:
         versions.store(scratch / name)
         if not (versions.folder() / name).exists():
@@ -98,5 +98,6 @@ def _mismatch(what: str, expected: str, actual: str) -> DataError:
     return DataError(
         f"{what} must have the md5 {expected} that data.dvc names, but what is generated here has "
         f"{actual}. If data.dvc covers data that is not embedded, configure the remote that has it "
-        "('dvc remote add -d NAME URL'); else go back to the code that data.dvc was made with."
+        "('dvc remote add -d NAME URL'), or put all its sets back into data/ and say 'unseen "
+        "ingest' again; else go back to the code that data.dvc was made with."
     )

@@ -6,11 +6,23 @@ from pathlib import Path
 from prefect import task
 
 from models.errors import DataError, InvalidInputError, NotFoundError
-from tasks.data import dvc_cache, embedded, staging, versions
+from tasks.data import (
+    dvc_cache,
+    dvc_remote,
+    dvc_repository,
+    embedded,
+    staging,
+    versions,
+    working_copy,
+    write_version,
+)
+from tasks.data import origin as origin_of
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
 from tasks.platform import git, workspace
+from tasks.platform.flow_run import name_after_data
+from tasks.platform.outages import RETRIED
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -18,7 +30,7 @@ MADE = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
 """What DVC makes beside ``data.dvc`` when it is initialized."""
 
 
-@task
+@task(task_run_name="ingest {name}", on_completion=[name_after_data], **RETRIED)
 def ingest(name: str, source: Path | None = None) -> DataVersion:
     """The version of a data set, made if its files are new.
 
@@ -35,8 +47,9 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
     known = catalog.find(name)
     name = known.name if known else _check_name(name)
     with versions.lock():
+        dvc_repository.ignore_noise()
         dvc_md5, before = versions.recorded(), _recorded(name)
-        version = _bring_up_to_date(name, source)
+        version = _bring_up_to_date(name, source, asked=False)
     if version.dvc_md5 != dvc_md5 and version.digest != versions.digest(before):
         announce(version, versions.compare(before, versions.entries(version)))
     return version
@@ -49,6 +62,7 @@ def ingest_folder(
     origin: Path | None = None,
     commit: bool = False,
     push: bool = False,
+    discard: bool = False,
 ) -> tuple[DataVersion, Changes]:
     """What ``unseen ingest`` does: bring a set in, and tell what changed against the last version.
 
@@ -59,26 +73,28 @@ def ingest_folder(
         origin: Folder of a public set's raw files.
         commit: Commit ``data.dvc``, and what DVC made beside it, in git.
         push: Copy its bytes to DVC's default remote before anybody is told of it.
+        discard: Take what ``data.dvc`` names, and lose what was changed in ``data/``.
 
     Raises:
         InvalidInputError: If the arguments do not fit together.
         NotFoundError: If there is no such set or folder.
         DataError: If it cannot be brought in; then no version has changed.
     """
-    folder = _folder_to_read(source, name, origin)
+    folder = _folder_to_read(source, name, origin, discard=discard)
     known = catalog.find(name or source)
     target = known.name if known else _check_name(name or source)
     ignore_was_clean = not git.changed(workspace.root(), ".gitignore")
     with versions.lock():
+        dvc_repository.ignore_noise()
         before = _recorded(target)
         if known and folder is None and not (versions.folder() / target).is_dir() and not before:
             _download(known)
-        version = _bring_up_to_date(target, folder)
+        version = _bring_up_to_date(target, folder, asked=True, discard=discard)
         changes = versions.compare(before, versions.entries(version))
         if commit and _commit(target, with_gitignore=ignore_was_clean):
             version = versions.current(target)
     if push:
-        dvc_cache.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
+        dvc_remote.push([version.dvc_md5, *(entry.md5 for entry in versions.entries(version))])
     if changes:
         announce(version, changes)
     return version, changes
@@ -98,7 +114,13 @@ def available() -> dict[str, tuple[bool, str]]:
     return {name: ((top / name).is_dir(), catalog.about(name)) for name in every}
 
 
-def _folder_to_read(source: str, name: str | None, origin: Path | None) -> Path | None:
+def _folder_to_read(
+    source: str, name: str | None, origin: Path | None, *, discard: bool
+) -> Path | None:
+    if discard and (name is not None or origin is not None):
+        raise InvalidInputError(
+            "--discard takes what data.dvc names, and no folder: pass the name of the set alone."
+        )
     if name is not None and origin is not None:
         raise InvalidInputError(
             "--as names a folder of yours and --from a public set's raw files: pass one of them."
@@ -136,25 +158,6 @@ def _recorded(name: str) -> tuple[Entry, ...]:
     return versions.entries_at(dvc_md5, name)
 
 
-def _version_working_copy(name: str) -> DataVersion:
-    """The version of ``data/<name>``, a new one only if its files are new."""
-    path = versions.folder() / name
-    staging.check_layout(path)
-    dvc_md5 = versions.recorded()
-    if dvc_md5 is None:
-        return versions.add(name)
-    files = versions.hash_folder(path)
-    lacking = dvc_cache.missing(entry.md5 for entry in files)
-    if not dvc_cache.at_hand(dvc_md5):
-        older = versions.holder(name, versions.digest(files))
-        if older and not lacking:
-            return versions.describe(name, files, older)
-        embedded.recover(dvc_md5)
-    if versions.entries_at(dvc_md5, name) == files and not lacking:
-        return versions.describe(name, files, dvc_md5)
-    return versions.add(name)
-
-
 def _get_back(name: str) -> None:
     """Write ``data/<name>`` from DVC's cache or remote, or generate it.
 
@@ -167,7 +170,7 @@ def _get_back(name: str) -> None:
     if name in catalog.EMBEDDED and not complete:
         embedded.regenerate(name)
     elif files:
-        versions.restore(files, versions.folder() / name, bar)
+        write_version.write(files, versions.folder() / name, bar)
     elif catalog.find(name):
         raise NotFoundError(
             f"There is no data set '{name}' here yet. Download it with 'unseen ingest {name}', or "
@@ -187,34 +190,40 @@ def _get_back(name: str) -> None:
         )
 
 
-def _bring_up_to_date(name: str, source: Path | None) -> DataVersion:
+def _bring_up_to_date(
+    name: str, source: Path | None, *, asked: bool, discard: bool = False
+) -> DataVersion:
     """The version of a data set after a folder was brought in, or of what is there."""
     if source is not None and source.resolve() != (versions.folder() / name).resolve():
-        _bring_in(name, Path(source))
-    elif not (versions.folder() / name).is_dir():
+        return _bring_in(name, Path(source))
+    if not (versions.folder() / name).is_dir():
         _get_back(name)
-    return _version_working_copy(name)
+        return working_copy.record(name)
+    staging.copy_links(versions.folder() / name)
+    return working_copy.settle(name, asked=asked, discard=discard)
 
 
-def _bring_in(name: str, source: Path) -> None:
+def _bring_in(name: str, source: Path) -> DataVersion:
     """Make ``data/<name>`` what ``source`` holds, at once or not at all."""
     if not source.is_dir():
         raise NotFoundError(f"There is no folder {source}. Check the path.")
+    came_from = origin_of.of_folder(source)
     canonical = (source / "train" / "good").is_dir()
     target = versions.folder() / name
     with staging.scratch() as scratch:
+        copied = scratch / name
         if canonical or not (known := catalog.find(name)):
             staging.check_layout(source)
             if target.is_dir() and staging.visible_files(source) == versions.hash_folder(target):
-                return
-            staging.copy(source, scratch / name)
+                return working_copy.record(name, came_from)
+            staging.copy(source, copied)
         else:
-            known.convert(source, scratch / name, bar)
-            staging.check_layout(scratch / name)
-        _replace(name, scratch / name)
+            known.convert(source, copied, bar)
+        staging.check_layout(copied, shown=source)
+        return _replace(name, copied, came_from)
 
 
-def _download(known: catalog.Source) -> None:
+def _download(known: catalog.Source) -> DataVersion:
     """Make ``data/<name>`` a public set, from its public source."""
     with staging.scratch() as scratch:
         raw = scratch / "raw"
@@ -222,11 +231,14 @@ def _download(known: catalog.Source) -> None:
         files = known.obtain(workspace.home() / "downloads", raw, bar)
         known.convert(files, scratch / known.name, bar)
         staging.check_layout(scratch / known.name)
-        _replace(known.name, scratch / known.name)
+        return _replace(known.name, scratch / known.name)
 
 
-def _replace(name: str, path: Path) -> None:
-    """Put a complete folder in the place of ``data/<name>``, unless that would lose something."""
+def _replace(name: str, path: Path, came_from: str = "") -> DataVersion:
+    """Put a complete folder in the place of ``data/<name>``, unless that would lose something.
+
+    If no version can be made of it, what was there is put back.
+    """
     target = versions.folder() / name
     here = versions.hash_folder(target) if target.is_dir() else ()
     new = bool(here) and here != versions.hash_folder(path)
@@ -237,7 +249,8 @@ def _replace(name: str, path: Path) -> None:
             f"{target} holds files that are in no version yet and would be lost. Keep them with "
             f"'unseen ingest {name}', or delete them, then try again."
         )
-    staging.move_in(path, name)
+    with staging.moved_in(path, name):
+        return working_copy.record(name, came_from)
 
 
 def _commit(name: str, *, with_gitignore: bool) -> bool:

@@ -16,6 +16,8 @@ from pathlib import PurePosixPath
 
 from PIL import features
 
+from tasks.data.kinds import NORMAL
+
 IMAGES = frozenset(
     {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm"}
     | {".tif", ".tiff", ".webp"}
@@ -29,8 +31,26 @@ UNREADABLE = frozenset({".heic", ".heif", ".jp2", ".j2k", ".avif", ".dng", ".cr2
 """Suffixes of images that no library decodes here."""
 SPLITS = ("train", "test")
 TRUTH = "ground_truth"
-NOISE = (".*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
-"""Names, as patterns, of what file managers leave in folders."""
+LIKE_NORMAL = frozenset(
+    {"good", "goods", "ok", "okay", "normal", "normals", "nominal", "pass", "fine"}
+)
+"""Names of kinds, in small letters, by which people mean normal images."""
+LIKE_FOLDERS = {
+    "ground_truth": {
+        "ground_truth",
+        "groundtruth",
+        "ground-truth",
+        "gt",
+        "mask",
+        "masks",
+        "labels",
+    },
+    "train": {"train", "training"},
+    "test": {"test", "testing", "tests", "val", "valid", "validation"},
+}
+"""Names of folders, in small letters, by which people mean those of the layout."""
+IGNORED = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
+"""Names, as patterns, of what file managers leave in folders; those that ``.dvcignore`` holds."""
 
 
 @dataclass(frozen=True)
@@ -101,4 +121,30 @@ def numbers(stems: Sequence[str]) -> list[int]:
 
 def is_noise(relpath: str) -> bool:
     """Whether a path is of what file managers leave behind, or hidden."""
-    return any(fnmatchcase(part, noise) for part in relpath.split("/") for noise in NOISE)
+    parts = relpath.split("/")
+    return any(fnmatchcase(part, name) for part in parts for name in (".*", *IGNORED))
+
+
+def hint(relpath: str) -> str | None:
+    """What is probably not meant about the place of a file; None if it is as it should be."""
+    parts, suffix = relpath.split("/"), PurePosixPath(relpath).suffix.lower()
+    role = place(relpath).role
+    if role == "image" and parts[1] != NORMAL and parts[1].lower() in LIKE_NORMAL:
+        return f"the kind {parts[1]!r} counts as anomalous; normal images belong in '{NORMAL}'"
+    return _why_not_read(parts, suffix) if role == "other" else None
+
+
+def _why_not_read(parts: list[str], suffix: str) -> str:
+    top = parts[0]
+    if suffix in UNREADABLE:
+        return f"no library here reads {suffix} files; save it as PNG"
+    if len(parts) > 1 and top not in SPLITS:
+        meant = next((name for name, names in LIKE_FOLDERS.items() if top.lower() in names), None)
+        return f"the folder {top!r} is not read" + (f"; is it '{meant}'?" if meant else "")
+    if suffix not in IMAGES | VIDEOS:
+        return f"{suffix or 'without a suffix, it'} is no image or video"
+    if len(parts) == 1:
+        return f"images belong in train/{NORMAL}/ and test/<kind>/"
+    if len(parts) == 2:
+        return f"it lies in {top}/ itself; images belong in a folder of it, {top}/{NORMAL}/"
+    return "video files belong in the folder of their kind"

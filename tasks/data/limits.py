@@ -16,10 +16,11 @@ class Expectations:
     min_train_images: int = 10
     """Images, or frames of clips, that ``train`` must hold; at least 1."""
     min_test_images: int = 2
-    """Images, or frames of clips, that ``test`` must hold; at least 1."""
+    """Images, or frames of clips, that ``test`` must hold; 0 where nothing is measured, so that
+    ``test`` may be missing. At least 0."""
     min_frames_per_clip: int = WINDOW
     """Frames of the shortest clip; shorter than the model's window is useless. Still images are no
-    clips. At least 1."""
+    clips. At least 1; with 1, for models of single images, gaps in clips are a warning only."""
     frame_step: int = 1
     """Difference between the numbers of consecutive frames; at least 1."""
     tolerated_share: float = 0.01
@@ -33,9 +34,13 @@ class Expectations:
     clusters is judged."""
 
     def __post_init__(self) -> None:
-        for name in ("min_train_images", "min_test_images", "min_frames_per_clip", "frame_step"):
+        for name in ("min_train_images", "min_frames_per_clip", "frame_step"):
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.min_test_images < 0:
+            raise InvalidInputError(
+                f"min_test_images must be at least 0, got {self.min_test_images}."
+            )
         if not 0 <= self.tolerated_share < 1:
             raise InvalidInputError(
                 f"tolerated_share must be in [0, 1), got {self.tolerated_share}."

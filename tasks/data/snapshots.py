@@ -1,67 +1,30 @@
 """What lies in a data version: clips, frames, masks and labels, read from DVC and nowhere else.
 
-Below ``data/<name>``: ``<split>/<kind>/<image>``, ``<split>/<kind>/<clip>/<frame>`` or
-``<split>/<kind>/<clip>.mp4``. Split is ``train`` (kind ``good`` alone) or ``test`` (kinds ``good``
-and ``good-<class>`` are normal, every other is anomalous). Ground truth:
-``ground_truth/<kind>/<image>_mask.png``, ``ground_truth/<kind>/<clip>/<frame>.png``, or
-``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for each frame. ``tasks/training/batches.py`` makes
+``layout`` says what the path of a file means. Split is ``train`` (kind ``good`` alone) or ``test``
+(kinds ``good`` and ``good-<class>`` are normal, every other is anomalous). ``batches`` makes
 batches of tensors of what is read here.
 
 Shapes: T = frames, H W = image.
 """
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import statistics
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.errors import DataError
-from tasks.data import decoding, dvc_cache, layout, versions
+from tasks.data import decoding, dvc_cache, images, layout, masks, value_range, versions, videos
+from tasks.data.clips import Arrangement, Clip, Frame, is_video
 from tasks.data.kinds import is_normal
 from tasks.data.versions import Entry
 from tasks.packaging import preprocessing
+from tasks.packaging.preprocessing import Levels
 from tasks.records import DataVersion
 
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a clip, or a still image."""
-
-    entry: Entry
-    """Its image file; all frames of a video file share one."""
-    index: int
-    """Number in its file name, or its position where there is none and in a video file."""
-    mask: Entry | None
-    """Its mask, if there is one."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Consecutive frames of one camera; a still image is a clip of one frame."""
-
-    name: str
-    """Kind and name, ``good/01``: the path below the split, without a suffix."""
-    kind: str
-    split: str
-    frames: tuple[Frame, ...]
-    is_video_file: bool = False
-    label_file: Entry | None = None
-    """``ground_truth/<kind>/<clip>.txt``, if there is one."""
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether any of its frames has a mask."""
-        return any(frame.mask for frame in self.frames)
-
-
-def is_video(clips: Iterable[Clip]) -> bool:
-    """Whether any clip has more than one frame."""
-    return any(len(clip.frames) > 1 for clip in clips)
+__all__ = ["Clip", "Frame", "Snapshot", "is_video", "open_version"]
 
 
 def open_version(version: DataVersion) -> "Snapshot":
@@ -86,6 +49,7 @@ class Snapshot:
         self.entries = entries
         self._verified: dict[str, Path] = {}
         self._lengths: dict[str, int] = {}
+        self._places = {entry: layout.place(entry.relpath) for entry in entries}
 
     def path(self, entry: Entry) -> Path:
         """Readable bytes of a file, verified once; the name has no suffix.
@@ -108,26 +72,61 @@ class Snapshot:
         return tuple(clip for clip in self._clips if clip.split == split)
 
     def read_clip(
-        self, clip: Clip, image_size: tuple[int, int] | None, channels: int
+        self,
+        clip: Clip,
+        image_size: tuple[int, int] | None,
+        channels: int,
+        levels: Levels | Literal["own"] | None = "own",
     ) -> NDArray[np.uint8]:
         """Frames (T, H, W) of a clip for 1 channel, (T, 3, H, W) for 3.
+
+        Args:
+            clip: What to read.
+            image_size: Height and width to resize to; None keeps the frames' own.
+            channels: 1 or 3.
+            levels: Range of channels of more than 8 bits, that of the version unless another is
+                given: a model of an earlier version must see images as it was trained on them.
 
         Raises:
             DataError: If a file is lost, cannot be decoded, or differs in size from the first.
         """
+        scale = self.levels if levels == "own" else levels
         name = self._label(clip.frames[0].entry)
         if clip.is_video_file:
             wanted = range(clip.frames[0].index, clip.frames[-1].index + 1)
             path = self.path(clip.frames[0].entry)
-            frames = decoding.read_video(path, name, channels, wanted)
+            frames = decoding.read_video(path, name, channels, wanted, scale)
         else:
             frames = [
-                decoding.read_image(self.path(frame.entry), self._label(frame.entry), channels)
+                decoding.read_image(
+                    self.path(frame.entry), self._label(frame.entry), channels, scale
+                )
                 for frame in clip.frames
             ]
         decoding.check_sizes(frames, [self._label(frame.entry) for frame in clip.frames])
         stacked = np.stack(frames)
         return preprocessing.resize(stacked, image_size) if image_size else stacked
+
+    @cached_property
+    def levels(self) -> Levels | None:
+        """Black and white of its images of more than 8 bits; None if there are none."""
+        deep = [entry.md5 for entry, (bits, _) in self._headers.items() if bits > 8]
+        return value_range.find(tuple(map(dvc_cache.cached_path, deep))) if deep else None
+
+    @cached_property
+    def frame_rate(self) -> float | None:
+        """Frames per second of the training videos, the median; None if none of them says.
+
+        Raises:
+            DataError: If a file is lost.
+        """
+        files = {clip.frames[0].entry for clip in self.clips("train") if clip.is_video_file}
+        rates = []
+        for entry in files:
+            with decoding.named(self._label(entry), "a video that OpenCV can decode"):
+                rates.append(videos.frame_rate(self.path(entry)))
+        known = [rate for rate in rates if rate]
+        return round(statistics.median_low(known), 3) if known else None
 
     def frame_size(self, clip: Clip) -> tuple[int, int]:
         """Height and width of a clip's first frame, before any resizing.
@@ -152,12 +151,12 @@ class Snapshot:
         marked = [(place, frame.mask) for place, frame in enumerate(clip.frames) if frame.mask]
         if not marked:
             return None
-        masks = [decoding.read_mask(self.path(mask), self._label(mask)) for _, mask in marked]
-        decoding.check_sizes(masks, [self._label(mask) for _, mask in marked])
-        size = image_size or masks[0].shape
+        found = [decoding.read_mask(self.path(mask), self._label(mask)) for _, mask in marked]
+        decoding.check_sizes(found, [self._label(mask) for _, mask in marked])
+        size = image_size or found[0].shape
         result = np.zeros((len(clip.frames), *size), dtype=bool)
-        for (place, _), mask in zip(marked, masks, strict=True):
-            result[place] = decoding.resize_mask(mask, size)
+        for (place, _), mask in zip(marked, found, strict=True):
+            result[place] = masks.resize(mask, size)
         return result
 
     def labels(self, clip: Clip) -> NDArray[np.bool_]:
@@ -183,14 +182,9 @@ class Snapshot:
         )
 
     def _read_labels(self, clip: Clip, file: Entry) -> NDArray[np.bool_]:
-        values = self.path(file).read_text(errors="replace").replace(",", " ").split()
         frames = self._siblings(clip)
-        if len(values) != len(frames) or not set(values) <= {"0", "1"}:
-            raise DataError(
-                f"{self._label(file)} must hold a 0 or 1 for each of the {len(frames)} frames of "
-                f"{clip.name}, got {len(values)} values. Correct it, then run 'unseen ingest'."
-            )
-        marked = {frame.index for frame, v in zip(frames, values, strict=True) if v == "1"}
+        values = decoding.read_labels(self.path(file), self._label(file), len(frames))
+        marked = {frame.index for frame, value in zip(frames, values, strict=True) if value}
         return np.array([frame.index in marked for frame in clip.frames])
 
     def _siblings(self, clip: Clip) -> tuple[Frame, ...]:
@@ -198,105 +192,51 @@ class Snapshot:
         whole = next(c for c in self._clips if (c.split, c.name) == (clip.split, clip.name))
         return whole.frames
 
+    def roi(self) -> NDArray[np.bool_] | None:
+        """The region of interest (H, W), True where to look; None if the set has none.
+
+        Raises:
+            DataError: If it is lost or cannot be decoded.
+        """
+        found = [entry for entry, place in self._places.items() if place.role == "roi"]
+        return decoding.read_mask(self.path(found[0]), self._label(found[0])) if found else None
+
     def _label(self, entry: Entry) -> str:
         return f"{self.version.name}/{entry.relpath}"
 
     @cached_property
+    def _headers(self) -> dict[Entry, tuple[int, int]]:
+        """Bits and pages of every image; 8 and 1 of what cannot be read."""
+        pictures = [entry for entry, place in self._places.items() if place.role == "image"]
+        dvc_cache.at_hand(*(entry.md5 for entry in pictures))
+        lacking = set(dvc_cache.missing(entry.md5 for entry in pictures))
+        return {
+            entry: images.quick_header(dvc_cache.cached_path(entry.md5))
+            if entry.md5 not in lacking
+            else (8, 1)
+            for entry in pictures
+        }
+
+    @cached_property
+    def expects_clips(self) -> bool:
+        """Whether most of ``train`` are clips: videos, folders of frames, files of many pages."""
+        return self._arrangement.expects_clips
+
+    def has_pages(self, entry: Entry) -> bool:
+        """Whether a file is an image of several pages that is read as a clip."""
+        return self._arrangement.has_pages(entry)
+
+    @cached_property
+    def _arrangement(self) -> Arrangement:
+        pages = {entry: count for entry, (_, count) in self._headers.items()}
+        return Arrangement(self._places, pages, self._count_frames, self._label)
+
+    @cached_property
     def _clips(self) -> tuple[Clip, ...]:
-        members: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
-        for entry in self.entries:
-            if place := _place(entry):
-                members[place].append(entry)
-        return tuple(self._clip(*place, members[place]) for place in sorted(members))
+        return self._arrangement.clips()
 
-    def _clip(self, split: str, kind: str, clip: str, members: list[Entry]) -> Clip:
-        loose = [entry for entry in members if len(_parts(entry)) == 3]
-        if loose and len(members) > 1:
-            raise DataError(
-                f"Clips and images must have different names, got {self._label(members[0])} and "
-                f"{self._label(members[1])}. Rename one, then run 'unseen ingest'."
-            )
-        video = bool(loose) and PurePosixPath(loose[0].relpath).suffix.lower() in decoding.VIDEOS
-        masks = {} if split == "train" else self._masks
-        frames = (
-            self._video_frames(members[0], masks, (kind, clip))
-            if video
-            else _image_frames(members, masks, (kind,) if loose else (kind, clip))
-        )
-        return Clip(
-            f"{kind}/{clip}", kind, split, frames, video, self._label_files.get((kind, clip))
-        )
-
-    def _video_frames(
-        self, entry: Entry, masks: dict[tuple[str, ...], Entry], prefix: tuple[str, ...]
-    ) -> tuple[Frame, ...]:
+    def _count_frames(self, entry: Entry) -> int:
         if entry.md5 not in self._lengths:
             path = self.path(entry)
             self._lengths[entry.md5] = decoding.count_frames(path, self._label(entry))
-        numbered = {
-            (*key[:-1], str(int(key[-1]))): m for key, m in masks.items() if key[-1].isdigit()
-        }
-        return tuple(
-            Frame(entry, index, numbered.get((*prefix, str(index))))
-            for index in range(self._lengths[entry.md5])
-        )
-
-    @cached_property
-    def _masks(self) -> dict[tuple[str, ...], Entry]:
-        """Mask images by kind, clip if any, and stem of the image."""
-        found = {}
-        for entry in self.entries:
-            parts, path = _parts(entry), PurePosixPath(entry.relpath)
-            if parts[0] == "ground_truth" and path.suffix.lower() in decoding.IMAGES:
-                found[(*parts[1:-1], path.stem.removesuffix("_mask"))] = entry
-        return found
-
-    @cached_property
-    def _label_files(self) -> dict[tuple[str, str], Entry]:
-        """Label files by kind and clip."""
-        return {
-            (parts[1], parts[2].removesuffix(".txt")): entry
-            for entry in self.entries
-            if len(parts := _parts(entry)) == 3
-            and parts[0] == "ground_truth"
-            and parts[2].endswith(".txt")
-        }
-
-    def roi(self) -> NDArray[np.bool_] | None:
-        """The region of interest (H, W), True where to look; None if the set has none."""
-        found = [each for each in self.entries if layout.place(each.relpath).role == "roi"]
-        return decoding.read_mask(self.path(found[0]), found[0].relpath) if found else None
-
-
-def _parts(entry: Entry) -> tuple[str, ...]:
-    return tuple(entry.relpath.split("/"))
-
-
-def _place(entry: Entry) -> tuple[str, str, str] | None:
-    """Split, kind and clip of an image or video file; None for every other file."""
-    parts, path = _parts(entry), PurePosixPath(entry.relpath)
-    suffix = path.suffix.lower()
-    if parts[0] not in ("train", "test"):
-        return None
-    if len(parts) == 3 and suffix in decoding.IMAGES | decoding.VIDEOS:
-        return parts[0], parts[1], path.stem
-    if len(parts) == 4 and suffix in decoding.IMAGES:
-        return parts[0], parts[1], parts[2]
-    return None
-
-
-def _image_frames(
-    members: list[Entry], masks: dict[tuple[str, ...], Entry], prefix: tuple[str, ...]
-) -> tuple[Frame, ...]:
-    ordered = sorted(members, key=lambda entry: (frame_number(entry) or 0, entry.relpath))
-    return tuple(
-        Frame(entry, number if (number := frame_number(entry)) is not None else position, mask)
-        for position, entry in enumerate(ordered)
-        for mask in [masks.get((*prefix, PurePosixPath(entry.relpath).stem))]
-    )
-
-
-def frame_number(entry: Entry) -> int | None:
-    """Last run of digits in the file's stem."""
-    digits = re.findall(r"\d+", PurePosixPath(entry.relpath).stem)
-    return int(digits[-1]) if digits else None
+        return self._lengths[entry.md5]

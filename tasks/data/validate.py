@@ -1,21 +1,26 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from filelock import FileLock
 
-from models.errors import DataValidationError, NotFoundError
-from tasks.data import manifest, mlflow_dataset, snapshots
+from models.errors import DataError, DataValidationError, NotFoundError
+from tasks.data import extension, manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
+from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
 from tasks.registry.caching import remembered
 from tasks.registry.tags import DATA_DIGEST, TRAIN
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,12 +28,14 @@ if TYPE_CHECKING:
     from tasks.data.run_suite import Checked
 
 
-def _usual(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The range that images must lie in, which the champion's lay in."""
-    return {"usual": _champion(arguments["model_name"], arguments["version"]).get("range")}
+def _limits(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The range that images must lie in, as the champion's did, and the user's expectations."""
+    name = arguments["model_name"]
+    usual = _champion(name, arguments["version"]).get("range")
+    return {"usual": usual, "added": extension.content(name)}
 
 
-@remembered(also=_usual)
+@remembered("validate {version}", also=_limits)
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 
@@ -47,16 +54,36 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
         "validate", model_name, tags=lineage_record.data_tags(version), params=limits
     ) as active:
         mlflow_dataset.log_input(version, "validation")
-        rows = manifest.read(snapshots.open_version(version), progress.bar)
+        snapshot = snapshots.open_version(version)
+        rows = manifest.read(snapshot, progress.bar)
         champion = _champion(model_name, version)
-        checked = _check(rows, expectations, champion, version, model_name)
+        with TemporaryDirectory() as alone:
+            added = extension.build(model_name)
+            checked = _check(
+                rows,
+                expectations,
+                champion,
+                snapshot,
+                model_name,
+                folder=workspace.root(),
+                added=added,
+                alone=Path(alone),
+            )
+            mlflow.log_artifacts(alone, "validation/data_docs")
         failed = [each for each in checked.outcomes if not each.success]
         critical = [each for each in failed if each.severity == "critical"]
-        statistics = _statistics(rows)
+        for each in failed:
+            if each not in critical:
+                log.warning("%s: %s", each.name, each.message)
+        statistics = {**_statistics(rows), **_facts(snapshot)}
         _log(rows, checked, statistics, champion)
         mlflow.log_metrics({**statistics, "num_failed": len(failed), "num_critical": len(critical)})
         if critical:
-            raise DataValidationError(_explain(version, critical, checked.docs))
+            raise DataValidationError(
+                _explain(version, critical, checked.docs),
+                summary=_summary(rows, critical),
+                run_id=active.info.run_id,
+            )
     return Validation(
         run_id=active.info.run_id,
         data_digest=version.digest,
@@ -71,16 +98,52 @@ def _check(
     rows: "pd.DataFrame",
     expectations: Expectations,
     champion: dict[str, Any],
-    version: DataVersion,
+    snapshot: Snapshot,
     model_name: str,
+    *,
+    folder: Path,
+    **more: Any,
 ) -> "Checked":
     from tasks.data.run_suite import check
 
-    folder = workspace.home() / "validation" / f"{model_name}-{version.digest[:12]}"
-    folder.parent.mkdir(exist_ok=True)
-    usual = champion.get("range")
-    with FileLock(folder.with_suffix(".lock")):
-        return check(rows, expectations, usual, name=model_name, folder=folder)
+    usual, facts = champion.get("range"), (snapshot.levels, _frame_rate(snapshot))
+    with FileLock(workspace.home() / "gx.lock"):
+        return check(rows, expectations, usual, facts, name=model_name, folder=folder, **more)
+
+
+def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
+    """What a data version holds, file by file, and the expectations that it fails.
+
+    Only those are checked that do not depend on what is to be trained.
+
+    Args:
+        version: The data.
+
+    Raises:
+        DataError: If the data version cannot be read at all.
+    """
+    snapshot = snapshots.open_version(version)
+    rows = manifest.read(snapshot, progress.bar)
+    limits = Expectations(min_train_images=1, min_test_images=0, min_frames_per_clip=1)
+    top = workspace.home() / "validation"
+    top.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=top) as folder:
+        checked = _check(rows, limits, {}, snapshot, version.name, folder=Path(folder))
+    return rows, tuple(each for each in checked.outcomes if not each.success)
+
+
+def _facts(snapshot: Snapshot) -> dict[str, float]:
+    """Range of images of more than 8 bits, and frame rate, as far as there are."""
+    low, high = snapshot.levels or (None, None)
+    found = {"levels_low": low, "levels_high": high, "frame_rate": _frame_rate(snapshot)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _frame_rate(snapshot: Snapshot) -> float | None:
+    try:
+        return snapshot.frame_rate
+    except DataError:  # a damaged video, which the manifest tells
+        return None
 
 
 def _champion(model_name: str, version: DataVersion) -> dict[str, Any]:
@@ -135,7 +198,13 @@ def _log(
     mlflow.log_dict(result, "validation/result.json")
     mlflow.log_dict(checked.suite, "validation/suite.json")
     mlflow.log_text(rows.to_csv(index=False), "validation/manifest.csv")
-    mlflow.log_artifacts(str(checked.docs), "validation/data_docs")
+
+
+def _summary(rows: "pd.DataFrame", failed: Sequence[Outcome]) -> str:
+    """How many files have a problem; else which expectations fail."""
+    if files := int(rows["problem"].notna().sum()):
+        return f"{files} {'file' if files == 1 else 'files'}"
+    return ", ".join(each.name for each in failed)
 
 
 def _explain(version: DataVersion, failed: Sequence[Outcome], docs: Path) -> str:

@@ -2,24 +2,21 @@
 
 ``data/`` is one DVC output, named by ``data.dvc`` at the top of the repository. A data set is a
 folder of it, and its digest is the md5 that DVC would give that folder alone: bringing in another
-set changes ``data.dvc`` but nobody else's digest. A version is read from DVC's cache or remote and
-never from the working copy.
+set changes ``data.dvc`` but nobody else's. A version is read from DVC and never from the working
+copy.
 """
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from models.contracts import Progress, silent
 from models.errors import DataError, NotFoundError
-from tasks.data import dvc_cache
+from tasks.data import dvc_cache, dvc_remote, dvc_repository, origin
 from tasks.platform import git, workspace
 from tasks.records import DataVersion
 
@@ -106,7 +103,8 @@ def history() -> Iterator[str]:
 
 def names(dvc_md5: str) -> tuple[str, ...]:
     """Names of the data sets in the folder that DVC calls ``dvc_md5``, sorted."""
-    return tuple(sorted({item["relpath"].split("/")[0] for item in dvc_cache.listing(dvc_md5)}))
+    paths = (item["relpath"].split("/") for item in dvc_cache.listing(dvc_md5))
+    return tuple(sorted({path[0] for path in paths if len(path) > 1}))
 
 
 def entries_at(dvc_md5: str, name: str) -> tuple[Entry, ...]:
@@ -115,8 +113,10 @@ def entries_at(dvc_md5: str, name: str) -> tuple[Entry, ...]:
     Raises:
         DataError: If the list of files is neither in the cache nor in the remote.
     """
-    listed = [(*item["relpath"].split("/", 1), item["md5"]) for item in dvc_cache.listing(dvc_md5)]
-    return tuple(Entry(path, md5) for owner, path, md5 in listed if owner == name)
+    parted = (
+        (each.relpath.partition("/"), each.md5) for each in _parsed(dvc_cache.listing(dvc_md5))
+    )
+    return tuple(Entry(path, md5) for (owner, _, path), md5 in parted if owner == name and path)
 
 
 def entries(version: DataVersion) -> tuple[Entry, ...]:
@@ -127,9 +127,11 @@ def entries(version: DataVersion) -> tuple[Entry, ...]:
     """
     if found := holder(version.name, version.digest, [version.dvc_md5]):
         return entries_at(found, version.name)
+    if not dvc_cache.missing([version.digest]):  # brought in again, under whatever name
+        return _parsed(dvc_cache.listing(version.digest))
     raise DataError(
         f"The files of {version.name} {version.digest} must be listed in DVC's cache or remote, "
-        f"and {version.dvc_md5} is in neither. Run 'dvc fetch' with a remote that has it."
+        f"and {version.dvc_md5} is in neither. {dvc_cache.ADVICE}"
     )
 
 
@@ -154,10 +156,11 @@ def hash_folder(path: Path) -> tuple[Entry, ...]:
     """
     from dvc_data.hashfile.build import build
 
-    with dvc_cache.opened() as repo:
-        store = repo.cache.local
-        _, _, tree = build(store, str(path.resolve()), store.fs, "md5", dry_run=True)
-    return tuple(Entry(item["relpath"], item["md5"]) for item in tree.as_list())
+    with dvc_repository.opened() as repo:
+        store, top = repo.cache.local, path.resolve()
+        ignored = _ignored(repo, top)
+        _, _, tree = build(store, str(top), store.fs, "md5", dry_run=True, ignore=ignored)
+    return _parsed(tree.as_list())
 
 
 def current(name: str) -> DataVersion:
@@ -181,34 +184,46 @@ def describe(name: str, files: Sequence[Entry], dvc_md5: str) -> DataVersion:
     """The record of a data version that lies in DVC's cache."""
     commit = git.head(workspace.root()) or "unborn"
     dirty = git.changed(workspace.root(), "data.dvc")
+    own = digest(files)
     return DataVersion(
         name=name,
-        digest=digest(files),
+        digest=own,
         dvc_md5=dvc_md5,
         git_commit=f"{commit}+dirty" if dirty else commit,
-        remote=dvc_cache.remote_url(),
+        remote=dvc_remote.url(),
         num_files=len(files),
         num_bytes=dvc_cache.num_bytes(entry.md5 for entry in files),
+        origin=origin.noted(name, own),
     )
 
 
-def add(name: str) -> DataVersion:
+def add(name: str, came_from: str = "") -> DataVersion:
     """Make the files in ``data/<name>`` a version, and leave every other set as it was.
+
+    Args:
+        name: The set.
+        came_from: See ``tasks.data.origin``.
 
     Raises:
         DataError: If DVC cannot read the folder or write its cache.
     """
     from dvc.repo.add import get_or_create_stage
 
-    with lock(), dvc_cache.opened() as repo, repo.lock:
+    with lock(), dvc_repository.opened() as repo, repo.lock:
         store(folder() / name)  # DVC would write the list of files before the files
         stage, _ = get_or_create_stage(repo, str(folder()))
         repo.check_graph(stages=[stage])
+        dvc_md5, size = recorded(), getattr(stage.outs[0].meta, "size", None)
         stage.add_outs(str(folder() / name), relink=False)
         out = stage.outs[0]
-        dvc_cache.check_stored(info.value for key, _, info in out.obj if key[0] == name)
-        out.meta.size = dvc_cache.num_bytes(info.value for _, _, info in out.obj)
-        dvc_cache.replace_dvc_file(stage)
+        files = {key: info.value for key, _, info in out.obj}
+        added = [md5 for key, md5 in files.items() if key[0] == name]
+        dvc_cache.check_stored(added)
+        before = [each.md5 for each in entries_at(dvc_md5, name)] if dvc_md5 else []
+        out.meta.size = dvc_cache.size_after(size, before, added, files.values())
+        own = digest(Entry("/".join(key[1:]), md5) for key, md5 in files.items() if key[0] == name)
+        stage.meta = origin.merged(stage.meta, name, own, came_from or origin.noted(name, own))
+        dvc_repository.replace_dvc_file(stage)
     return current(name)
 
 
@@ -221,72 +236,33 @@ def store(path: Path) -> None:
     from dvc_data.hashfile.build import build
     from dvc_data.hashfile.transfer import transfer
 
-    with dvc_cache.opened() as repo:
-        cache = repo.cache.local
-        staging, _, tree = build(cache, str(path.resolve()), cache.fs, "md5")
+    with dvc_repository.opened() as repo:
+        cache, top = repo.cache.local, path.resolve()
+        staging, _, tree = build(cache, str(top), cache.fs, "md5", ignore=_ignored(repo, top))
         transfer(staging, cache, {tree.hash_info}, shallow=False)
         dvc_cache.check_stored(item["md5"] for item in tree.as_list())
 
 
-def remember(files: Mapping[str, Sequence[Entry]]) -> None:
-    """Put the list of the files of several data sets, by name, into DVC's cache."""
+def _ignored(repo: Any, path: Path) -> Any:
+    """What ``.dvcignore`` says of a folder of the repository; other folders it says nothing of."""
+    return repo.dvcignore if path.is_relative_to(repo.root_dir) else None
+
+
+def remember(files: Iterable[Entry]) -> None:
+    """Put a list of files of ``data/`` into DVC's cache."""
     from dvc_data.hashfile.db import add_update_tree
 
-    with dvc_cache.opened() as repo:
-        add_update_tree(repo.cache.local, _tree(_joined(files)))
+    with dvc_repository.opened() as repo:
+        add_update_tree(repo.cache.local, _tree(files))
 
 
-def joint_digest(files: Mapping[str, Sequence[Entry]]) -> str:
-    """The md5 that ``data.dvc`` has when exactly these data sets are in ``data/``."""
-    return digest(_joined(files))
-
-
-def restore(files: Iterable[Entry], target: Path, progress: Progress = silent) -> None:
-    """Write the files of a version below ``target``: exactly their bytes, or nothing at all.
-
-    Args:
-        files: From ``entries``, or the (relpath, md5) that a model version carries.
-        target: A folder that does not exist yet, or is empty.
-        progress: Shows the files.
-
-    Raises:
-        DataError: If ``target`` holds something or cannot be written, or a file is lost, corrupt
-            or would lie outside of ``target``.
-    """
-    files, target = tuple(files), target.absolute()
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    if lacking := dvc_cache.missing(entry.md5 for entry in files):
-        dvc_cache.fetch(lacking)
-    try:
-        if target.exists() and any(target.iterdir()):
-            raise DataError(f"{target} must be empty or new, and holds files. Name another folder.")
-        partial.mkdir(parents=True)
-        for entry in progress(files, total=len(files), description=f"Writing {target.name}"):
-            _write(entry, partial)
-        if target.exists():
-            target.rmdir()
-        partial.rename(target)
-    except OSError as error:
-        raise DataError(
-            f"{target} must be a folder that can be written, got: {error.strerror}. Check the "
-            "permissions and the free space, or name another folder."
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _write(entry: Entry, top: Path) -> None:
-    parts = PurePosixPath(entry.relpath).parts
-    if not parts or ".." in parts or parts[0] == "/":
-        raise DataError(f"Every path must lie inside its data set, got {entry.relpath!r}.")
-    target = top.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(dvc_cache.locate(entry.md5, entry.relpath), target)
-    dvc_cache.check(target, entry.md5, entry.relpath)
-
-
-def _joined(files: Mapping[str, Sequence[Entry]]) -> list[Entry]:
+def joined(files: Mapping[str, Sequence[Entry]]) -> list[Entry]:
+    """Files of ``data/`` when exactly these data sets are in it; their digest is its md5."""
     return [Entry(f"{name}/{entry.relpath}", entry.md5) for name in files for entry in files[name]]
+
+
+def _parsed(listed: Iterable[Mapping[str, str]]) -> tuple[Entry, ...]:
+    return tuple(Entry(item["relpath"], item["md5"]) for item in listed)
 
 
 def _tree(files: Iterable[Entry]) -> Any:

@@ -20,6 +20,8 @@ from tasks.packaging.preprocessing import Levels
 
 AVI, ISO, MATROSKA, MPEG = b"RIFF", b"ftyp", b"\x1aE\xdf\xa3", b"\x00\x00\x01"
 """Bytes by which the containers of videos are known; ``ftyp`` stands at the fifth byte."""
+PAGED = (b"GIF8", b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+"""First bytes of images that may have several pages: GIF, PNG, TIFF and BigTIFF."""
 TOLERATED = 0.02
 """Share of the frames that the header of a video may say too many, where it can only estimate."""
 
@@ -27,7 +29,7 @@ TOLERATED = 0.02
 def is_video(content: bytes) -> bool:
     """Whether the first 16 bytes of a file are those of a container of videos."""
     if content[4:8] == ISO:
-        return content[8:12] not in {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"}
+        return content[8:12] not in images.BRANDS
     riff = content.startswith(AVI) and content[8:12] == b"AVI "
     return riff or content.startswith((MATROSKA, MPEG))
 
@@ -141,9 +143,11 @@ def _read_pages(
 
 
 def _has_pages(path: Path) -> bool:
-    """Whether a file is an image."""
+    """Whether a file is an image that may have several pages."""
     with path.open("rb") as file:
-        return not is_video(file.read(16))
+        start = file.read(16)
+    webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    return webp or start.startswith(PAGED)
 
 
 @contextmanager

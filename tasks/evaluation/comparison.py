@@ -14,6 +14,7 @@ from prefect import task
 
 from models.errors import InvalidInputError
 from tasks.evaluation.paired_scores import MEASURES, Measured, alarms, both_scores
+from tasks.platform.step_names import named
 from tasks.records import Comparison, ModelVersion, Report, Source
 from tasks.registry import history, mlflow_store, model_versions
 from tasks.registry.policy import METRICS, PromotionPolicy
@@ -31,7 +32,7 @@ class Outcome:
     figures: dict[str, float]
 
 
-@task
+@task(task_run_name=named("compare {challenger}"))
 def compare(
     challenger: ModelVersion,
     report: Report,
@@ -198,7 +199,7 @@ def _against_chance(
     value, bound = _shown(metric, new), _shown(metric, chance + found.lower_bound)
     floor = _shown(metric, chance) if policy.floor is None else policy.floor
     rises = METRICS[metric].higher_is_better
-    accepted = bound > floor if rises else bound < floor
+    accepted = policy.floor == -1 or (bound > floor if rises else bound < floor)
     what = f"chance, {METRICS[metric].chance}" if policy.floor is None else "the policy's floor"
     why = (
         f"{metric} {value:.4f}: with {policy.confidence:.0%} confidence at "

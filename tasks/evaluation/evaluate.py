@@ -19,6 +19,7 @@ from tasks.evaluation import clusters, measure_sharded, pictures, plots
 from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import STEADY
 from tasks.platform import progress
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
@@ -44,7 +45,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@remembered()
+@remembered("evaluate on {version}")
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 
@@ -62,7 +63,7 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
         DataError: If the test split cannot be read, or is shorter than the detector's window.
         RegistryError: If the packaged detector does not load.
     """
-    packaged = package.load(model_versions.folder(detector.model_uri), device="auto")
+    packaged = package.load(model_versions.folder(detector.model_uri), device="auto", engine=STEADY)
     measured = measure_sharded.measured(version, detector, packaged, progress.bar)
     metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
     pixel_auroc = measured.pixels.auroc()

@@ -10,6 +10,7 @@ from tasks.evaluation import scoring
 from tasks.evaluation.measure import Measured, joined, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import STEADY
 from tasks.records import DataVersion, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.training import sharding
@@ -29,7 +30,7 @@ def measure_shard(part: range, version: DataVersion, detector: TrainedModel) -> 
         RegistryError: If the packaged detector does not load.
     """
     mlflow_store.client()  # a worker may not have been told of the store by anybody
-    packaged = package.load(model_versions.folder(detector.model_uri), device="auto")
+    packaged = package.load(model_versions.folder(detector.model_uri), device="auto", engine=STEADY)
     return measure(version, packaged, silent, part)
 
 

@@ -15,6 +15,7 @@ from models.metrics.clustering import accuracy_difference
 from models.metrics.detection import auc, auc_difference
 from tasks.data.kinds import class_of
 from tasks.evaluation import clusters
+from tasks.packaging.program import STEADY
 from tasks.records import DataVersion, Report
 from tasks.registry import mlflow_store, model_versions, version_facts
 from tasks.registry.policy import METRICS
@@ -175,4 +176,4 @@ def _champion_scores(
         )
     from tasks.evaluation.evaluate import score_version
 
-    return score_version(version, model_versions.load(serving, device="auto"))
+    return score_version(version, model_versions.load(serving, device="auto", engine=STEADY))

@@ -29,7 +29,7 @@ COMPARED = 5000
 PICTURE = "samples/samples.png"
 
 
-@remembered()
+@remembered("sample {detector}")
 def sample(version: DataVersion, detector: TrainedModel) -> Samples:
     """Log pictures that a packaged model draws to its run; nothing if it draws none.
 

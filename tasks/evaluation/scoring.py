@@ -18,6 +18,7 @@ from models.errors import DataError, InvalidInputError
 from tasks.data.kinds import is_normal
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging.detector import Packaged, Prediction
+from tasks.packaging.preprocessing import Preprocessing
 
 MEMORY = 1 << 27
 """Bytes of the anomaly maps of one part."""
@@ -84,7 +85,7 @@ def scored(
     parts = _long_enough(snapshot, clips, preprocessing.window, packaged.smoothing)
     parts = parts if share is None else parts[share.start : share.stop]
     for part in progress(parts, total=len(parts), description="Scoring test clips"):
-        for read, frames in _read(snapshot, part, preprocessing.channels):
+        for read, frames in _read(snapshot, part, preprocessing):
             started = time.perf_counter()
             if localises is None:
                 localises = _localises(packaged, frames)
@@ -152,10 +153,10 @@ def _parts(
 
 
 def _read(
-    snapshot: Snapshot, part: _Part, channels: int
+    snapshot: Snapshot, part: _Part, how: Preprocessing
 ) -> Iterator[tuple[_Part, NDArray[np.uint8]]]:
     """The frames of one clip, or the still images that follow each other and have one size."""
-    read = partial(snapshot.read_clip, image_size=None, channels=channels)
+    read = partial(snapshot.read_clip, image_size=None, channels=how.channels, levels=how.levels)
     if part.whole:
         yield part, read(part.clips[0])
         return

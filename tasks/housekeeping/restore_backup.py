@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,7 @@ from tasks.housekeeping import backup
 from tasks.housekeeping.backup import ARTIFACTS, CONTENT, DATABASE, FILES, FLOWS, OBJECTS, Backup
 from tasks.packaging import formats
 from tasks.platform import prefect_server, workspace
-
-PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
-"""Where MLflow's database keeps the places of files, which move with the repository."""
+from tasks.registry import store_place
 
 
 def restore_backup(folder: Path, *, progress: Progress = silent) -> Backup:
@@ -104,13 +95,5 @@ def _restore_database(path: Path, former_root: Path) -> None:
     partial = workspace.home() / f"{DATABASE}.partial"
     partial.unlink(missing_ok=True)
     backup.copy_database(path, partial)
-    before = (former_root / ".unseen").as_uri()
-    after = workspace.home().as_uri()
-    with closing(sqlite3.connect(partial)) as database, database:
-        for table, column in PLACES:
-            database.execute(
-                f'UPDATE "{table}" SET "{column}" = ? || substr("{column}", ?) '  # noqa: S608
-                f'WHERE substr("{column}", 1, ?) = ?',
-                (after, len(before) + 1, len(before), before),
-            )
+    store_place.move(partial, former_root, workspace.root())
     partial.rename(workspace.home() / DATABASE)

@@ -10,9 +10,11 @@ from mlflow.entities import LoggedModel, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking._tracking_service.utils import _get_store
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from tasks.housekeeping.references import References, pages
 from tasks.housekeeping.stale import Kind, Stale, size
+from tasks.registry import parent_run
 from tasks.registry.tags import KIND, MODEL_DIGEST
 
 RUNNING = ("RUNNING", "SCHEDULED")
@@ -30,15 +32,19 @@ def find(client: MlflowClient, references: References, cutoff: float) -> tuple[K
         The runs, and those of them that stay.
     """
     kind = Kind(title="MLflow runs", why="no registered version, decision or lineage names them")
-    stay = []
+    stay: list[Run] = []
+    parents: set[str | None] = set()
     experiments = [each.experiment_id for each in pages(client.search_experiments)]
     models = list(_models(client, experiments))
-    for run in ours(client, experiments):
+    for run in sorted(ours(client, experiments), key=_is_parent):
         logged = [each for each in models if each.source_run_id == run.info.run_id]
         who = _needed_by(run, logged, references)
         if _ended(run) >= cutoff * 1000:
             who |= {"younger"}
+        if run.info.run_id in parents:
+            who |= {"its steps"}
         if who:
+            parents.add(run.data.tags.get(MLFLOW_PARENT_RUN_ID))
             kind.kept.update(who)
             stay.append(run)
         else:
@@ -60,6 +66,10 @@ def _models(client: MlflowClient, experiments: list[str]) -> Iterator[LoggedMode
         token = page.token
         if not token:
             return
+
+
+def _is_parent(run: Run) -> bool:
+    return run.data.tags.get(KIND) in parent_run.FLOWS
 
 
 def _ended(run: Run) -> int:

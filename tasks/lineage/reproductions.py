@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.lineage.trace_records import TracedReproduction
-from tasks.registry import mlflow_store, tags
+from tasks.registry import quick_reads, tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +28,7 @@ def find(client: MlflowClient, model: str, digest: str) -> tuple[TracedReproduct
     if experiment is None or not digest:
         return ()
     about = {tags.KIND: KIND, tags.MODEL_DIGEST: digest}
-    runs = mlflow_store.tagged_runs(client, experiment.experiment_id, about, MOST)
+    runs = quick_reads.tagged_runs(client, experiment.experiment_id, about, MOST)
     return tuple(
         TracedReproduction(
             run_id=run.info.run_id,

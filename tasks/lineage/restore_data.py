@@ -4,7 +4,7 @@ from pathlib import Path
 
 from models.contracts import Progress, silent
 from models.errors import DataError
-from tasks.data import versions
+from tasks.data import versions, write_version
 from tasks.data.versions import Entry
 from tasks.lineage import trace
 from tasks.lineage.trace_records import Restored
@@ -35,7 +35,7 @@ def restore(reference: str, folder: Path, *, progress: Progress = silent) -> Res
             f"the digest {data.digest}, got {versions.digest(files)}: it was changed. Restore the "
             "artifact store."
         )
-    versions.restore(files, folder, progress)
+    write_version.write(files, folder, progress)
     return Restored(
         model=version.name,
         version=int(version.version),

@@ -11,7 +11,7 @@ import mlflow
 
 from models.contracts import Progress, silent
 from models.errors import DataError
-from tasks.data import dvc_cache, versions
+from tasks.data import dvc_cache, versions, write_version
 from tasks.lineage.training_record import Material
 from tasks.platform import workspace
 from tasks.records import DataVersion
@@ -47,7 +47,7 @@ def fetch(material: Material, folder: Path, progress: Progress = silent) -> None
     Raises:
         DataError: If a file is lost or corrupt; says how to get it.
     """
-    versions.restore(material.files, folder / material.version.digest, progress)
+    write_version.write(material.files, folder / material.version.digest, progress)
 
 
 def bring_in(material: Material, folder: Path) -> DataVersion:
@@ -58,11 +58,11 @@ def bring_in(material: Material, folder: Path) -> DataVersion:
     """
     name = material.version.name
     versions.store(folder / material.version.digest)
-    versions.remember({name: material.files})
+    joined = versions.joined({name: material.files})
+    versions.remember(joined)
     if lacking := dvc_cache.missing(entry.md5 for entry in material.files):
         raise DataError(
             f"The files of {name} {material.version.digest} must not change while they are read, "
             f"and {len(lacking)} did. Try again."
         )
-    joint = versions.joint_digest({name: material.files})
-    return replace(material.version, dvc_md5=joint, remote=None)
+    return replace(material.version, dvc_md5=versions.digest(joined), remote=None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from models.errors import DataError, NotFoundError
-from tasks.data import dvc_cache
+from tasks.data import dvc_cache, dvc_remote
 from tasks.lineage import reproductions
 from tasks.lineage.trace_records import (
     Trace,
@@ -28,7 +28,7 @@ from tasks.lineage.trace_records import (
 )
 from tasks.platform import prefect_server
 from tasks.records import DataVersion, Decision, Validation
-from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry import history, model_versions, quick_reads
 from tasks.registry.tags import FLOW_RUN_ID, HARDWARE
 from tasks.registry.version_facts import Facts, gather, get_run
 
@@ -51,11 +51,12 @@ def trace(reference: str) -> Trace:
         NotFoundError: If there is no such model, version or alias.
         RegistryError: If the registry does not answer.
     """
-    client = mlflow_store.reader()
+    client = quick_reads.reader()
     version = model_versions.find(client, reference)
     flow = FlowQuery(version.tags.get(FLOW_RUN_ID, ""))
     facts = gather(client, version)
     notes = list(facts.notes)
+    history.notice(version.name, client)
     registered = model_versions.model(client, version.name)
     champion = registered.aliases.get(model_versions.CHAMPION)
     data = _data(facts.lineage.get("data", {}), facts.files, notes)
@@ -121,17 +122,30 @@ def _run(run_id: str, run: Run | None, notes: list[str]) -> TracedRun:
 def _data(
     known: Mapping[str, Any], files: list[dict[str, str]] | None, notes: list[str]
 ) -> TracedData:
-    """A data version, and how much of it DVC's cache holds."""
+    """A data version, and how much of it DVC's cache and today's remote hold."""
     version = data_version(known)
+    try:
+        remote = dvc_remote.url()
+        missing = dvc_cache.missing(file["md5"] for file in files or ())
+    except (NotFoundError, DataError):
+        remote, missing = None, tuple(file["md5"] for file in files or ())
+        notes.append("There is no DVC repository here to look for the data in.")
     if files is None:
         notes.append(f"The list of files of data version {version.digest} is lost.")
-        return TracedData(version=version)
-    try:
-        missing = len(dvc_cache.missing(file["md5"] for file in files))
-    except NotFoundError:
-        missing = len(files)
-        notes.append("There is no DVC repository here to look for the data in.")
-    return TracedData(version=version, available=len(files) - missing, missing=missing)
+        return TracedData(version=version, remote=remote)
+    held = dvc_remote.count(missing) if missing and remote else None
+    if missing and held != len(missing):
+        notes.append(
+            f"{len(missing) - (held or 0)} files of {version.name} {version.digest} are "
+            f"lost here. {dvc_cache.ADVICE}"
+        )
+    return TracedData(
+        version=version,
+        available=len(files) - len(missing),
+        missing=len(missing),
+        remote=remote,
+        in_remote=held,
+    )
 
 
 def data_version(known: Mapping[str, Any]) -> DataVersion:
@@ -144,6 +158,7 @@ def data_version(known: Mapping[str, Any]) -> DataVersion:
         remote=known.get("remote"),
         num_files=int(known.get("num_files") or 0),
         num_bytes=int(known.get("num_bytes") or 0),
+        origin=str(known.get("origin") or ""),
     )
 
 

@@ -44,6 +44,10 @@ class TracedData:
     available: int | None = None
     """Files whose bytes are in DVC's cache; None if the list of files is lost."""
     missing: int | None = None
+    remote: str | None = None
+    """URL of DVC's default remote now; ``version`` has that of the time of training."""
+    in_remote: int | None = None
+    """How many of the missing files that remote has; None if it was not asked or did not answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@
     calibration.safetensors  scores of held-out normal images, clip by clip, for p-values
     lineage.json             what it was made from: data, validation, pretext run, recipe, commit
     files.json               path and md5 of every file of that data version
+    program/                 the detector as an ONNX program, and how it agrees with torch, if asked
     sources/                 the Python packages it was trained with, and this reader
     digest.json              SHA-256 of every other file
 
@@ -39,6 +40,7 @@ from tasks.packaging.formats import CURRENT
 from tasks.packaging.formats import check as check_format
 from tasks.packaging.import_sources import Vendored
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.program import FOLDER, TORCH, choose
 
 Json: TypeAlias = Any
 
@@ -111,15 +113,18 @@ def save(  # noqa: PLR0913 - all that a package holds
     return digest(sums)
 
 
-def load(folder: Path, *, device: str = "cpu") -> Packaged:
+def load(folder: Path, *, device: str = "cpu", engine: str = TORCH) -> Packaged:
     """Read a detector, after verifying every byte, with the sources it was trained with.
 
     Args:
         folder: Written by ``save``.
         device: Where it will compute; ``auto`` takes a GPU if there is one.
+        engine: What scores on a processor, as in ``tasks.packaging.program.choose``. On a GPU it
+            is torch.
 
     Raises:
         RegistryError: If the folder is not such a package, was changed, or cannot be run here.
+        InvalidInputError: If the engine is not here, or does not give what torch gives.
     """
     sums = verify(folder)
     try:
@@ -140,8 +145,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         ) from error
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    program, choice = None, None
+    if device == "cpu":
+        by_torch = _scorer(detector)
+        program, choice = choose(folder / FOLDER, engine, torch.get_num_threads(), by_torch)
     return Packaged(
         detector.to(device),
+        program=program,
+        engine=choice,
         preprocessing=preprocessing,
         threshold=described["threshold"],
         smoothing=described.get("smoothing", 1),  # older packages do not average
@@ -151,6 +162,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         digest=digest(sums),
         device=torch.device(device),
     )
+
+
+def _scorer(detector: Any) -> Callable[[NDArray[np.uint8]], object]:
+    @torch.no_grad()
+    def score(images: NDArray[np.uint8]) -> object:
+        return detector(torch.from_numpy(images).float() / 255)
+
+    return score
 
 
 def rebuild(
@@ -179,8 +198,9 @@ def rebuild(
 
 def _preprocessing(described: dict[str, Json]) -> Preprocessing:
     values = dict(described["preprocessing"])
-    size = values.pop("image_size")
-    return Preprocessing(**values, image_size=tuple(size) if size else None)
+    pairs = {name: values.pop(name, None) for name in ("image_size", "levels")}
+    pairs = {name: tuple(pair) if pair else None for name, pair in pairs.items()}
+    return Preprocessing(**values, **pairs)
 
 
 def _build(

@@ -14,6 +14,8 @@ from models.errors import InvalidInputError
 
 Levels: TypeAlias = tuple[float, float]
 """Values of black and white in images of more than 8 bits."""
+RATE_TOLERANCE = 1.05
+"""How many times as fast or slow as in training a video may be without being another rate."""
 LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 """Rec. 601 weights of red, green and blue in 1/65536, as Pillow's ``convert("L")`` rounds them."""
 
@@ -85,10 +87,10 @@ def quantized(values: NDArray[np.generic], levels: Levels | None) -> NDArray[np.
     if levels is None:
         if not np.issubdtype(values.dtype, np.integer):
             raise ValueError("it is floating point, and no range of its values is known")
-        return (values.clip(0, 65535) >> 8).astype(np.uint8)  # type: ignore[operator,type-var]
+        return (values.astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
     low, high = levels
     unit = (values.astype(np.float64) - low) / (high - low)
-    return np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(unit.clip(0, 1) * 255), dtype=np.uint8)
 
 
 def gray(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

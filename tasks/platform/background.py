@@ -1,6 +1,10 @@
-"""Background processes of this repository: started, found and stopped by name.
+"""Background processes of this repository: started, kept alive, found and stopped by name.
 
-Each name has a record and a log in ``.unseen/processes``. A record alone proves nothing after a
+Each runs below a supervisor of its own (supervisord, one program), which starts it again when it
+dies, later and later, and gives up when that does not help. Before each start, what an earlier one
+left behind is ended, so that its ports are free.
+
+Each name has a record and logs in ``.unseen/processes``. A record alone proves nothing after a
 crash or a reboot, when its process id may be somebody else's. So every process carries the variable
 ``UNSEEN_PROCESS``, which its children inherit: a process is ours if it has that variable, and what
 a killed process left behind is found by it too.
@@ -8,6 +12,7 @@ a killed process left behind is found by it too.
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -25,6 +30,8 @@ from tasks.platform import workspace
 
 MARK = "UNSEEN_PROCESS"
 """Environment variable of a background process and of all its descendants."""
+COMMAND = "UNSEEN_COMMAND"
+"""Environment variable with the arguments of Python, as JSON, for what a supervisor starts."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -34,6 +41,28 @@ QUIET = {
 """No background process calls home, unless the environment says otherwise."""
 GRACE_SECONDS = 20.0
 """How long a process may take to end by itself, and with what it has started."""
+WELL_SECONDS = 60
+"""A process that lives shorter has failed to start; one that lives longer begins to count anew."""
+RETRIES = 5
+"""Failed starts, one after the other, until its supervisor gives up; 1, 2, 3 ... s lie between."""
+SUPERVISOR = """[supervisord]
+nodaemon = true
+silent = true
+logfile = %(here)s/{name}.supervisor.log
+pidfile = %(here)s/{name}.supervisor.pid
+minfds = 256
+
+[program:{name}]
+command = {command}
+autorestart = true
+startsecs = {well}
+startretries = {retries}
+stopwaitsecs = {grace}
+killasgroup = true
+redirect_stderr = true
+stdout_logfile = NONE
+"""
+"""Settings of a supervisor. What is started has its own way to the log: it outlives this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +71,7 @@ class Background:
 
     name: str
     pid: int
+    """Of its supervisor."""
     since: str
     """When it was started; UTC, ISO 8601."""
     url: str = ""
@@ -65,7 +95,9 @@ def start(
     url: str = "",
     environment: Mapping[str, str] | None = None,
 ) -> Background:
-    """The process of this name, started unless it runs; it outlives the one that started it.
+    """The process of this name, started unless it runs, and kept alive.
+
+    It outlives the one that started it.
 
     Args:
         name: Letters, digits, dots and dashes.
@@ -77,11 +109,14 @@ def start(
         if found := find(name):
             return found
         stop(name)  # what a killed process may have left behind
+        _supervisor_log(name).unlink(missing_ok=True)
+        settings = folder() / f"{name}.ini"
+        settings.write_text(_supervised(name))
         with log_file(name).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *command],
+                [sys.executable, "-m", "supervisor.supervisord", "--configuration", str(settings)],
                 cwd=workspace.root(),
-                env=_environment(name, environment or {}),
+                env={**_environment(name, environment or {}), COMMAND: json.dumps(list(command))},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -95,12 +130,23 @@ def start(
 
 
 def find(name: str) -> Background | None:
-    """The process of this name if it lives, whether or not it answers yet."""
+    """The process of this name if it is kept alive, whether or not it answers yet."""
     try:
         found = Background(**json.loads(_record(name).read_text()))
-        return found if _mark_of(psutil.Process(found.pid)) == _mark(name) else None
+        lives = _mark_of(psutil.Process(found.pid)) == _mark(name)
     except (OSError, ValueError, TypeError, psutil.Error):
         return None
+    return found if lives and not has_given_up(name) else None
+
+
+def restarts(name: str) -> int:
+    """How often its supervisor has started it again."""
+    return max(_told(name).count(" INFO spawned: ") - 1, 0)
+
+
+def has_given_up(name: str) -> bool:
+    """Whether its supervisor does not start it any more, since it died too often."""
+    return " INFO gave up: " in _told(name)
 
 
 def stop(name: str) -> bool:
@@ -115,9 +161,7 @@ def stop(name: str) -> bool:
         for process in asked:
             _send(process, signal.SIGTERM)
         psutil.wait_procs(asked, timeout=GRACE_SECONDS)
-    for process in _family(name):
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(family, timeout=GRACE_SECONDS)
+    _kill(_family(name))
     _record(name).unlink(missing_ok=True)
     return bool(family)
 
@@ -174,8 +218,31 @@ def _environment(name: str, more: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _supervised(name: str) -> str:
+    program = shlex.join([sys.executable, "-m", __name__, name])
+    return SUPERVISOR.format(
+        name=name,
+        command=program.replace("%", "%%"),
+        well=WELL_SECONDS,
+        retries=RETRIES,
+        grace=int(GRACE_SECONDS),
+    )
+
+
 def _record(name: str) -> Path:
     return folder() / f"{name}.json"
+
+
+def _supervisor_log(name: str) -> Path:
+    return folder() / f"{name}.supervisor.log"
+
+
+def _told(name: str) -> str:
+    """What the supervisor has told since it was started."""
+    try:
+        return _supervisor_log(name).read_text()
+    except OSError:
+        return ""
 
 
 def _mark(name: str) -> str:
@@ -205,3 +272,27 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         process.send_signal(number)
     except psutil.NoSuchProcess:
         return
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(processes, timeout=GRACE_SECONDS)
+
+
+def main() -> None:
+    """Become the background process of the name that is given, below its supervisor.
+
+    What is left of an earlier one is ended first, since it may hold a port.
+    """
+    name, command = sys.argv[1], json.loads(os.environ.pop(COMMAND))
+    supervisor = os.getppid()
+    _kill([each for each in _family(name) if each.pid != supervisor])
+    with log_file(name).open("ab") as log:
+        os.dup2(log.fileno(), sys.stdout.fileno())
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - no shell
+
+
+if __name__ == "__main__":
+    main()

@@ -5,12 +5,13 @@ import time
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from filelock import FileLock
 
 from models.errors import UnseenError
-from tasks.platform import background, workspace
+from tasks.platform import addresses, background, flow_run, workspace
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 
@@ -34,9 +35,12 @@ def folder() -> Path:
 
 
 def configured_url() -> str | None:
-    """``PREFECT_API_URL`` from the environment or the active profile, without importing Prefect."""
+    """``PREFECT_API_URL`` from the environment or the active profile, without importing Prefect.
+
+    None if nothing is set, or if it is the address of our own local server.
+    """
     if url := os.environ.get("PREFECT_API_URL"):
-        return url
+        return None if addresses.is_own(url, NAME) else url
     home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect")).expanduser()
     try:
         profiles = tomllib.loads((home / "profiles.toml").read_text())
@@ -58,11 +62,17 @@ def connect(port: int = 0) -> str:
     Returns:
         The API URL, which ``PREFECT_API_URL`` now holds.
     """
+    addresses.bypass_proxy()
+    flow_run.set_up_logs()
     if url := configured_url():
         return url
     os.environ.setdefault("PREFECT_HOME", str(folder()))
+    if server := local_server():
+        os.environ["PREFECT_API_URL"] = server.url
+        return server.url
+    exported = urlsplit(os.environ.get("PREFECT_API_URL", "")).port  # of ours, which has died
     with FileLock(workspace.home() / "prefect.lock"):
-        server = local_server() or _start(port or background.port(None, 0))
+        server = local_server() or _start(port or background.port(None, exported or 0))
     os.environ["PREFECT_API_URL"] = server.url
     return server.url
 
@@ -111,7 +121,7 @@ def wait_until_healthy(api_url: str) -> None:
             raise OrchestratorError(
                 f"A Prefect server must answer at {api_url}, and does not. Start it and check "
                 "PREFECT_API_URL, or unset it to use a local server, whose log is "
-                f"{background.log_file(NAME)}."
+                f"{background.log_file(NAME)}.{addresses.through(api_url)}"
             )
         time.sleep(0.2)
 

@@ -107,7 +107,10 @@ def code_version() -> str:
 
 def configure() -> None:
     """Give the tools' own environment variables their defaults, before any tool is imported."""
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{home() / 'mlflow.db'}")
+    from tasks.platform import addresses
+
+    os.environ[addresses.TRACKING] = addresses.tracking_uri()
+    addresses.bypass_proxy()
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")

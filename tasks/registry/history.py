@@ -95,24 +95,31 @@ def settle(name: str, client: MlflowClient) -> None:
         record(moved, client)
 
 
-def notice(name: str, client: MlflowClient) -> None:
-    """Enter a move of the alias with MLflow, if there was one and nobody is deciding just now.
+def notice(name: str, client: MlflowClient) -> bool:
+    """Enter a move of the alias with MLflow, if there was one; whether none is left to be entered.
 
-    Whoever may not write leaves it to others: ``read`` tells of it all the same.
+    Nobody waits for that: if somebody is deciding just now, or one may not write, it is left to
+    others. ``read`` tells of it all the same.
+
+    Raises:
+        NotFoundError: If there is no such model.
+        RegistryError: If the registry does not answer.
     """
     if not _moved(model_versions.model(client, name), client):
-        return
+        return True
     held = lock(name)
     try:
         held.acquire(wait=False)
     except (Timeout, OSError, RegistryError):
-        return
+        return False
     try:
         settle(name, client)
     except (lazy_mlflow.exceptions.MlflowException, OSError, RegistryError) as error:
         log.debug("A move of the alias of %s could not be entered: %s", name, error)
+        return False
     finally:
         held.release()
+    return True
 
 
 def check_unchanged(name: str, seen: int | None, client: MlflowClient) -> int | None:
@@ -287,5 +294,7 @@ def _put_into_effect(key: str, decision: Decision, client: MlflowClient) -> None
             _unless_deleted(client.set_registered_model_alias, name, alias, str(number))
     if decision.version:
         text = json.dumps(asdict(decision))
-        _unless_deleted(client.set_model_version_tag, name, str(decision.version), DECISION, text)
+        version = str(decision.version)
+        _unless_deleted(client.set_model_version_tag, name, version, DECISION, text)
+        _unless_deleted(client.set_model_version_tag, name, version, "decision", decision.action)
     client.set_registered_model_tag(name, HISTORY_IN_EFFECT, key)

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.packaging import formats
-from tasks.platform import workspace
+from tasks.platform import flow_run, workspace
+from tasks.platform.step_names import SHORT
 from tasks.records import DataVersion, Report, Source, Validation
 from tasks.registry import mlflow_store
 from tasks.registry.tags import TAG
 
 ORIGIN = ("name", "version", "digest", "run_id")
 """What names the model version that another was adapted from."""
+HEADLINES = ("frame_auc", "image_auroc", "pixel_auroc", "pixel_eer", "cluster_acc")
+"""Metrics that a description names."""
 LONGEST_RECIPE = 5000
 """Characters of the recipe in a tag; the whole of it is in the model's ``lineage.json``."""
 
@@ -68,7 +71,7 @@ def describe(  # noqa: PLR0913 - the record has so many parts
         "recipe": recipe,
         "git_commit": workspace.git_commit(),
         "code_version": workspace.code_version(),
-        "flow_run_id": mlflow_store.flow_run_id(),
+        "flow_run_id": flow_run.current(),
         "run_id": run_id,
         "seed": seed,
         "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -114,7 +117,27 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
             tags[name] = repr(value)
     for name, value in report.metrics.items():
         tags[f"metric.{name}"] = repr(value)
-    return {TAG + key: value for key, value in tags.items()}
+    people = {"data_digest": tags["data_digest"], "recipe": lineage["recipe"].get("name", "")}
+    return {**{TAG + key: value for key, value in tags.items()}, **people}
+
+
+def description(lineage: Mapping[str, Any], report: Report) -> str:
+    """What a version is, in words for MLflow's pages.
+
+    Args:
+        lineage: Content of the packaged detector's ``lineage.json``.
+        report: Its evaluation.
+    """
+    data, detector = lineage["data"], lineage["recipe"].get("detector") or {}
+    method = str(detector.get("class", "Detector")).removesuffix(".Config").rpartition(".")[2]
+    figures = ", ".join(
+        f"{name} {report.metrics[name]:.3f}" for name in HEADLINES if name in report.metrics
+    )
+    return (
+        f"{method} on {data['name']} {data['digest'][:SHORT]} ({data['num_files']} files), trained "
+        f"{lineage['trained_at'][:16]} at commit {lineage['git_commit'][:12]}."
+        f"{f' Test: {figures}.' if figures else ''}"
+    )
 
 
 def _short(statistics: Mapping[str, Any]) -> str:

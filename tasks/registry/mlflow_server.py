@@ -28,6 +28,12 @@ def configured_url() -> str | None:
     return uri if uri.startswith(("http://", "https://")) else None
 
 
+def address() -> str:
+    """Where its pages are, for links: the configured server or the local one; empty if neither."""
+    local = background.find(NAME)
+    return (configured_url() or (local.url if local else "")).rstrip("/")
+
+
 def start(port: int | None = None) -> Background | None:
     """The server of the local store, started unless it runs; None if another is configured.
 

@@ -11,25 +11,36 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
+import httpx
+
 from models.errors import RegistryError
-from tasks.platform import workspace
+from tasks.platform import addresses, flow_run, workspace
+from tasks.platform.certificates import trusted
 from tasks.platform.locks import Lock
-from tasks.registry import lazy_mlflow
-from tasks.registry.quick_reads import QuickReads
+from tasks.platform.step_names import SHORT
+from tasks.registry import lazy_mlflow, parent_run, store_place
 from tasks.registry.tags import TAG
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun, MlflowClient
-    from mlflow.entities import Run
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
 ARTIFACTS = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
 """MLflow's own variable: where artifacts go if the store is a database server."""
 SQLITE = "sqlite:"
+ANSWER_SECONDS = 4.0
+"""How long a tracking server may take to be reached, and to say that it is well."""
+READY = "mlflow.ready"
+"""Names the database whose tables are there, and the MLflow that made them."""
+_ready: set[str] = set()
+SAMPLE_SECONDS = 5
+"""Between two looks at the machine's load during a run."""
+SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages show such an experiment as one of training, and not of prompts and traces."""
 
 
 def client() -> MlflowClient:
@@ -38,64 +49,74 @@ def client() -> MlflowClient:
     Raises:
         RegistryError: If the store does not answer.
     """
-    uri = os.environ.setdefault(
-        "MLFLOW_TRACKING_URI", f"sqlite:///{workspace.home() / 'mlflow.db'}"
-    )
+    uri = os.environ[addresses.TRACKING] = addresses.tracking_uri()
     if lazy_mlflow.get_tracking_uri() != uri:
         lazy_mlflow.set_tracking_uri(uri)
-    return _opened(uri)
+    path = Path(uri.removeprefix(addresses.SQLITE))
+    local = uri.startswith(addresses.SQLITE) and path.exists()
+    return _opened(uri, path.stat().st_ino if local else 0)
 
 
 @functools.cache
-def _opened(uri: str) -> MlflowClient:
-    """Client of a store, asked once in a process whether it is there."""
+def _opened(uri: str, file: int) -> MlflowClient:  # noqa: ARG001 - another file is another store
+    """Client of a store, which is asked once in a process whether it is there."""
+    if addresses.is_server(uri):
+        _check_answers(uri)
+    elif uri == f"{addresses.SQLITE}{_own()}" and _own().exists():
+        store_place.settle(_own())
     found: MlflowClient = lazy_mlflow.MlflowClient(uri)
     try:
-        with _lock(uri):  # two processes must not create the tables
+        ready = _is_ready(uri)
+        with contextlib.nullcontext() if ready else _lock(uri):  # two must not create the tables
             found.search_experiments(max_results=1)
+            if not ready:
+                _note_ready(uri)
     except lazy_mlflow.exceptions.MlflowException as error:
-        raise RegistryError(
-            f"MLflow must answer at {shown(uri)}, got: {error.message.splitlines()[0]}. Start the "
-            "server, or correct MLFLOW_TRACKING_URI."
-        ) from error
+        raise _silent(uri, error.message.splitlines()[0]) from error
     return found
 
 
-def reader() -> MlflowClient:
-    """A client that reads; of a local file without waiting for MLflow's import.
-
-    Raises:
-        RegistryError: If the store does not answer.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{workspace.home() / 'mlflow.db'}")
-    path = Path(uri.removeprefix(f"{SQLITE}///"))
-    if uri.startswith(SQLITE) and path.is_absolute() and QuickReads.fits(path):
-        return cast("MlflowClient", QuickReads(path, client))
-    return client()
+def _own() -> Path:
+    return workspace.home() / "mlflow.db"
 
 
-def tagged_runs(
-    asked: MlflowClient, experiment_id: str, tags: Mapping[str, str], most: int
-) -> list[Run]:
-    """Finished runs of an experiment that have these tags, the newest first.
+def _check_answers(uri: str) -> None:
+    """Ask a server whether it is there; MLflow itself would try for minutes."""
+    try:
+        httpx.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS, verify=trusted())
+    except httpx.TransportError as error:
+        if "CERTIFICATE" not in str(error):  # MLflow has settings of its own for those
+            raise _silent(uri, str(error) or type(error).__name__) from error
 
-    Args:
-        asked: Client of the store.
-        experiment_id: Of the experiment.
-        tags: By their whole names.
-        most: How many at most.
-    """
-    if isinstance(asked, QuickReads):
-        return cast("list[Run]", asked.tagged_runs(experiment_id, tags, most))
-    wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
-    return list(
-        asked.search_runs(
-            [experiment_id],
-            " and ".join([*wanted, "attributes.status = 'FINISHED'"]),
-            max_results=most,
-            order_by=["attributes.start_time DESC"],
-        )
+
+def _silent(uri: str, said: str) -> RegistryError:
+    return RegistryError(
+        f"MLflow must answer at {shown(uri)}, got: {said}. Start the server, or correct "
+        f"MLFLOW_TRACKING_URI.{addresses.through(uri)}"
     )
+
+
+def _is_ready(uri: str) -> bool:
+    """Whether the tables are known to be there, so that reading needs no lock."""
+    if addresses.is_server(uri) or uri in _ready:
+        return True
+    if uri != f"{addresses.SQLITE}{_own()}" or not _own().exists():
+        return False
+    note = workspace.home() / READY
+    if note.exists() and note.read_text() == _state():
+        return True
+    return not os.access(workspace.home(), os.W_OK)  # who may only read creates nothing
+
+
+def _note_ready(uri: str) -> None:
+    if uri == f"{addresses.SQLITE}{_own()}":
+        (workspace.home() / READY).write_text(_state())
+    else:
+        _ready.add(uri)
+
+
+def _state() -> str:
+    return f"{lazy_mlflow.__version__} {_own().stat().st_ino}"
 
 
 def shown(uri: str) -> str:
@@ -132,10 +153,13 @@ def experiment(name: str) -> str:
     with _lock(uri):
         found = store.get_experiment_by_name(name)
         if found:
+            for key in SHOWN_AS.keys() - found.tags.keys():
+                store.set_experiment_tag(found.experiment_id, key, SHOWN_AS[key])
             return str(found.experiment_id)
         root = artifact_root(uri)
         location = f"{root.rstrip('/')}/{quote(name)}" if root else None
-        return str(store.create_experiment(name, artifact_location=location))
+        made = store.create_experiment(name, artifact_location=location, tags=SHOWN_AS)
+        return str(made)
 
 
 def _lock(uri: str) -> contextlib.AbstractContextManager[object]:
@@ -176,13 +200,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def flow_run_id() -> str:
-    """Id of the Prefect flow run that called, or empty outside a flow."""
-    from prefect.runtime import flow_run
-
-    return str(flow_run.id or "")
-
-
 @contextmanager
 def run(
     kind: str, experiment_name: str, *, tags: Mapping[str, str], params: Mapping[str, str]
@@ -190,7 +207,7 @@ def run(
     """Open one MLflow run that can be traced; it ends FINISHED, or FAILED on an exception.
 
     Args:
-        kind: Verb of the task: ``validate``, ``pretrain`` or ``fit``. Becomes the run's name.
+        kind: Verb of the task: ``validate``, ``pretrain`` or ``fit``. Begins the run's name.
         experiment_name: The recipe's name; one experiment for each registered model.
         tags: More tags, without the prefix ``unseen.``.
         params: Parameters, as ``flatten`` makes them.
@@ -199,12 +216,27 @@ def run(
         "kind": kind,
         "git_commit": workspace.git_commit(),
         "code_version": workspace.code_version(),
-        "flow_run_id": flow_run_id(),
+        "flow_run_id": flow_run.current(),
         **hardware(),
         **tags,
     }
+    os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(SAMPLE_SECONDS))
     experiment_id = experiment(experiment_name)
-    with lazy_mlflow.start_run(experiment_id=experiment_id, run_name=kind) as active:
+    about = " ".join([experiment_name, tags.get("data_digest", "")[:SHORT]]).strip()
+    with lazy_mlflow.start_run(
+        experiment_id=experiment_id,
+        run_name=_name(kind),
+        parent_run_id=parent_run.of_flow(client(), experiment_id, about),
+        log_system_metrics=True,
+    ) as active:
         lazy_mlflow.set_tags({TAG + key: value for key, value in identity.items()})
         lazy_mlflow.log_params(dict(params))
         yield active
+
+
+def _name(kind: str) -> str:
+    """What Prefect calls the step, so that both show the same; the bare kind outside of a flow."""
+    from prefect.runtime import task_run
+
+    name = str(task_run.name or "")
+    return name if name.startswith(kind) else kind

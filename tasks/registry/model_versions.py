@@ -212,15 +212,21 @@ def folder(source: str) -> Path:
         ) from error
 
 
-def load(version: RegisteredVersion, *, device: str = "cpu") -> "Packaged":
+def load(version: RegisteredVersion, *, device: str = "cpu", engine: str = "torch") -> "Packaged":
     """The packaged detector of a version, verified to be the one that was registered.
 
+    Args:
+        version: The version.
+        device: Where it computes, as in ``tasks.packaging.package.load``.
+        engine: What scores on a processor, as there.
+
     Raises:
+        InvalidInputError: If the engine cannot run it.
         RegistryError: If it is lost, changed, or cannot be run here.
     """
     from tasks.packaging import package
 
-    packaged = package.load(folder(version.source), device=device)
+    packaged = package.load(folder(version.source), device=device, engine=engine)
     recorded = version.tags.get(MODEL_DIGEST)
     if recorded != packaged.digest:
         raise RegistryError(

@@ -2,6 +2,8 @@
 
 from prefect import task
 
+from tasks.platform.outages import RETRIED, WRITE_SECONDS
+from tasks.platform.step_names import named
 from tasks.records import Comparison, Decision, ModelVersion
 from tasks.registry.decisions import judge
 from tasks.registry.policy import PromotionPolicy
@@ -9,7 +11,7 @@ from tasks.registry.policy import PromotionPolicy
 __all__ = ["PromotionPolicy", "promote"]
 
 
-@task
+@task(task_run_name=named("promote {challenger}"), timeout_seconds=WRITE_SECONDS, **RETRIED)
 def promote(
     challenger: ModelVersion,
     comparison: Comparison,

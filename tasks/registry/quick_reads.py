@@ -11,8 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
+
+from tasks.platform import addresses, workspace
+from tasks.registry import mlflow_store, store_place
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 SCHEMA = "dc11669786a5"
 """Revision of MLflow's database, of MLflow 3.17."""
@@ -139,3 +146,42 @@ class QuickReads:
         keys = ("status", "lifecycle_stage", "start_time", "end_time", "artifact_uri")
         info = SimpleNamespace(run_id=run_id, **{key: row[key] for key in keys})
         return SimpleNamespace(info=info, data=data)
+
+
+def reader() -> "MlflowClient":
+    """A client that reads; of a local file without waiting for MLflow's import.
+
+    Raises:
+        RegistryError: If the store does not answer.
+    """
+    uri = addresses.tracking_uri()
+    path = Path(uri.removeprefix(addresses.SQLITE))
+    if not uri.startswith(addresses.SQLITE) or not path.is_absolute() or not QuickReads.fits(path):
+        return mlflow_store.client()
+    if path == workspace.home() / "mlflow.db":
+        store_place.settle(path)
+    return cast("MlflowClient", QuickReads(path, mlflow_store.client))
+
+
+def tagged_runs(
+    asked: "MlflowClient", experiment_id: str, tags: Mapping[str, str], most: int
+) -> "list[Run]":
+    """Finished runs of an experiment that have these tags, the newest first.
+
+    Args:
+        asked: Client of the store.
+        experiment_id: Of the experiment.
+        tags: By their whole names.
+        most: How many at most.
+    """
+    if isinstance(asked, QuickReads):
+        return cast("list[Run]", asked.tagged_runs(experiment_id, tags, most))
+    wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    return list(
+        asked.search_runs(
+            [experiment_id],
+            " and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+            max_results=most,
+            order_by=["attributes.start_time DESC"],
+        )
+    )

@@ -9,11 +9,18 @@ from models.errors import RegistryError
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.platform.locks import Lock
+from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.records import ModelVersion, Report, TrainedModel
 from tasks.registry import lineage_record, mlflow_store, model_versions
 
+ABOUT = (
+    "Versions of one detector. The alias champion serves; challenger is the newest. Filter by the "
+    "tags recipe, data_digest and decision."
+)
+"""Description of a registered model in MLflow's pages."""
 
-@task
+
+@task(task_run_name="register {model_name}", timeout_seconds=WRITE_SECONDS, **RETRIED)
 def register(detector: TrainedModel, report: Report, model_name: str) -> ModelVersion:
     """Return the version of a detector, which has the alias ``challenger`` unless a later one has.
 
@@ -33,6 +40,7 @@ def register(detector: TrainedModel, report: Report, model_name: str) -> ModelVe
             model_name,
             detector,
             lineage_record.version_tags(packaged.lineage, packaged.digest, report),
+            lineage_record.description(packaged.lineage, report),
         )
         number = int(version.version)
         newest = model_versions.aliases(client, model_name).get(model_versions.CHALLENGER, 0)
@@ -58,7 +66,7 @@ def _check(detector: TrainedModel, report: Report, packaged: Packaged) -> None:
 
 def _existing(client: MlflowClient, name: str, detector: TrainedModel) -> RegisteredVersion | None:
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=f"{ABOUT} Trace: unseen trace {name}")
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise RegistryError(
@@ -69,12 +77,13 @@ def _existing(client: MlflowClient, name: str, detector: TrainedModel) -> Regist
 
 
 def _create(
-    client: MlflowClient, name: str, detector: TrainedModel, tags: dict[str, str]
+    client: MlflowClient, name: str, detector: TrainedModel, tags: dict[str, str], about: str
 ) -> RegisteredVersion:
     return client.create_model_version(
         name,
         source=detector.model_uri,
         run_id=detector.run_id,
         tags=tags,
+        description=about,
         model_id=detector.model_uri.removeprefix("models:/"),
     )

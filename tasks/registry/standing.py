@@ -34,8 +34,11 @@ def standing(
     decisions = history.read(judged.name, client)
     champion, number = model_versions.champion(client, judged.name), int(judged.version)
     if champion == number:
-        moves = (each for each in reversed(decisions) if each.action in history.MOVES)
-        return next((each for each in moves if each.champion == number), None)
+        moves = [each for each in decisions if each.action in history.MOVES]
+        brought = [each for each in moves if each.champion == number]
+        about = [each for each in brought if each.version == number]  # a rollback is about another
+        known = about or brought
+        return known[-1] if known else None
     if pin := history.pinned(decisions):
         advice = f"'unseen unpin {judged.name}' lets retrains promote again."
         return _held(decisions, pin, number, champion, f"Pinned: {history.told(pin)} {advice}")

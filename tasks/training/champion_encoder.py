@@ -7,6 +7,7 @@ from prefect import task
 
 from models.errors import InvalidInputError
 from tasks.platform import former_names
+from tasks.platform.outages import RETRIED
 from tasks.records import TrainedModel
 from tasks.registry import mlflow_store, model_versions, version_facts
 from tasks.training import encoder_store
@@ -15,7 +16,7 @@ SAME = ("encoder", "pretext", "training")
 """Parts of the recipe that the encoder depends on."""
 
 
-@task
+@task(task_run_name="inherit encoder of {model_name}", **RETRIED)
 def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
     """Return the run that trained the encoder of the champion.
 

@@ -27,6 +27,7 @@ from models.functional.gaussian import Moments
 from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
+from tasks.packaging.preprocessing import Levels
 from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
 from tasks.registry.caching import is_refreshing
@@ -97,14 +98,19 @@ class Source:
         shown = progress.bar(clips.items(), total=len(clips), description="Moments of clips")
         return {key: self.moments(snapshot, clip) for key, clip in shown}
 
-    def basis(self) -> str:
-        """Digest of all that the moments of a clip depend on, besides the clip."""
+    def basis(self, levels: Levels | None = None) -> str:
+        """Digest of all that the moments of a clip depend on, besides the clip.
+
+        Args:
+            levels: Range of its images of more than 8 bits.
+        """
         model: Any = self.model
         weights = sorted(package.plain(model.encoder.state_dict()).items())
         described = {
             "detector": package.to_json(model.config),
             "encoder": package.to_json(model.encoder.config),
             "reading": inputs.reading(self.training),
+            "levels": levels,
             "device": devices.name_of(self.fabric.device),
             "code": source_digests.version(type(model), type(model.encoder), Source),
         }
@@ -137,7 +143,7 @@ def fit(
     run = mlflow.active_run()
     assert run is not None
     wanted = {identity(clip): clip for clip in clips}
-    basis = source.basis()
+    basis = source.basis(snapshot.levels)
     known = moments_store.find(basis, run.info.experiment_id)
     found = gather(snapshot, wanted, source, [] if is_refreshing() else known)
     mlflow.set_tag(MOMENTS_BASIS, basis)

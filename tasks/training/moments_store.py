@@ -18,7 +18,7 @@ from models.errors import DataError, NotFoundError
 from models.functional.gaussian import Moments
 from tasks.packaging import package
 from tasks.records import DataVersion
-from tasks.registry import mlflow_store, version_facts
+from tasks.registry import mlflow_store, quick_reads, version_facts
 from tasks.registry.tags import MOMENTS_BASIS
 
 BASIS = "moments_basis"
@@ -82,7 +82,7 @@ def digest(moments: Moments) -> str:
 def find(basis: str, experiment_id: str) -> list[Parent]:
     """Finished runs whose moments rest on the same basis, the newest first."""
     alike = {MOMENTS_BASIS: basis}
-    runs = mlflow_store.tagged_runs(mlflow_store.client(), experiment_id, alike, MOST_PARENTS)
+    runs = quick_reads.tagged_runs(mlflow_store.client(), experiment_id, alike, MOST_PARENTS)
     found = []
     for run in runs:
         try:

@@ -12,7 +12,7 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import remembered
-from tasks.registry.tags import DEVICE, TAG
+from tasks.registry.tags import BACKBONE, DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -21,7 +21,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@remembered(apart_from=("training.smoothing",))
+@remembered("pretrain {pretext} on {version}", apart_from=("training.smoothing",))
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,
@@ -80,7 +80,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        mlflow.set_tag(f"{TAG}backbone", backbone)
+        mlflow.set_tag(BACKBONE, backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,

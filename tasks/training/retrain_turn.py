@@ -16,9 +16,9 @@ from typing import Any
 from filelock import Timeout
 
 from models.errors import InvalidInputError, UnseenError
-from tasks.platform import workspace
+from tasks.platform import flow_run, workspace
 from tasks.platform.locks import Lock
-from tasks.registry import history, mlflow_store
+from tasks.registry import history
 from tasks.registry.who import who
 from tasks.training import crash_remains
 
@@ -35,6 +35,13 @@ class OccupiedError(UnseenError):
     exit_code = 4
 
 
+class NotYetError(UnseenError):
+    """The model is being retrained by somebody else, and a worker can come back later."""
+
+    seconds = 30.0
+    """Until it is worth to ask again."""
+
+
 @contextmanager
 def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
     """Have a registered model to oneself while a challenger for it is made.
@@ -45,6 +52,8 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
 
     Raises:
         OccupiedError: If somebody has it and one should not wait.
+        NotYetError: If somebody has it, and this flow run can be run again later by its worker,
+            whose place it would take by waiting.
         InvalidInputError: If ``if_busy`` is neither.
     """
     if if_busy not in CHOICES:
@@ -59,7 +68,10 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
                 f"{name} must be retrained by one at a time, and {holder(name)} is at it. Try "
                 "again later, or wait for it with --if-busy wait."
             ) from error
-        log.warning("%s is being retrained by %s; waiting for the turn.", name, holder(name))
+        waiting = f"{name} is being retrained by {holder(name)}; waiting for the turn."
+        log.warning(waiting)
+        if flow_run.is_deployed():
+            raise NotYetError(waiting) from error
         lock.acquire(poll=POLL_SECONDS)
     with ExitStack() as held:
         held.callback(lock.release)
@@ -94,7 +106,7 @@ def _write(note: Path, scratch: Path) -> None:
     found = {
         "who": who(),
         "pid": os.getpid(),
-        "flow_run": mlflow_store.flow_run_id(),
+        "flow_run": flow_run.current(),
         "since": history.now()[:19],
         "scratch": str(scratch),
     }

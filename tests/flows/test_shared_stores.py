@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from flows.cli.main import app
 from flows.retrain import retrain
 from models.errors import RegistryError
-from tasks.data import dvc_cache, versions
+from tasks.data import dvc_cache, dvc_repository, versions
 from tasks.housekeeping.prune import prune
 from tasks.platform import locks, prefect_server
 from tasks.platform.locks import Lock
@@ -76,7 +76,7 @@ def first(stores, tmp_path_factory):
     write(folder / "incoming", num_train=12, num_test=4)
     with chdir(folder):
         try:
-            with dvc_cache.opened() as repo, repo.config.edit("repo") as config:
+            with dvc_repository.opened() as repo, repo.config.edit("repo") as config:
                 config["remote"]["store"] = {"url": "s3://unseen/dvc"}
                 config["core"] |= {"remote": "store", "analytics": False}
             run("ingest", "incoming", "--as", "tiny", "--push", "--commit")

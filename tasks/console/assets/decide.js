@@ -18,7 +18,7 @@ export async function promote(detector, version) {
     : `Version ${version.version} will serve; none does now.`;
   return confirm(`Promote ${detector.name} version ${version.version}`, {
     text,
-    more: [compare(detector, champion, version), told?.action === "refuse" ? h("p", { class: "note" }, `The comparison had refused it: ${told.why}`) : null],
+    more: [compare(detector, champion, version), told?.action === "refuse" ? h("p", { class: "note" }, `${told.metric ? "The comparison had refused it" : "It was refused"}: ${told.why}`) : null],
     label: `Promote version ${version.version}`,
     send: (why) => post(`/api/detectors/${encodeURIComponent(detector.name)}/promote`, { version: version.version, expected: detector.champion ?? 0, why }),
     done: (decision) => `Version ${decision.champion} of ${detector.name} serves now.`,
@@ -36,6 +36,21 @@ export async function rollBack(detector) {
     kind: "danger",
     send: (why) => post(`/api/detectors/${encodeURIComponent(detector.name)}/rollback`, { expected: detector.champion ?? 0, why }),
     done: (decision) => `Version ${decision.champion} of ${detector.name} serves again.`,
+  });
+}
+
+/** Stop automatic promotion, or let retrains promote again; what was decided, or null. */
+export async function pin(detector) {
+  if (!(await allowed("promote"))) return null;
+  const verb = detector.pinned ? "unpin" : "pin";
+  return confirm(detector.pinned ? `Unpin ${detector.name}` : `Pin ${detector.name}`, {
+    text: detector.pinned
+      ? "Retrains will promote again what is not worse than the champion."
+      : `Version ${detector.champion} goes on serving, and no retrain promotes another until it is unpinned.`,
+    more: [],
+    label: detector.pinned ? "Unpin" : `Pin version ${detector.champion}`,
+    send: (why) => post(`/api/detectors/${encodeURIComponent(detector.name)}/${verb}`, { expected: detector.champion ?? 0, why }),
+    done: () => (detector.pinned ? `${detector.name} is promoted by retrains again.` : `Only people decide who serves ${detector.name} now.`),
   });
 }
 

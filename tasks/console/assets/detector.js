@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { lineChart, whole } from "./charts.js";
-import { promote, rollBack } from "./decide.js";
+import { pin, promote, rollBack } from "./decide.js";
 import { driftPill, link, servingPill, versionOf } from "./detectors.js";
 import { card, digest, exact, figure, h, message, number, pill, table, time, words } from "./dom.js";
 
@@ -40,6 +40,9 @@ export function overview(name, { again }) {
       const undo = detector.rollback_to
         ? h("button", { type: "button", id: "rollback", onclick: async () => (await rollBack(detector)) && again() }, `Roll back to version ${detector.rollback_to} …`)
         : null;
+      const hold = detector.pinned || detector.champion
+        ? h("button", { type: "button", id: "pin", onclick: async () => (await pin(detector)) && again() }, detector.pinned ? "Unpin …" : "Pin …")
+        : null;
       metric ??= detector.metric;
       const chart = h("div");
       const draw = () => chart.replaceChildren(scores(detector, metric));
@@ -48,7 +51,8 @@ export function overview(name, { again }) {
       return h(
         "div",
         {},
-        head(name, "", undo),
+        head(name, "", hold, undo),
+        detector.pinned ? h("p", { class: "note" }, `No retrain promotes a version: pinned by ${detector.pinned.who.replace(/ <[^>]*>/, "")}, ${detector.pinned.why}`) : null,
         tiles(detector, health),
         h("section", { class: "card" }, h("div", { class: "row" }, h("h2", {}, "Score by version"), choice), chart),
         h("section", { class: "card flush" }, h("h2", {}, "Versions"), versions(detector, again)),
@@ -118,7 +122,7 @@ function scores(detector, metric) {
 function point(detector, version, metric) {
   const about = lastAbout(detector, version.version);
   const serves = version.version === detector.champion;
-  const served = detector.decisions.some((each) => each.action !== "refuse" && [each.champion, each.former].includes(version.version));
+  const served = detector.decisions.some((each) => MOVES.has(each.action) && [each.champion, each.former].includes(version.version));
   return {
     x: version.version,
     y: version.metrics[metric],
@@ -132,8 +136,9 @@ function point(detector, version, metric) {
   };
 }
 
+const MOVES = new Set(["promote", "rollback", "pin", "set in MLflow"]);
 const ALIASES = { champion: "good", challenger: "accent", "former-champion": "plain" };
-const ACTIONS = { promote: ["promoted", "good"], refuse: ["not promoted", "plain"], rollback: ["rolled back", "warn"] };
+const ACTIONS = { promote: ["promoted", "good"], refuse: ["not promoted", "plain"], rollback: ["rolled back", "warn"], pin: ["pinned", "accent"], unpin: ["unpinned", "plain"], "set in MLflow": ["set in MLflow", "warn"], unreadable: ["unreadable", "bad"] };
 
 function versions(detector, again) {
   const columns = ["Version", "Score", "Registered", "Data", "Model", "Last decision", ""];
@@ -164,15 +169,15 @@ function decisions(detector) {
   if (!detector.decisions.length) {
     return h("p", { class: "muted" }, "Nothing was decided yet. Every promotion, refusal and rollback is told here, with who and why.");
   }
-  const terms = new Set(["margin", "confidence", "num_resamples", "seed"]);
+  const terms = new Set(["margin", "confidence", "num_resamples", "seed", "floor"]);
   const entries = detector.decisions.toReversed().map((each) => {
     const serves = each.champion ? `version ${each.champion} serves` : "none serves";
     const instead = each.former && each.former !== each.champion ? ` instead of version ${each.former}` : "";
     const numbers = Object.entries(each.figures).filter(([name]) => !terms.has(name)).map(([name, value]) => `${words(name)} ${number(value)}`);
     return h(
       "li",
-      { class: each.action },
-      h("div", { class: "row" }, h("strong", {}, `Version ${each.version} `), pill(...ACTIONS[each.action]), h("span", { class: "muted" }, `${serves}${instead}`), h("span", { class: "grow" }), time(each.when)),
+      { class: each.action === "set in MLflow" ? "rollback" : each.action },
+      h("div", { class: "row" }, h("strong", {}, each.version ? `Version ${each.version} ` : ""), pill(...ACTIONS[each.action]), h("span", { class: "muted" }, `${serves}${instead}`), h("span", { class: "grow" }), time(each.when)),
       h("p", {}, each.why),
       h("small", {}, each.who.replace(/ <[^>]*>/, ""), numbers.length ? ` · ${numbers.join(" · ")}` : ""),
     );

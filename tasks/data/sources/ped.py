@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.contracts import Progress
 from models.errors import DataError
-from tasks.data import decoding
+from tasks.data import decoding, layout
 from tasks.data.sources import png
 from tasks.data.sources.download import download
 
@@ -144,7 +144,7 @@ def _write_labels(anomalous: list[range], clip: Path, folder: Path) -> None:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in decoding.IMAGES and not path.name.startswith(".")
+    return path.suffix.lower() in layout.IMAGES and not path.name.startswith(".")
 
 
 def _number(name: str) -> int:

@@ -9,7 +9,7 @@ from tasks.serving.monitoring.drift import DriftReport
 from tasks.serving.monitoring.log_drift import figures
 
 
-@task
+@task(task_run_name="announce drift", timeout_seconds=60)
 def announce(report: DriftReport, run_id: str) -> str:
     """Return the id of the event ``unseen.drift.detected``; empty if there is no drift.
 

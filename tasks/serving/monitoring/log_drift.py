@@ -11,13 +11,18 @@ from mlflow.entities import Metric
 from prefect import task
 
 from models.functional.drift import UNKNOWN
+from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.registry import history, mlflow_store, model_versions
 from tasks.registry.tags import DRIFT
 from tasks.serving.monitoring import drift_plots
 from tasks.serving.monitoring.drift import DriftReport
 
 
-@task
+@task(
+    task_run_name="monitor {report.model} {report.version}",
+    timeout_seconds=WRITE_SECONDS,
+    **RETRIED,
+)
 def log_drift(report: DriftReport) -> str:
     """Return the run that holds the report; none is made, and its id is empty, without a verdict.
 

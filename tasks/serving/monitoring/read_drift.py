@@ -6,6 +6,7 @@ import httpx
 from prefect import task
 
 from models.errors import InvalidInputError
+from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.monitoring import drift, served_statistics
 from tasks.serving.monitoring.drift import DriftReport
@@ -17,7 +18,7 @@ KEY = "UNSEEN_KEY"
 """Environment variable with the key to a server that needs one."""
 
 
-@task
+@task(task_run_name="look at {name}", timeout_seconds=WRITE_SECONDS, **RETRIED)
 def look(name: str, url: str | None = None) -> DriftReport:
     """Compare what the champion of a registered model is shown with what it learned.
 

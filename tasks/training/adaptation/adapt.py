@@ -12,7 +12,8 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import classes, remembered
+from tasks.registry.caching import remembered
+from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 
@@ -21,6 +22,7 @@ MOST_POINTS = 100
 
 
 @remembered(
+    "adapt {source} to {version}",
     apart_from=("training.smoothing",),
     code=lambda given: classes(given["source"].recipe, "encoder"),
 )

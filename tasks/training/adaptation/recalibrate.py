@@ -10,14 +10,16 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import classes, remembered
+from tasks.registry.caching import remembered
+from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
-from tasks.training.fit import log_fitted
 from tasks.training.inputs import Normal
+from tasks.training.log_detector import log_fitted
 
 
 @remembered(
+    "recalibrate {source} on {version}",
     apart_from=("recipe",),
     code=lambda given: classes(given["source"].recipe, "encoder", "detector"),
 )

@@ -10,11 +10,12 @@ from models.contracts import Recalibrated
 from models.errors import InvalidInputError
 from tasks.data import snapshots
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.platform.outages import RETRIED
 from tasks.records import DataVersion, Source, Training
 from tasks.registry import mlflow_store, model_versions
 
 
-@task
+@task(task_run_name="recall {reference}", **RETRIED)
 def recall(reference: str) -> Source:
     """Find a registered detector that another camera's can be made from.
 

@@ -9,7 +9,6 @@ from tasks.registry import mlflow_store, model_versions
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,
-    repository,
     tiny_detector,
 )
 
@@ -39,3 +38,23 @@ def test_an_operator_promotes_takes_back_and_reads_it_all_again(two_versions):
     told = unseen("history", "squares").output
     for word in ("It is the first.", "It is better.", "It misses carts.", "rollback"):
         assert word in told
+
+
+def test_a_pin_is_seen_wherever_one_looks(two_versions):
+    unseen("promote", "squares", "1")
+    told = unseen("pin", "squares", "2", "--why", "An audit.").output
+    assert "version 2 serves instead of 1, and no retrain promotes another" in told
+    assert "2 (pinned)" in unseen("models").output
+    assert "No retrain promotes a version: pin by" in unseen("history", "squares").output
+    assert "the next retrain promotes" in unseen("unpin", "squares").output
+    assert "pinned" not in unseen("models").output
+
+
+def test_what_was_done_with_mlflow_is_entered_by_any_command_that_looks(two_versions):
+    unseen("promote", "squares", "1")
+    two_versions.set_registered_model_alias("squares", "champion", "2")
+    assert "set in MLflow" in unseen("history", "squares").output
+    two_versions.delete_model_version("squares", "2")
+    assert unseen("models").output.splitlines()[1].split()[:4] == ["squares", "1", "-", "-"]
+    assert "Version 2 was deleted" in unseen("history", "squares").output
+    assert "version 1 serves again" in unseen("rollback", "squares").output

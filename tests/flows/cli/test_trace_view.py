@@ -118,6 +118,10 @@ def test_what_is_missing_is_said(found):
     text = show(render(gone))
     assert f"run  {found.run.run_id[:12]}  deleted" in text
     assert "30 files in DVC's cache, 2 missing" in text
+    away = replace(found.data, available=30, missing=2, remote="s3://b")
+    assert "remote s3://b does not answer" in show(render(replace(found, data=away)))
+    there = replace(away, in_remote=1)
+    assert "remote s3://b has 1 of them" in show(render(replace(found, data=there)))
     assert "Prefect server did not answer" in text
     assert "note: Run 7 was deleted." in text
     assert "never compared with a champion" in text

@@ -14,10 +14,20 @@ def home(tmp_path, monkeypatch):
 
 def test_nothing_is_wanted_before_up_and_after_down():
     assert wanting.remembered() is None
-    wanting.remember(Wanted())
+    wanting.forget()
+    wanting.remember(Wanted(recipes=("digits",), timezone="Europe/Berlin"))
     wanting.forget()
     assert wanting.remembered() is None
     wanting.forget()
+
+
+def test_after_down_the_options_are_still_those_of_the_last_time():
+    wanting.remember(Wanted(recipes=("digits",), timezone="Europe/Berlin", serve=False))
+    wanting.forget()
+    again = wanting.changed({"recipes": None})
+    assert again == Wanted(recipes=("digits",), timezone="Europe/Berlin", serve=False)
+    wanting.remember(again)
+    assert wanting.remembered() == again
 
 
 def test_what_was_wanted_is_remembered_and_only_what_is_given_changes():
@@ -30,11 +40,9 @@ def test_what_was_wanted_is_remembered_and_only_what_is_given_changes():
     )
 
 
-@pytest.mark.parametrize("given", [{"recipes": ()}, {"monitor_minutes": 0}])
+@pytest.mark.parametrize(
+    "given", [{"recipes": ()}, {"monitor_minutes": -1}, {"timezone": "Mars/Base"}, {"timezone": ""}]
+)
 def test_settings_without_sense_are_refused(given):
     with pytest.raises(InvalidInputError):
         wanting.changed(given)
-
-
-def test_the_pool_is_named_after_the_project_in_letters_that_prefect_takes():
-    assert wanting.pool() == "unseen-my-project---co"

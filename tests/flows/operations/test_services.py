@@ -2,8 +2,11 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
+import socket
+import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +18,17 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
-from flows.operations import services
+from flows.operations import desired_state, keep_up, services
+from models.errors import InvalidInputError
 from tasks.data.ingest import ingest_folder
 from tasks.platform import background, prefect_server
+from tasks.platform.identity import pool
+from tasks.training.retrain_turn import turn
 from tests.conftest import CLEARED, make_repository
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
 
+ROOT = Path(__file__).parents[3]
 KNN = RECIPE.replace(":tiny", ":tiny_knn")
 
 
@@ -114,6 +121,33 @@ def test_a_new_data_version_starts_a_retrain_whose_champion_is_served(project):
     assert httpx.get(serving).headers["location"] == console
 
 
+def test_a_run_that_waits_for_its_turn_has_no_process_and_runs_later(project):
+    def ask(method, path, content=None):
+        api = prefect_server.running()
+        return prefect_server.call(api, method, path, content=content, seconds=60)
+
+    made = ask("GET", "/deployments/name/retrain/tiny_knn")
+    with turn("tiny_knn"):
+        run = ask("POST", f"/deployments/{made['id']}/create_flow_run", {})
+        path = f"/flow_runs/{run['id']}"
+        until(lambda: ask("GET", path)["state_name"] == "AwaitingRetry")
+        assert "waiting for the turn" in ask("GET", path)["state"]["message"]
+        until(lambda: not any("prefect.engine" in " ".join(each) for each in commands()))
+    until(lambda: ask("GET", path)["state_type"] == "COMPLETED")
+    wanted = {"logs": {"flow_run_id": {"any_": [run["id"]]}}}
+    told = [each["message"] for each in ask("POST", "/logs/filter", wanted)]
+    assert any("waiting for the turn" in each for each in told)
+
+
+def commands():
+    """Commands of all processes below the worker."""
+    for process in background._family("worker"):
+        try:
+            yield process.cmdline()
+        except psutil.Error:
+            continue
+
+
 def test_the_same_data_again_start_nothing(project):
     before = len(runs())
     ingest_folder("incoming", name="tiny")
@@ -137,7 +171,30 @@ def test_an_experiment_made_through_the_server_keeps_its_artifacts_with_the_othe
     assert made.artifact_location.startswith((project / ".unseen" / "artifacts").as_uri())
 
 
-def test_a_killed_worker_is_seen_and_up_again_mends_it(project):
+def own_process(name):
+    """Process of a service, below its supervisor."""
+    supervisor = background.find(name).pid
+    found = [each for each in psutil.Process(supervisor).children() if each.is_running()]
+    return found[0].pid if found else None
+
+
+def test_whatever_is_killed_comes_back_at_the_same_place_and_is_counted(project):
+    before = {name: (background.find(name), own_process(name)) for name in background.names()}
+    assert len(before) == 5
+    for _, pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: all(own_process(name) not in (None, pid) for name, (_, pid) in before.items()))
+    until(lambda: unseen("status").exit_code == 0)
+    for name, (process, _) in before.items():
+        assert background.find(name) == process
+        assert background.restarts(name) >= 1
+    (line,) = [each for each in unseen("status").output.splitlines() if "serve-tiny" in each]
+    assert line.rstrip().endswith("1")
+    serving = background.find("serve-tiny_knn").url
+    assert until(lambda: httpx.get(f"{serving}/health").json().get("version")) == 1
+
+
+def test_a_killed_supervisor_is_seen_and_up_again_mends_it(project):
     before = {name: background.find(name) for name in background.names()}
     os.kill(before["worker"].pid, signal.SIGKILL)
     until(lambda: background.find("worker") is None)
@@ -152,6 +209,44 @@ def test_a_killed_worker_is_seen_and_up_again_mends_it(project):
     assert {name for name in after if after[name] != before[name]} == {"worker"}
 
 
+def test_what_a_person_stops_in_prefect_is_told_and_stays_stopped(project):
+    def change(method, path, content=None):
+        api = prefect_server.running()
+        return prefect_server.call(api, method, path, content=content, seconds=60)
+
+    made = change("GET", "/deployments/name/retrain/tiny_knn")
+    (schedule,) = made["schedules"]
+    path = f"/deployments/{made['id']}/schedules/{schedule['id']}"
+    change("PATCH", path, {"active": False})
+    shown = unseen("status")
+    assert shown.exit_code == 1
+    assert "schedule is paused in Prefect" in " ".join(shown.output.split())
+    again = unseen("up")
+    assert "left alone: retrain/tiny_knn: its schedule is paused in Prefect" in again.output
+    assert not change("GET", f"/deployments/{made['id']}")["schedules"][0]["active"]
+    change("PATCH", path, {"active": True})
+    change("PATCH", f"/work_pools/{pool()}", {"is_paused": True})
+    assert "its work pool is paused" in " ".join(unseen("status").output.split())
+    change("PATCH", f"/work_pools/{pool()}", {"is_paused": False})
+    change("DELETE", f"/deployments/{made['id']}")
+    shown = unseen("status")
+    assert (shown.exit_code, "missing in Prefect" in " ".join(shown.output.split())) == (1, True)
+    assert unseen("up").exit_code == 0
+    assert unseen("status").exit_code == 0
+
+
+def test_a_port_that_is_taken_starts_nothing_and_is_not_remembered(project):
+    before = {name: background.find(name) for name in background.names()}
+    remembered = (project / ".unseen" / "up.json").read_text()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = unseen("up", "--serve-port", str(taken.getsockname()[1]))
+    assert isinstance(refused.exception, InvalidInputError)
+    assert (project / ".unseen" / "up.json").read_text() == remembered
+    assert {name: background.find(name) for name in background.names()} == before
+
+
 def test_down_leaves_nothing_even_of_what_was_killed(project):
     os.kill(background.find("mlflow").pid, signal.SIGKILL)
     assert "mlflow" in background.living()  # a child of it
@@ -162,3 +257,25 @@ def test_down_leaves_nothing_even_of_what_was_killed(project):
     every = psutil.process_iter(["cmdline"])
     assert not [each for each in every if str(project) in " ".join(each.info["cmdline"] or ())]
     assert unseen("status").exit_code == 0
+
+
+def test_what_systemd_runs_brings_all_back_and_ends_when_a_supervisor_is_lost(project):
+    (line,) = [each for each in keep_up.unit({}).splitlines() if each.startswith("ExecStart=")]
+    command = shlex.split(line.removeprefix("ExecStart="))
+    log = project / "systemd.log"
+    with log.open("wb") as output:
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
+        running = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    try:
+        until(lambda: running.poll() is not None or b"retrain/tiny_knn" in log.read_bytes())
+        assert running.poll() is None, log.read_text()
+        found = json.loads(unseen("status", "--json").output)
+        planned = {each["name"]: each["schedule"] for each in found["deployments"]}
+        assert planned["retrain/tiny_knn"] == "0 3 1 1 * UTC"
+        os.kill(background.find("console").pid, signal.SIGKILL)
+        assert running.wait(120) == 1
+        assert "console must be kept alive" in log.read_text()
+        assert background.living() == set()
+        assert desired_state.remembered().recipes == (KNN,)
+    finally:
+        running.kill()

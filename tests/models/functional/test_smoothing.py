@@ -1,8 +1,9 @@
 import pytest
 import torch
+from scipy import ndimage
 
 from models.errors import InvalidInputError
-from models.functional.smoothing import neighbourhood_mean, running_mean
+from models.functional.smoothing import interpolation, neighbourhood_mean, running_mean
 
 
 def test_the_mean_is_over_the_pixels_that_exist():
@@ -31,3 +32,19 @@ def test_no_running_mean_depends_on_what_comes_later():
 def test_a_mean_over_no_frame_is_refused():
     with pytest.raises(InvalidInputError, match="at least 1, got 0"):
         running_mean(torch.rand(3), 0)
+
+
+def test_interpolation_is_bilinear_then_gaussian():
+    cells = torch.rand(1, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+    linear = torch.nn.functional.interpolate(cells, size=(40, 56), mode="bilinear")[0, 0]
+    found = interpolation(5, 40, 0.0) @ cells[0, 0] @ interpolation(7, 56, 0.0).mT
+    torch.testing.assert_close(found, linear)
+    smooth = interpolation(5, 40, 2.0) @ cells[0, 0] @ interpolation(7, 56, 2.0).mT
+    expected = ndimage.gaussian_filter(linear.double().numpy(), 2.0, mode="mirror", truncate=4)
+    torch.testing.assert_close(smooth.double(), torch.from_numpy(expected), rtol=0, atol=1e-6)
+
+
+def test_interpolation_keeps_a_constant():
+    for sigma in (0.0, 3.0, 50.0):
+        ones = interpolation(4, 24, sigma) @ torch.ones(4)
+        torch.testing.assert_close(ones, torch.ones(24))

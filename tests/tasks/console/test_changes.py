@@ -22,7 +22,10 @@ def tokens(page):
     return keys.add("Linus", ["predict"]), keys.add("Grace", ["promote"])
 
 
-@pytest.mark.parametrize(("verb", "body"), [("promote", PROMOTION), ("rollback", CHANGE)])
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("promote", PROMOTION), ("rollback", CHANGE), ("pin", CHANGE), ("unpin", CHANGE)],
+)
 def test_without_the_right_nothing_is_decided(page, tokens, verb, body):
     reader, decider = tokens
     path = f"/api/detectors/circles/{verb}"

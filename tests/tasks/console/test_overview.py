@@ -69,12 +69,19 @@ def test_decisions_say_who_serves_since_when_and_what_a_rollback_would_do(client
     assert [each.action for each in found.decisions] == ["promote", "promote", "refuse"]
 
 
-def test_an_alias_that_was_moved_by_hand_has_no_time(client):
+def test_what_was_done_with_mlflow_is_shown_like_any_decision(client):
     register(client)
     register(client)
     decide(client, "promote", 1, 1, None)
     client.set_registered_model_alias("squares", "champion", "2")
-    assert detector(client, "squares").since is None
+    found = detector(client, "squares")
+    assert found.decisions[-1].action == history.BY_MLFLOW
+    assert (found.since, found.rollback_to) == (found.decisions[-1].when, 1)
+    client.delete_model_version("squares", "2")
+    found = detector(client, "squares")
+    assert (found.champion, found.since, found.rollback_to) == (None, None, 1)
+    decide(client, "pin", 1, 1, None)
+    assert detector(client, "squares").pinned.action == "pin"
 
 
 def test_a_recipe_that_was_too_long_for_its_tag_is_done_without(client):

@@ -16,7 +16,7 @@ TURNS = {
     4: lambda a: a[::-1],
     5: lambda a: a.swapaxes(0, 1),
     6: lambda a: np.rot90(a, -1),
-    7: lambda a: np.rot90(a, -1)[:, ::-1].swapaxes(0, 1)[::-1, ::-1].swapaxes(0, 1),
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
     8: np.rot90,
 }
 
@@ -29,7 +29,7 @@ def with_orientation(path, pixels, orientation, **options):
     return path
 
 
-@pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
 def test_an_image_is_turned_as_people_see_it(tmp_path, orientation, suffix):
     pixels = np.zeros((16, 32), np.uint8)
@@ -122,7 +122,5 @@ def test_a_file_that_is_no_image_says_so():
 
 def test_the_limit_of_pixels_is_named(tmp_path):
     path = save(tmp_path / "a.png", picture(0))
-    with pytest.raises(
-        images.TooManyPixelsError, match="16 x 12 pixels are above the limit of 100"
-    ):
+    with pytest.raises(images.TooManyPixelsError, match="16 x 12 pixels are above the limit"):
         images.header(path, 100)

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import DataError, NotFoundError
 from tasks.data import dvc_cache, versions
-from tasks.data.versions import Changes, Entry
+from tasks.data.versions import Changes
 from tests.tasks.pictures import picture, save, write_stills
 
 
@@ -150,57 +150,6 @@ def test_without_a_git_repository_no_version_is_made(tmp_path, monkeypatch):
         versions.recorded()
 
 
-def test_restore_writes_exactly_the_bytes_of_the_version(repository, stills, tmp_path):
-    kept = tmp_path / "kept"
-    shutil.copytree(repository / "data" / "stills", kept)
-    entries = versions.entries(stills)
-    shutil.rmtree(repository / "data")
-    versions.restore(entries, tmp_path / "out" / "stills")
-    restored = versions.hash_folder(tmp_path / "out" / "stills")
-    assert restored == versions.hash_folder(kept) == entries
-
-
-def test_restore_refuses_a_folder_that_holds_something(stills, tmp_path):
-    (tmp_path / "mine").write_text("precious")
-    with pytest.raises(DataError, match="must be empty or new"):
-        versions.restore(versions.entries(stills), tmp_path)
-    assert (tmp_path / "mine").read_text() == "precious"
-
-
-def test_restore_leaves_nothing_behind_when_an_object_is_corrupt(stills, tmp_path):
-    entries = versions.entries(stills)
-    spoilt = dvc_cache.cached_path(entries[-1].md5)
-    spoilt.chmod(0o644)
-    spoilt.write_bytes(b"other bytes")
-    target = tmp_path / "new" / "out"
-    with pytest.raises(DataError, match=rf"{entries[-1].relpath} must have md5 .* is\s+corrupt"):
-        versions.restore(entries, target)
-    assert list(target.parent.iterdir()) == []
-
-
-def test_restore_leaves_nothing_behind_when_an_object_is_lost(stills, tmp_path):
-    entries = versions.entries(stills)
-    dvc_cache.cached_path(entries[3].md5).unlink()
-    (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match=entries[3].relpath):
-        versions.restore(entries, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_restore_says_when_the_disk_cannot_be_written(stills, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(DataError, match="can be written"):
-        versions.restore(versions.entries(stills), tmp_path / "file" / "out")
-
-
-def test_restore_writes_nothing_outside_of_its_folder(stills, tmp_path):
-    md5 = versions.entries(stills)[0].md5
-    for path in ("../escaped.png", "/escaped.png", "a/../../escaped.png"):
-        with pytest.raises(DataError, match="inside its data set"):
-            versions.restore([Entry(path, md5)], tmp_path / "out")
-    assert not (tmp_path / "escaped.png").exists()
-
-
 def test_a_stored_folder_is_in_the_cache_and_data_dvc_is_as_before(repository, stills):
     before = (repository / "data.dvc").read_bytes()
     other = write_stills(repository / "elsewhere", seed=5)
@@ -213,9 +162,9 @@ def test_the_joint_digest_of_all_sets_is_the_md5_in_data_dvc(repository, stills)
     write_stills(repository / "data" / "others", seed=1)
     md5 = versions.add("others").dvc_md5
     sets = {name: versions.entries_at(md5, name) for name in ("stills", "others")}
-    assert versions.joint_digest(sets) == md5
+    assert versions.digest(versions.joined(sets)) == md5
     dvc_cache.cached_path(md5).unlink()
-    versions.remember(sets)
+    versions.remember(versions.joined(sets))
     listing = json.loads(dvc_cache.cached_path(md5).read_text())
     assert [item["relpath"] for item in listing] == sorted(item["relpath"] for item in listing)
     assert versions.names(md5) == ("others", "stills")

@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from PIL import Image
 
-from models.errors import InvalidInputError, RegistryError
+from models.errors import DataError, InvalidInputError, RegistryError
 from tasks.data import dvc_cache, versions
 from tasks.data.ingest import ingest
 from tasks.housekeeping.prune import prune
@@ -55,7 +55,7 @@ def project(settled, tmp_path):
     copy = shutil.copytree(settled.source, tmp_path / "source")
     made = SimpleNamespace(folder=settled.folder)
     made.branch = ingest_with(copy, 10)
-    git("checkout", "-q", "-b", "kept")
+    git("checkout", "-q", "-B", "kept")
     git("add", "data.dvc")
     git("commit", "-qm", "Another version")
     git("checkout", "-q", "-")
@@ -144,6 +144,17 @@ def test_what_nobody_refers_to_goes_and_every_registered_version_still_works(
     restore("squares", tmp_path / "restored")
     for version in (project.branch, project.current):
         assert dvc_cache.missing(each.md5 for each in versions.entries(version)) == ()
+
+
+def test_a_git_that_refuses_takes_nothing_away(project, monkeypatch):
+    before = files()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DataError, match="dubious ownership"):
+        prune(90, delete=True, now=time.time() + LATER)
+    assert files() == before
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    prune(90, delete=True, now=time.time() + LATER)
+    assert dvc_cache.missing(each.md5 for each in versions.entries(project.branch)) == ()
 
 
 def test_it_refuses_while_something_is_trained(settled):

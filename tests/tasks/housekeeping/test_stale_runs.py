@@ -40,6 +40,22 @@ def test_its_models_go_with_a_run_and_a_needed_model_keeps_its_run(repository, l
     assert model
 
 
+def test_the_parent_of_a_run_that_stays_stays(repository):
+    client = mlflow_store.client()
+    experiment = mlflow_store.experiment("squares")
+    parents = [
+        client.create_run(experiment, tags={"unseen.kind": "retrain"}).info.run_id for _ in range(2)
+    ]
+    for parent in parents:
+        with mlflow_store.run("fit", "squares", tags={}, params={}) as active:
+            mlflow.set_tag("mlflow.parentRunId", parent)
+    needed = References()
+    needed.add(active.info.run_id, "squares 1")
+    kind, stay = find(needed)
+    assert {each.info.run_id for each in stay} == {active.info.run_id, parents[1]}
+    assert kind.kept["its steps"] == 1
+
+
 def test_what_others_logged_is_none_of_our_business(repository):
     mlflow_store.client()
     with mlflow.start_run():

@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from models.errors import InvalidInputError, NotFoundError
-from tasks.data import dvc_cache
+from tasks.data import dvc_cache, dvc_remote
 from tasks.lineage.trace import FlowQuery, trace
 from tasks.platform import workspace
 from tasks.registry import mlflow_store
 from tasks.registry.decisions import rollback
+from tests.tasks.data.test_dvc_cache import use_remote
 from tests.tasks.deployed import VALIDATION, damaged, package_of, tagged
 from tests.tasks.flow_runs import flow_run
 
@@ -136,8 +137,25 @@ def test_the_walk_survives_the_loss_of_the_models_files(settled):
 def test_bytes_that_are_gone_are_counted(settled):
     file = json.loads((package_of() / "files.json").read_text())[0]
     with damaged(dvc_cache.cached_path(file["md5"]), b""):
-        found = trace("squares").data
-    assert (found.available, found.missing) == (31, 1)
+        traced = trace("squares")
+    found = traced.data
+    assert (found.available, found.missing, found.remote) == (31, 1, None)
+    assert any("1 files of squares" in n and "dvc remote add" in n for n in traced.notes)
+
+
+def test_the_remote_is_that_of_today_and_is_asked(settled, tmp_path):
+    file = json.loads((package_of() / "files.json").read_text())[0]
+    use_remote(tmp_path / "remote")
+    with damaged(dvc_cache.cached_path(file["md5"]), b""):
+        empty = trace("squares")
+    assert (empty.data.missing, empty.data.in_remote) == (1, 0)
+    assert empty.data.remote == str(tmp_path / "remote")
+    assert empty.data.version.remote is None
+    dvc_remote.push([file["md5"]])
+    with damaged(dvc_cache.cached_path(file["md5"]), b""):
+        full = trace("squares")
+    (settled.folder / ".dvc" / "config.local").unlink()
+    assert (full.data.missing, full.data.in_remote, full.notes) == (1, 1, ())
 
 
 def test_a_pretext_task_on_other_data_is_traced_to_them(clips, deploy_detector, tmp_path):

@@ -77,6 +77,54 @@ def test_a_record_whose_number_another_process_has_now_is_no_record():
     assert not record.exists()
 
 
+def child(name, besides=()):
+    """What the supervisor of a name has started, as soon as it is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = [each for each in background._family(name) if each.pid not in besides]
+        for each in found:
+            if each.pid != background.find(name).pid and SLEEP in each.cmdline():
+                return each.pid
+        time.sleep(0.05)
+    raise AssertionError(background._told(name))
+
+
+def test_a_killed_process_is_started_again_and_that_is_counted():
+    supervisor = background.start("sleeper", ["-c", SLEEP])
+    first = child("sleeper")
+    assert background.restarts("sleeper") == 0
+    kill(first)
+    second = child("sleeper", besides=[first])
+    assert background.find("sleeper") == supervisor
+    assert background.restarts("sleeper") == 1
+    assert background.stop("sleeper")
+    assert not psutil.pid_exists(second)
+
+
+def test_what_a_killed_process_left_is_ended_before_it_is_started_again():
+    background.start("parent", ["-c", PARENT])
+    orphan = psutil.Process(int(log("parent")))
+    kill(orphan.ppid())
+    deadline = time.monotonic() + 60
+    while len(log("parent").split()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_dies_at_once_is_given_up_and_can_be_started_anew(monkeypatch):
+    monkeypatch.setattr(background, "RETRIES", 1)
+    background.start("mortal", ["-c", "raise SystemExit('no')"])
+    deadline = time.monotonic() + 60
+    while not background.has_given_up("mortal") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert background.restarts("mortal") == 1
+    assert background.find("mortal") is None
+    assert log("mortal").split() == ["no", "no"]
+    background.start("mortal", ["-c", SLEEP])
+    assert child("mortal")
+    assert not background.has_given_up("mortal")
+
+
 def test_a_process_that_does_not_listen_is_killed(monkeypatch):
     monkeypatch.setattr(background, "GRACE_SECONDS", 0.3)
     deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True);"
@@ -108,5 +156,5 @@ def test_a_port_is_the_wanted_one_or_the_usual_one_or_any():
 
 
 def test_the_python_that_runs_this_runs_it_too():
-    process = background.start("sleeper", ["-c", SLEEP])
-    assert psutil.Process(process.pid).cmdline()[0] == sys.executable
+    background.start("sleeper", ["-c", SLEEP])
+    assert psutil.Process(child("sleeper")).cmdline()[0] == sys.executable

@@ -65,14 +65,10 @@ def test_a_file_is_read_as_it_was_from_a_folder_below_the_top(repository):
 def test_whatever_keeps_a_commit_alive_is_named(repository, tmp_path):
     begin = git.head(repository)
     kept = commit(repository, "file", "1")
-    subprocess.run(["git", "branch", "-q", "kept"], cwd=repository, check=True)
-    subprocess.run(
-        ["git", "worktree", "add", "-q", "--detach", tmp_path / "w"], cwd=repository, check=True
-    )
+    git.ask("branch", "-q", "kept", folder=repository)
+    git.ask("worktree", "add", "-q", "--detach", str(tmp_path / "w"), folder=repository)
     other = commit(tmp_path / "w", "file", "2")
-    subprocess.run(
-        ["git", "update-ref", "refs/remotes/origin/x", begin], cwd=repository, check=True
-    )
+    git.ask("update-ref", "refs/remotes/origin/x", begin, folder=repository)
     found = git.tips(repository)
     assert {kept, other, begin} <= set(found.values())
     assert found["refs/heads/kept"] == kept

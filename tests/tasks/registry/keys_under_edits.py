@@ -18,7 +18,7 @@ from tasks.data.validate import validate
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.records import DataVersion, TrainedModel, Validation
-from tasks.registry import caching
+from tasks.registry import key_parts
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
 
@@ -62,13 +62,13 @@ def main(wanted):
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     for setting in wanted["settings"]:
         note(setting, keys(assign(RECIPE, setting)))
-    installed = caching.installed
+    installed = key_parts.installed
     for library in wanted["libraries"]:
-        caching.installed = lambda name, other=library: installed(name) + "+" * (name == other)
-        caching.libraries.cache_clear()
+        key_parts.installed = lambda name, other=library: installed(name) + "+" * (name == other)
+        key_parts.libraries.cache_clear()
         note(library, keys())
-    caching.installed = installed
-    caching.libraries.cache_clear()
+    key_parts.installed = installed
+    key_parts.libraries.cache_clear()
     note("other data", keys(version=dataclasses.replace(VERSION, digest="e")))
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{Path.cwd()}/other.db"
     note("other store", keys())

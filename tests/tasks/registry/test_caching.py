@@ -15,7 +15,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 
 from models.errors import RegistryError
-from tasks.records import DataVersion, TrainedModel, Validation
+from tasks.records import DataVersion, TrainedModel
 from tasks.registry import caching, mlflow_store
 from tasks.registry.caching import Key, remembered
 
@@ -136,22 +136,6 @@ def step(version: DataVersion, seed: int = 0) -> TrainedModel:
     raise AssertionError("It is not run.")
 
 
-def parts(**arguments):
-    return Key(step).parts(arguments)
-
-
-def test_another_set_in_data_dvc_makes_nobodys_key_stale():
-    elsewhere = dataclasses.replace(VERSION, dvc_md5="other", git_commit="other", remote="s3://x")
-    assert parts(version=VERSION) == parts(version=elsewhere)
-
-
-def test_a_repeated_validation_of_the_same_data_trains_nothing_again():
-    once = Validation(run_id="r", data_digest="d", suite="s", num_expectations=1)
-    again = dataclasses.replace(once, run_id="q")
-    other = dataclasses.replace(once, data_digest="e")
-    assert parts(validation=once) == parts(validation=again) != parts(validation=other)
-
-
 @pytest.fixture
 def store(tmp_path, monkeypatch, empty_store):
     """A repository with an MLflow store; the result store of Prefect."""
@@ -180,7 +164,8 @@ def test_a_result_counts_only_while_its_run_is_there(store):
 
 @pytest.mark.parametrize("written", [b"", b'{"metadata": {"storage_key": "st', b'"a record"'])
 def test_a_result_that_was_written_halfway_is_computed_anew(store, tmp_path, written):
-    key, known = parts(version=VERSION), Key(step)
+    known = Key(step)
+    key = known.parts({"version": VERSION})
     first, found = known.find(key, store)
     assert found is None
     store.write(key=first, obj=finished())
@@ -191,7 +176,8 @@ def test_a_result_that_was_written_halfway_is_computed_anew(store, tmp_path, wri
 
 
 def test_a_result_that_is_no_record_is_left_for_the_next_generation(store):
-    key, known = parts(version=VERSION), Key(step)
+    known = Key(step)
+    key = known.parts({"version": VERSION})
     first, _ = known.find(key, store)
     store.write(key=first, obj="nonsense")
     second, found = known.find(key, store)
@@ -212,7 +198,7 @@ def test_where_the_store_does_not_answer_nothing_is_computed(store, tmp_path):
 def test_a_task_stops_rather_than_compute_what_may_be_there(orchestrated, store, tmp_path):
     computed = []
 
-    @remembered()
+    @remembered("count {version}")
     def count(version: DataVersion) -> TrainedModel:
         computed.append(version)
         return finished()

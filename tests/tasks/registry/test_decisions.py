@@ -61,7 +61,7 @@ def test_the_version_that_served_before_serves_again(three_champions):
 def test_two_rollbacks_go_further_back(three_champions):
     rollback("squares", "")
     assert rollback("squares", "").champion == 1
-    with pytest.raises(NotFoundError, match="No version of squares served before"):
+    with pytest.raises(NotFoundError, match="No version of squares that exists served before"):
         rollback("squares", "")
     assert model_versions.aliases(three_champions, "squares")["champion"] == 1
 

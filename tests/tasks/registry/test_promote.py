@@ -42,7 +42,8 @@ def test_the_first_version_serves(store, register_detector):
     decision = decide(made, report, POLICY)
     assert (decision.action, decision.champion, decision.former) == ("promote", 1, None)
     assert "Nothing served yet" in decision.why
-    assert decision.figures["frame_auc"] == report.metrics["frame_auc"]
+    assert decision.figures["frame_auc"] == pytest.approx(report.metrics["frame_auc"])
+    assert decision.figures["chance"] == 0.5 < decision.figures["bound"]
     assert aliases(store) == {"challenger": 1, "champion": 1}
     assert history.read("squares", store) == (decision,)
 

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from tasks.lineage.trace import trace
-from tasks.registry import mlflow_store, version_facts
+from tasks.registry import quick_reads, version_facts
 from tasks.registry.quick_reads import QuickReads
 from tests import old_store
 
@@ -80,8 +80,8 @@ def test_runs_are_the_same(store):
     assert quick.get_experiment_by_name("none") is None
     for kind in ("fit", "validate", "no such kind"):
         asked = (experiment.experiment_id, {"unseen.kind": kind, "unseen.data_name": "squares"}, 5)
-        found = mlflow_store.tagged_runs(quick, *asked)
-        theirs = mlflow_store.tagged_runs(client, *asked)
+        found = quick_reads.tagged_runs(quick, *asked)
+        theirs = quick_reads.tagged_runs(client, *asked)
         assert list(map(run, found)) == list(map(run, theirs))
         assert len(found) == {"fit": 2, "validate": 1}.get(kind, 0)
         for each in found:
@@ -122,7 +122,7 @@ def test_a_trace_is_the_same_and_reads_the_files_of_the_version(store, monkeypat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     before = mlflow.get_tracking_uri()
     try:
-        assert isinstance(mlflow_store.reader(), QuickReads)
+        assert isinstance(quick_reads.reader(), QuickReads)
         found = trace("squares@2")
         facts = version_facts.gather(client, client.get_model_version("squares", "2"))
         quickly = version_facts.gather(quick, quick.get_model_version("squares", "2"))

@@ -1,6 +1,8 @@
 import json
 
+import mlflow
 import pytest
+from mlflow import MlflowClient
 
 from models.errors import RegistryError
 from tasks.registry import mlflow_store, model_versions
@@ -76,6 +78,27 @@ def test_a_tag_that_says_otherwise_is_noted(settled):
 def test_a_run_that_is_gone_is_none(settled):
     assert get_run(mlflow_store.client(), "0" * 32) is None
     assert get_run(mlflow_store.client(), None) is None
+
+
+def test_a_store_that_does_not_answer_has_lost_nothing(settled, monkeypatch):
+    version = registered()
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    nobody = MlflowClient("http://127.0.0.1:9")
+    for ask in (
+        lambda: get_run(nobody, "0" * 32),
+        lambda: model_versions.model(nobody, "squares"),
+        lambda: model_versions.version(nobody, "squares", 1),
+        lambda: model_versions.versions(nobody, "squares"),
+    ):
+        with pytest.raises(RegistryError, match=r"The registry must answer, got: .*Nothing was"):
+            ask()
+    before = mlflow.get_tracking_uri()
+    try:
+        mlflow.set_tracking_uri("http://127.0.0.1:9")
+        with pytest.raises(RegistryError, match="The registry must answer"):
+            read_json(version, "lineage.json")
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def test_a_lineage_that_a_newer_version_wrote_is_refused(settled):

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 import time
 
@@ -6,6 +7,7 @@ import pytest
 from models.errors import NotFoundError, RegistryError
 from tasks.packaging.detector import Packaged
 from tasks.registry import mlflow_store, model_versions
+from tasks.registry.tags import HISTORY_IN_EFFECT
 from tasks.serving.champion import Champion, deploy
 from tests.tasks.deployed import damaged, package_of
 
@@ -60,6 +62,14 @@ def test_the_alias_is_followed_there_and_back(champion):
         promote(version)
         champion.refresh()
         assert champion.deployed.version == version
+
+
+def test_a_move_with_mlflow_enters_the_history_within_a_poll(champion):
+    promote(2)
+    champion.refresh()
+    told = model_versions.model(mlflow_store.client(), "squares").tags
+    last = json.loads(told[told[HISTORY_IN_EFFECT]])
+    assert (last["action"], last["champion"], last["former"]) == ("set in MLflow", 2, 1)
 
 
 def test_a_broken_champion_leaves_the_former_one_serving(champion):

@@ -1,0 +1,62 @@
+import shutil
+import subprocess
+
+import pytest
+
+from flows.operations import desired_state, keep_up
+from flows.operations.desired_state import Wanted
+from flows.operations.services import ServiceError
+from tasks.platform import background
+from tasks.platform.identity import identity
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    folder = tmp_path / 'ada\'s "50%" project'
+    (folder / ".git").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return folder
+
+
+def test_a_unit_keeps_settings_and_no_secrets():
+    unit = keep_up.unit(
+        {
+            "MLFLOW_TRACKING_URI": "http://m/100%",
+            "AWS_SECRET_ACCESS_KEY": "hush",
+            "PREFECT_API_AUTH_STRING": "hush",
+            "UNSEEN_LOCK_DATABASE": "postgresql://ada:hush@host",
+            "HOME": "/home/ada",
+        }
+    )
+    assert 'Environment="MLFLOW_TRACKING_URI=http://m/100%%"' in unit
+    assert "hush" not in unit
+    assert "HOME=" not in unit
+    assert "Restart=always" in unit
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
+def test_systemd_understands_the_unit(tmp_path):
+    path = tmp_path / "unseen-test.service"
+    path.write_text(keep_up.unit({"PATH": "/usr/bin", "MLFLOW_EXPERIMENT_NAME": 'a "b" c'}))
+    found = subprocess.run(
+        ["systemd-analyze", "--user", "verify", path], capture_output=True, text=True, check=False
+    )
+    assert path.name not in found.stderr, found.stderr
+
+
+def test_it_is_installed_where_systemd_looks(tmp_path):
+    told = keep_up.install()
+    path = tmp_path / "config" / "systemd" / "user" / f"unseen-{identity()}.service"
+    assert str(path) in told
+    assert "up" in path.read_text()
+
+
+def test_who_stays_leaves_when_everything_was_stopped_and_fails_when_a_service_is_lost():
+    keep_up.stay()  # nothing should run
+    desired_state.remember(Wanted())
+    (background.folder()).mkdir(parents=True)
+    (background.folder() / "lost.json").write_text("{}")
+    with pytest.raises(ServiceError, match="lost must be kept alive"):
+        keep_up.stay()
+    assert desired_state.remembered() == Wanted()

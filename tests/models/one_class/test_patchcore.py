@@ -1,0 +1,121 @@
+import pytest
+import torch
+
+from models.capabilities import Box, TracesPatches
+from models.errors import InvalidInputError, TrainingError
+from models.functional.coreset import greedy_coreset
+from models.one_class.patchcore import PatchCore
+from tests.models.conftest import noise
+from tests.models.tiny import Tiny
+
+
+def built(**settings):
+    torch.manual_seed(0)
+    return PatchCore.Config(**settings).build(Tiny())
+
+
+def rows_of(detector):
+    """Patches and where they are from, without the numbers of groups."""
+    return sorted(torch.cat([detector.origin_[:, :3].float(), detector.memory_], 1).tolist())
+
+
+def test_distances_are_to_the_nearest_of_all_patches():
+    images, others = noise(30, 0), noise(24, 1)
+    detector = built(coreset=1.0, num_neighbours=1, smoothing=0.0).fit([images], [others])
+    every = detector._embed(images).flatten(0, 2)
+    assert len(detector.memory_) == len(every)
+    expected = torch.cdist(detector._embed(others), every[None]).amin(dim=-1)
+    found = detector._distances(detector._embed(others))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_the_weight_is_that_of_equation_7():
+    images = noise(30, 0)
+    plain, weighed = (built(coreset=0.2, num_neighbours=num).fit([images]) for num in (1, 4))
+    features = plain._embed(noise(1, 3))
+    distances = plain._distances(features)[0]
+    worst = features[0].flatten(0, 1)[distances.argmax()]
+    nearest = plain.memory_[(plain.memory_ - worst).norm(dim=1).argmin()]
+    support = (plain.memory_ - nearest).norm(dim=1).argsort()[:4]
+    apart = (plain.memory_[support] - worst).norm(dim=1).exp()
+    torch.testing.assert_close(
+        weighed._distances(features)[0], distances * (1 - apart[0] / apart.sum())
+    )
+
+
+def test_a_region_names_the_training_image_and_place_it_is_nearest_to():
+    images = noise(30, 0)
+    detector = built(coreset=1.0).fit([images])
+    assert isinstance(detector, TracesPatches)
+    (found,) = detector.nearest_patches(images[17], [Box(4, 4, 8, 8)])
+    assert (found.image, found.box) == (17, found.place)
+    assert found.distance == pytest.approx(0, abs=1e-5)
+    moved = torch.cat([images[3, :, :, 2:], images[3, :, :, :2]], dim=2)
+    (found,) = detector.nearest_patches(moved, [Box(4, 4, 6, 6)])
+    assert found.image == 3
+    assert (found.box.left, found.box.top) == (found.place.left + 2, found.place.top)
+
+
+def test_patches_know_their_image_with_a_region_of_interest_too():
+    images = noise(30, 0)
+    roi = torch.zeros(12, 12, dtype=torch.bool)
+    roi[2:9, 4:] = True
+    detector = built(coreset=0.3).restrict(roi).fit([images])
+    features = detector._embed(images)
+    image, row, column, _ = detector.origin_.unbind(dim=1)
+    assert torch.equal(features[image, row, column], detector.memory_)
+    assert column.min() == 2
+    assert (row.min(), row.max()) == (1, 4)
+
+
+def test_added_images_are_what_a_fit_on_the_same_groups_remembers():
+    images, more = noise(25, 0), noise(25, 1)
+    added = built(coreset=0.1).fit([images]).add([more])
+    alone = built(coreset=0.1).fit([more])
+    torch.testing.assert_close(added.memory_[-len(alone.memory_) :], alone.memory_)
+    assert added.origin_[-1, 0] >= 25
+    assert added.origin_[:, 3].max() == 9
+    before = added.threshold
+    added.add([noise(5, 2)], [(noise(24, 3) - 0.5) * 3 + 0.5])
+    assert added.threshold > before
+
+
+def test_forgetting_a_group_is_exact():
+    images = noise(30, 0)
+    forgot = built(coreset=0.1).fit([images]).forget(range(24, 30))
+    features = forgot._embed(images[:24]).flatten(1, 2)
+    coresets = [group.flatten(0, 1) for group in features.split(6)]
+    expected = torch.cat([each[greedy_coreset(each, 22)] for each in coresets])
+    assert torch.equal(forgot.memory_, expected)
+
+
+def test_no_patch_of_a_forgotten_image_is_left_and_no_other_is_touched():
+    detector = built(coreset=0.3).fit([noise(30, 0)])
+    before = rows_of(detector)
+    detector.forget([3, 11])
+    assert rows_of(detector) == [row for row in before if row[0] not in (3, 11)]
+    assert len(rows_of(detector)) < len(before)
+
+
+def test_images_that_were_not_seen_cannot_be_forgotten():
+    detector = built().fit([noise(30, 0)])
+    for images in ([30], [-1], range(30)):
+        with pytest.raises(InvalidInputError, match="among the 30 that were seen"):
+            detector.forget(images)
+
+
+def test_the_memory_is_a_share_of_each_group():
+    detector = built(coreset=0.1).fit([noise(30, 0)])
+    sizes = torch.bincount(detector.origin_[:, 3])
+    assert sizes.tolist() == [22] * 5  # 6 images of 36 places: 21.6, rounded up
+
+
+def test_a_single_group_cannot_judge_itself():
+    with pytest.raises(TrainingError, match="needs 19 normal images"):
+        built().fit([noise(1, 0)])
+
+
+@pytest.mark.parametrize("settings", [{"coreset": 0.0}, {"num_neighbours": 0}])
+def test_settings_out_of_range_are_refused(settings):
+    with pytest.raises(InvalidInputError, match="coreset must be in"):
+        PatchCore.Config(**settings)
