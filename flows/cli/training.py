@@ -159,7 +159,7 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         again=again,
         refresh=refresh,
     )
-    console.print(shown)
+    console.print(shown, crop=False)
 
 
 def recipes() -> None:
