@@ -15,6 +15,7 @@ from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.platform.flow_run import first_name
 from tasks.records import Decision
+from tasks.registry.caching import refreshed
 from tasks.registry.promote import promote
 from tasks.registry.register import register
 from tasks.training.champion_encoder import inherit
@@ -47,6 +48,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     shards: int = 1,
     scheduler: str | None = None,
     again: bool = False,
+    refresh: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -72,6 +74,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
             the same. Only for detectors that learn nothing but moments.
         scheduler: Address of a Dask cluster to do it; else as many processes are started here.
         again: Decide anew about a version that was refused, or set aside by a person.
+        refresh: Compute every step again, whatever is remembered.
 
     Returns:
         What was decided about the challenger, and why.
@@ -88,7 +91,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
         devices=devices,
     )
     wanted = asked(recipe, data, name, dataset, options)
-    with turn(wanted.name, if_busy), divided(shards, scheduler):
+    with turn(wanted.name, if_busy), divided(shards, scheduler), refreshed(wanted=refresh):
         version = ingest(wanted.dataset, data)
         chosen = wanted.complete(version)
         recipes.check_divisible(chosen, shards)
