@@ -25,8 +25,8 @@ with defects of ``models.functional.put_in_defects``; once more with images shif
 pixels. Image AUROC, averaged over the sets, decides; of settings within .005 of the best, the one
 with the higher AUPRO; of those within .005 too, the simpler. Test figures of PaDiM with
 neighbourhoods 1 and 3 and two kinds of shrinkage had been seen before the rule was written; its
-``pooling`` was chosen after that, by put-in defects alone. PatchCore counts zeros beyond the edge in
-its neighbourhoods as the authors' code does, which was put right when ``cookies`` came out below
+``pooling`` was chosen after that, by put-in defects alone. PatchCore counts zeros beyond the edge
+in its neighbourhoods as the authors' code does, which was put right when ``cookies`` came out below
 anomalib's.
 """
 
