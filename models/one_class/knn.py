@@ -184,5 +184,5 @@ class NearestNeighbours(nn.Module):
     ) -> Float[Tensor, "N"]:
         """Distance of each vector to its k-th nearest in the memory."""
         apart = torch.cdist(vectors, memory)
-        nearest = apart.kthvalue(self.config.num_neighbours, dim=1).values
+        nearest = apart.topk(self.config.num_neighbours, dim=1, largest=False).values[:, -1]
         return nearest.square() / 2 if self._by_angle else nearest

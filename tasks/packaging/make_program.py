@@ -11,7 +11,7 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_leaves
 
 from models.capabilities import Observable
 from models.contracts import Detector
@@ -49,47 +52,36 @@ PROBED = 8
 NAMES = (SCORE, "anomaly_map", "soft_assignment", FEATURES)
 
 
-READS = {
-    Tensor.__bool__,
-    Tensor.__int__,
-    Tensor.__float__,
-    Tensor.__index__,
-    Tensor.item,
-    Tensor.tolist,
-}
 SPLITS = {torch.split, Tensor.split}
 
 
-class _Numbers(TorchFunctionMode):
-    """Gives a detector that is traced the numbers that it read from its tensors when it ran.
+class _Traced(TorchFunctionMode):
+    """Traces what depends on the images, and nothing else.
 
-    What it decides by them, such as whether it is fitted, or how many samples it has, is then part
-    of the program. Batches that it cuts to save memory stay whole: their length is not known.
+    What a detector computes from what it learned alone is computed here and now, and its result is
+    part of the program: whether it is fitted, a matrix that whitens, which vectors support it.
+    Batches that it cuts to save memory stay whole: their length is not known yet.
     """
 
-    def __init__(self) -> None:
-        self.read: list[Any] = []
-        self._left: Iterator[Any] | None = None
-
-    def begin(self, *, tracing: bool) -> "_Numbers":
-        """Read numbers, or hand them out once more from the first."""
-        self._left = iter(self.read) if tracing else None
-        if not tracing:
-            self.read = []
-        return self
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if self._left is None:
-            found = func(*args, **(kwargs or {}))
-            if func in READS:
-                self.read.append(found)
-            return found
-        if func in READS:
-            return next(self._left)
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not any(map(_depends, tree_leaves((args, kwargs)))):
+            with _disable_current_modes():
+                return func(*args, **kwargs)
         along_batch = func in SPLITS and len(args) == 2 and not kwargs
         if along_batch and not isinstance(args[0].shape[0], int):
             return (args[0],)
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
+
+
+def _depends(value: Any) -> bool:
+    return isinstance(value, FakeTensor | torch.SymInt | torch.SymFloat | torch.SymBool)
 
 
 class _Whole(nn.Module):
@@ -97,20 +89,20 @@ class _Whole(nn.Module):
 
     def __init__(self, detector: nn.Module) -> None:
         super().__init__()
-        self.detector, self.numbers = detector, _Numbers()
+        self.kept = (detector,)  # not as a module: what it learned is constant
 
     def found(self, images: Tensor) -> dict[str, Tensor]:
+        (detector,), features = self.kept, None
         values = images.float() / 255
-        features = None
-        if isinstance(self.detector, Observable):
-            scores, features = self.detector.observe(values)
+        if isinstance(detector, Observable):
+            scores, features = detector.observe(values)
         else:
-            scores = self.detector(values)
+            scores = detector(values)
         named = zip(NAMES, (*scores, features), strict=True)
         return {name: value for name, value in named if value is not None}
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        with self.numbers.begin(tracing=torch.compiler.is_exporting()):
+        with _Traced():
             return tuple(self.found(images).values())
 
 
@@ -204,8 +196,6 @@ def _whole(detector: Any) -> _Whole:
 
 def _traced(whole: _Whole, images: Tensor) -> torch.export.ExportedProgram:
     two = images[:2] if len(images) > 1 else images.repeat(2, 1, 1, 1)  # 1 would be taken as fixed
-    whole.found(two)  # fills what models keep by size
-    whole(two)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     return torch.export.export(whole, (two,), dynamic_shapes=({0: batch},), strict=False)
 

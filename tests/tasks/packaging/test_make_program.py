@@ -1,3 +1,4 @@
+import copy
 import json
 
 import numpy as np
@@ -74,10 +75,9 @@ def test_a_program_that_scores_otherwise_is_not_used(folder, detector, images, m
     real = make_program._exported
 
     def wrong(whole, images):
-        whole.detector.mean_ += 1
-        made = real(whole, images)
-        whole.detector.mean_ -= 1
-        return made
+        other = copy.deepcopy(whole)
+        other.kept[0].mean_ += 1
+        return real(other, images)
 
     monkeypatch.setattr(make_program, "_exported", wrong)
     record = make_program.add_program(folder, detector, images)

@@ -6,12 +6,15 @@ import sys
 import numpy as np
 import onnxruntime
 import pytest
+from fastapi.testclient import TestClient
 
 from models.errors import InvalidInputError, NotFoundError
 from tasks.packaging import package
 from tasks.packaging.program import PARITY, noise
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.export import FORMATS, export
+from tasks.serving.serve import build_app
+from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -90,3 +93,16 @@ def test_what_cannot_be_written_is_refused(settled, tmp_path):
     with pytest.raises(NotFoundError):
         export("squares@99", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_server_runs_the_engine_that_is_asked_for(settled, packaged):
+    for engine in ("onnxruntime", "torch"):
+        app = build_app("squares", poll_seconds=0.05, engine=engine)
+        with TestClient(app) as session:
+            wait_for(lambda: session.get("/health").status_code == 200 or None)
+            assert session.get("/health").json()["engine"] == engine
+            found = session.post("/predict", files=clip()).json()["frames"]
+        expected = packaged.predict(FRAMES)
+        scores = [each["image_score"] for each in found]
+        np.testing.assert_allclose(scores, expected.image_score, rtol=PARITY)
+        assert [each["p_value"] for each in found] == expected.p_value.tolist()
