@@ -8,8 +8,8 @@ was set is kept.
 
 DIR holds the sets in MVTec's layout. Images are brought to 256 x 256 pixels. The trunk is
 EfficientNet-Lite0 with the weights of its package, layers ``blocks.2`` and ``blocks.4``, for
-anomalib too. A seed decides the order of the training images, on which groups, coresets and
-thresholds depend, anomalib's random choices, and the put-in defects of ``auto``. A killed run goes
+anomalib too. A seed decides the order of the training images (that of their names for 0), on which groups,
+coresets and thresholds depend, anomalib's random choices, and the put-in defects of ``auto``. A killed run goes
 on where it stopped; rows are measured one by one.
 
 ``<set>_<method>_image_auroc``, ``_pixel_auroc``, ``_aupro``; ``_false_alarm_rate``: share of normal
@@ -123,33 +123,39 @@ def figures(
     return found
 
 
+def order_of(num: int, seed: int) -> Tensor:
+    """Order of the training images: that of their names for seed 0, then random ones."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randperm(num, generator=draw) if seed else torch.arange(num)
+
+
 class Remembered(PretrainedTrunk):
     """The trunk, which computes the maps of each image once, and counts what that would take."""
 
     def __init__(self, config: PretrainedTrunk.Config) -> None:
         super().__init__(config)
         self.saved_s = 0.0
-        self._kept: dict[bytes, tuple[list[Tensor], float]] = {}
+        self._remembered: dict[bytes, tuple[list[Tensor], float]] = {}
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """Maps that were computed now or before."""
         keys = [hashlib.blake2b(each.contiguous().numpy().tobytes()).digest() for each in images]
-        new = [place for place, key in enumerate(keys) if key not in self._kept]
+        new = [place for place, key in enumerate(keys) if key not in self._remembered]
         if new:
             began = time.perf_counter()
             maps = super().feature_maps(images[new])
             each_s = (time.perf_counter() - began) / len(new)
             for row, place in enumerate(new):
-                self._kept[keys[place]] = [found[row].clone() for found in maps], each_s
+                self._remembered[keys[place]] = [found[row].clone() for found in maps], each_s
             self.saved_s -= each_s * len(new)
-        known = [self._kept[key] for key in keys]
+        known = [self._remembered[key] for key in keys]
         self.saved_s += sum(seconds for _, seconds in known)
         return [torch.stack(maps) for maps in zip(*(maps for maps, _ in known), strict=True)]
 
 
 def ours(config: Any, trunk: Remembered, stills: Stills, seed: int) -> dict[str, float]:
     """Fit and judge one of our detectors."""
-    order = torch.randperm(len(stills.train), generator=torch.Generator().manual_seed(seed))
+    order = order_of(len(stills.train), seed)
     began, saved = time.perf_counter(), trunk.saved_s
     detector = config.build(trunk).fit(Batches(stills.train[order], BATCH))
     fit_s = time.perf_counter() - began + trunk.saved_s - saved

@@ -5,9 +5,11 @@ own sources and need none of this; what reads an old record with the present cod
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from models.errors import NotFoundError
+
+T = TypeVar("T")
 
 
 class Renamed(NamedTuple):
@@ -18,12 +20,14 @@ class Renamed(NamedTuple):
         fields: Present names of its settings by former ones; None for what is no more.
         lifted: Settings that were configurations of their own, whose settings are now its own.
         defaults: Settings that had another default, or none: what an old record means by silence.
+        weights: Present starts of names in a state dict by former ones; None for what is no more.
     """
 
     name: str
     fields: Mapping[str, str | None] = {}
     lifted: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = {}
+    weights: Mapping[str, str | None] = {}
 
 
 FORMER: Mapping[str, Renamed] = {
@@ -41,6 +45,15 @@ FORMER: Mapping[str, Renamed] = {
 MOTION = Renamed(
     "models.one_class.motion_gaussian.MotionGaussian.Config",
     fields={"settled": None, "layer": None, "seed": None},
+    weights={
+        "first.": "gaussian.",
+        "alpha_": "limit_",
+        "second.": None,
+        "kernels_": None,
+        "biases_": None,
+        "beta_": None,
+        "phi_": None,
+    },
 )
 """What was called Deep-Anomaly while it judged by movement: its first Gaussian ranked alone."""
 CASCADE = Renamed(
@@ -52,6 +65,7 @@ CASCADE = Renamed(
         "flow": None,
         "perspective": None,
     },
+    weights={"perspective_": None},
 )
 """What was called Deep-Anomaly without movement."""
 OGNET = Renamed(
@@ -117,6 +131,23 @@ def present(described: Any) -> Any:
     named = {renamed.fields.get(key, key): present(value) for key, value in settings.items()}
     found = {key: value for key, value in named.items() if key is not None}
     return {"class": _spelled(renamed.name, str(described["class"])), **found}
+
+
+def present_weights(described: Mapping[str, Any], weights: Mapping[str, T]) -> dict[str, T]:
+    """The state of a detector of a former version in present names, as far as they are known.
+
+    Args:
+        described: Its configuration, as it was recorded.
+        weights: Its state dict.
+    """
+    renamed = _successor(str(described.get("class", "")).replace(":", "."), described)
+    found: dict[str, T] = {}
+    for name, value in weights.items():
+        starts = [each for each in (renamed.weights if renamed else {}) if name.startswith(each)]
+        now = renamed.weights[starts[0]] if renamed and starts else ""
+        if now is not None:
+            found[now + name.removeprefix(starts[0]) if starts else name] = value
+    return found
 
 
 def _successor(name: str, settings: Mapping[str, Any]) -> Renamed | None:

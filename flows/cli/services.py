@@ -55,7 +55,7 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
         bool, typer.Option(help="Write a systemd unit of yours that does this, and start it.")
     ] = False,
     foreground: Annotated[
-        bool, typer.Option(help="Stay until a service is lost for good, or this is ended.")
+        bool, typer.Option(help="Stay, and mend what is lost, until this is ended or 'down'.")
     ] = False,
 ) -> None:
     """Start everything in the background: schedules, triggers, monitoring, serving, both servers.

@@ -150,7 +150,7 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         scheduler=scheduler,
         again=again,
     )
-    console.print(shown)
+    console.print(shown, crop=False)
 
 
 def recipes() -> None:

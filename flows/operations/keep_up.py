@@ -1,7 +1,7 @@
-"""Keep up: stay until a service is lost for good, and let systemd begin again when one is.
+"""Keep up: watch the supervisors of the services, and let systemd watch this.
 
-Each service has a supervisor. What supervises these is systemd, where it is asked to: a unit of the
-user runs ``unseen up --foreground``, again whenever that ends, and when the machine starts.
+Each service has a supervisor. ``unseen up --foreground`` starts those again that are lost; systemd,
+where it is asked to, runs that in a unit of the user, when it fails and when the machine starts.
 """
 
 import os
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.operations import desired_state, services
-from flows.operations.services import ServiceError
 from models.errors import InvalidInputError
 from tasks.platform import background, workspace
 from tasks.platform.identity import identity
@@ -29,7 +28,7 @@ StartLimitBurst=10
 [Service]
 WorkingDirectory={directory}
 {environment}ExecStart={command}
-Restart=always
+Restart=on-failure
 RestartSec=5
 RestartSteps=5
 RestartMaxDelaySec=60
@@ -45,24 +44,17 @@ SECRET = ("KEY", "SECRET", "TOKEN", "PASSWORD", "AUTH_STRING", "CONNECTION_URL",
 
 
 def stay() -> None:
-    """Return never: stop everything when asked to end, raise when a service is lost for good.
+    """Start again what is lost, until nothing should run any more; stop all when asked to end.
 
     Raises:
-        ServiceError: If a supervisor has died or has given up. Everything else is stopped first, so
-            that whoever begins again finds nothing.
+        ServiceError: If a service does not come up again.
     """
     signal.signal(signal.SIGTERM, _end)
-    wanted = desired_state.remembered()
     while desired_state.remembered() is not None:  # 'unseen down' elsewhere ends this, too
-        gone = [name for name in background.names() if background.find(name) is None]
-        if gone:
-            services.down()
-            if wanted:
-                desired_state.remember(wanted)
-            raise ServiceError(
-                f"{gone[0]} must be kept alive, and is not any more. Its log is "
-                f"{background.log_file(gone[0])}. Say 'unseen up' again."
-            )
+        if any(background.find(name) is None for name in background.names()):
+            with background.lock("up"):  # who stops it meanwhile is not undone
+                if desired_state.remembered() is not None:
+                    services.up({})
         time.sleep(LOOK_SECONDS)
 
 

@@ -79,7 +79,7 @@ def up(given: Mapping[str, Any]) -> Started:
         wanted = wanting.changed(dict(given))
         if "recipes" in options:
             wanted = replace(wanted, models=())
-        for name in background.living():
+        for name in {*background.living(), *background.names()}:
             if background.find(name) is None:
                 background.stop(name)  # what is left of one that was killed, or was given up
         ports.free(wanted, options)

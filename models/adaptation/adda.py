@@ -51,7 +51,7 @@ class AdversaryConfig:
     gate: float = 0.0
     """Accuracy of the discriminator on a batch, in [0, 1), above which alone the encoder learns
     from it. CyCADA has 0.6; 0 lets every step through. Domains whose distributions differ by less
-    than 2 gate - 1 in total variation cannot be told apart that well, so a gate also says where
+    than 2 gate - 1 in total variation cannot be distinguished that well, so a gate also says where
     the adaptation stops."""
     averaged: float = 0.2
     """Share of the steps, the last ones, over which the encoder's weights are averaged, in [0, 1].
@@ -267,7 +267,7 @@ def play(
     """Train ``target`` against a discriminator until its rows look like those of the source.
 
     The network of the source is frozen, so its rows are computed once and then drawn from. That of
-    the target is in evaluation mode throughout: dropout would be a difference to be told by, and
+    the target is in evaluation mode throughout: dropout would distinguish the domains, and
     the statistics of batch normalisation stay those of the source. What comes of it is the average
     of the last iterates (``torch.optim.swa_utils``).
 

@@ -82,7 +82,7 @@ class PixelCnn(nn.Module):
         """Hyper-parameters of PixelCNN."""
 
         levels: int = 2
-        """Gray levels K that are told apart, from 2 (binary) to 256 (8 bits)."""
+        """Gray levels K that are distinguished, from 2 (binary) to 256 (8 bits)."""
         width: int = 32
         """Channels of the horizontal stack, >= 1."""
         vertical_width: int = 32

@@ -17,7 +17,7 @@ REACH = 2, 3
 STEP = 2
 """Pixels from one block to the next."""
 AROUND = 3
-"""Steps along the side of a block: blocks overlap, and the middle step is what is told about."""
+"""Steps along the side of a block: blocks overlap, and flow is that of the middle step."""
 RELUCTANCE = 2e-3
 """Difference of gray levels by which a displacement of one pixel must match better than none, so
 that nothing moves where nothing is to be seen."""

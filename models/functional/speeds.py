@@ -20,7 +20,7 @@ NUM_SPEEDS = 5
 CELL = 4
 """Side in pixels of the squares whose means flow is computed of."""
 BLOCK = CELL * STEP
-"""Side in pixels of the blocks that flow is told of."""
+"""Side in pixels of the blocks that flow is found for."""
 CHANGED = 0.06
 """Mean difference of gray levels from the first frame to the last from which a block counts as
 moving."""

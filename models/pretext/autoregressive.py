@@ -76,7 +76,7 @@ class Autoregressive(nn.Module):
         """Places drawn for a block, of which the one with most movement is taken; 1 draws freely.
         Without effect on still images."""
         levels: int = 16
-        """Gray levels that are told apart, from 2 to 256."""
+        """Gray levels that are distinguished, from 2 to 256."""
         width: int = 48
         """Channels of the decoder, >= 4."""
         seed: int = 0

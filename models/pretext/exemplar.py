@@ -105,7 +105,7 @@ class Exemplar(nn.Module):
         return logits
 
     def embed(self, views: Float[Tensor, "B C S S"]) -> Float[Tensor, "B E"]:
-        """Return what the classes are told by, of length 1."""
+        """Return what the classes are distinguished by, of length 1."""
         embeddings: Tensor = self.head.hidden(self.encoder(views))
         return functional.normalize(embeddings, dim=1)
 

@@ -232,19 +232,19 @@ class Jigsaw(nn.Module):
             for title, each in (("shuffled", shuffled), ("solved", solved), ("truth", tiles))
         }
 
-    def _held_out(self) -> Puzzles:
+    def _held_out(self) -> "Puzzles":
         if not self.history_:
             raise NotFittedError("Jigsaw is not fitted. Call fit(batches) first.")
         return Puzzles(self.config.crop, self.config.tile, seed=self.config.seed + 2)
 
-    def _loss(self, solver: nn.Module, images: Tensor, puzzles: Puzzles) -> Tensor:
+    def _loss(self, solver: nn.Module, images: Tensor, puzzles: "Puzzles") -> Tensor:
         tiles = alike(puzzles.tiles(images), images)
         labels = puzzles.labels(len(images), self.config.num_puzzles, len(self.permutations))
         labels = labels.to(images.device)
         logits = solver(tiles, self.permutations[labels]).float()
         return functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
-    def _solve(self, images: Tensor, puzzles: Puzzles) -> tuple[Tensor, Tensor, Tensor]:
+    def _solve(self, images: Tensor, puzzles: "Puzzles") -> tuple[Tensor, Tensor, Tensor]:
         """The tiles in their true order, the permutation shown, and the one that is named."""
         images = images.to(self.permutations.device)
         tiles = puzzles.tiles(images)

@@ -127,7 +127,7 @@ class TransformationClassifier(nn.Module):
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Float[Tensor, "_ C H W"]]) -> Mapping[str, float]:
-        """Share of views whose family is told, the middle of each image once in each family.
+        """Share of views whose family is named, the middle of each image once in each family.
 
         Returns:
             ``accuracy``, ``chance`` (1/4), and ``accuracy_<family>``.

@@ -236,7 +236,7 @@ class VideoTriplet(nn.Module):
             return at_random(losses, num, draw).mean()
         return hardest(losses, num).mean()
 
-    def _maker(self) -> Pairs:
+    def _maker(self) -> "Pairs":
         config = self.config
         return Pairs(config.patch, jitter=config.jitter, light=config.light, seed=config.seed)
 

@@ -34,55 +34,58 @@ def content(name: str) -> dict[str, Any]:
         DataError: If a suite cannot be read.
     """
     return {
-        "suites": stored(name),
+        "suites": [*stored(name, FOLDER), *stored(name, f"gx/{FOLDER}")],
         "code": [hashlib.sha256(path.read_bytes()).hexdigest() for path in _modules(name)],
     }
 
 
-def stored(name: str) -> list[dict[str, Any]]:
-    """The user's expectations of a model in suites, as Great Expectations stores them.
+def stored(name: str, folder: str) -> list[dict[str, Any]]:
+    """The user's expectations of a model in the suites of a folder, in one spelling each.
 
     Raises:
         DataError: If a suite cannot be read.
     """
-    top = workspace.root()
-    folders = (top / FOLDER, top / "gx" / FOLDER)
-    found = []
-    for path in (folder / f"{each}.json" for folder in folders for each in (EVERY, name)):
-        for one in _read(path):
-            plain = {key: value for key, value in one.items() if key not in SAME}
-            if not _is_ours(one) and plain not in found:
-                found.append(plain)
-    return found
+    paths = (workspace.root() / folder / f"{each}.json" for each in (EVERY, name))
+    return [_plain(one) for path in paths for one in _read(path) if not _is_ours(one)]
+
+
+def _plain(one: dict[str, Any]) -> dict[str, Any]:
+    """An expectation without what Great Expectations adds when it is stored again."""
+    told = {key: value for key, value in one.items() if key not in SAME and value}
+    return {"kwargs": {}, "severity": "critical", **told}
 
 
 def build(name: str) -> list["gxe.Expectation"]:
     """The user's expectations of a model.
 
+    Those that are kept elsewhere than in the context ``gx`` are marked as ours, as they are written
+    there too, and would count twice the next time.
+
     Raises:
         DataError: If one of them cannot be built.
     """
-    from great_expectations.expectations.expectation import Expectation
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     modules = [_load(path) for path in _modules(name)]  # first: they may define what suites name
     found: list[gxe.Expectation] = []
     try:
-        found += [ExpectationConfiguration(**each).to_domain_obj() for each in stored(name)]
-        for module in modules:
-            found += module.expectations()
+        marked = [{**each, "meta": _marked(each.get("meta"))} for each in stored(name, FOLDER)]
+        kept = [*marked, *stored(name, f"gx/{FOLDER}")]
+        found += [ExpectationConfiguration(**each).to_domain_obj() for each in kept]
+        for each in (one for module in modules for one in module.expectations()):
+            each.meta = _marked(each.meta)
+            found.append(each)
     except Exception as error:
         raise DataError(
             f"The expectations that were added for {name} must be those of Great Expectations, "
             f"got: {error}. Correct {FOLDER}/{name}.json, gx/{FOLDER}/{name}.json or "
             f"{FOLDER}/{name}.py."
         ) from error
-    if strange := [each for each in found if not isinstance(each, Expectation)]:
-        raise DataError(
-            f"expectations() of {FOLDER}/{name}.py must return a list of expectations, got "
-            f"{strange[0]!r} in it."
-        )
     return found
+
+
+def _marked(meta: dict[str, Any] | None) -> dict[str, Any]:
+    return {**(meta or {}), **OURS}
 
 
 def _is_ours(one: dict[str, Any]) -> bool:

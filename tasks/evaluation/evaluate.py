@@ -16,7 +16,7 @@ from prefect import task
 from models.contracts import Progress, silent
 from models.metrics import detection, intervals
 from tasks.data import mlflow_dataset
-from tasks.evaluation import clusters, measure_sharded, pictures, plots
+from tasks.evaluation import clusters, measure_sharded, pictures, plots, put_in
 from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
@@ -35,8 +35,15 @@ TITLES = {
     "pixel_auroc": "pixel AUROC",
     "cluster_acc": "cluster accuracy",
     "cluster_nmi": "NMI",
+    "put_in_auroc": "AUROC of put-in defects",
 }
 """What the title of the picture of a result says."""
+
+
+PUT_IN = (
+    "No test image is marked as anomalous: figures that begin with put_in_ are about defects that "
+    "were put into normal images."
+)
 
 
 @dataclass
@@ -71,6 +78,9 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     pixel_auroc = measured.pixels.auroc()
     if not np.isnan(pixel_auroc):
         metrics.values["pixel_auroc"] = pixel_auroc
+    if measured.put_in:
+        metrics.values = put_in.renamed(metrics.values)
+        metrics.notes.append(PUT_IN)
     found, notes = clusters.measure(measured.scores)
     metrics.values.update(found)
     metrics.notes.extend(notes)

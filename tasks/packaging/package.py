@@ -33,6 +33,7 @@ from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import RegistryError
+from models.former_names import present, present_weights
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.copy_sources import copy_sources, modules_of
 from tasks.packaging.detector import Packaged
@@ -187,7 +188,7 @@ def rebuild(
     verify(folder)
     described = json.loads((folder / "detector.json").read_text())
     try:
-        detector = _build(folder, described, load_module)
+        detector = _build(folder, present(described), load_module, described["detector"])
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise RegistryError(
             f"The packaged detector in {folder} must fit the present code to be trained further, "
@@ -204,11 +205,15 @@ def _preprocessing(described: dict[str, Json]) -> Preprocessing:
 
 
 def _build(
-    folder: Path, described: dict[str, Json], load_module: Callable[[str], ModuleType]
+    folder: Path,
+    described: dict[str, Json],
+    load_module: Callable[[str], ModuleType],
+    former: dict[str, Json] | None = None,
 ) -> Any:
     encoder = from_json(described["encoder"], load_module).build()
     detector = from_json(described["detector"], load_module).build(encoder)
-    detector.load_state_dict(load_file(folder / "weights.safetensors"))
+    weights = load_file(folder / "weights.safetensors")
+    detector.load_state_dict(present_weights(former, weights) if former else weights)
     return detector.eval()
 
 

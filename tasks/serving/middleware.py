@@ -46,7 +46,7 @@ class Refusal(TypedDict):
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Errors that an address may answer with, for its description: every one may be 421 or 500."""
-    return dict.fromkeys((*statuses, 403, 408, 413, 421, 500), {"model": Refusal})
+    return {status: {"model": Refusal} for status in (*statuses, 403, 408, 413, 421, 500)}
 
 
 class TooSlowError(UnseenError):

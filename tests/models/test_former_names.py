@@ -4,7 +4,7 @@ from operator import attrgetter
 import pytest
 
 from models.errors import NotFoundError
-from models.former_names import present
+from models.former_names import present, present_weights
 
 SCHEDULE = {
     "class": "models.clustering._schedule.Schedule",
@@ -139,6 +139,21 @@ def test_what_has_present_names_stays_as_it_is():
     assert present(recipe) == recipe
     inside = present({"detector": {**DEEP_ANOMALY, "movement": 1.0}, "names": ["a"]})
     assert inside["detector"]["class"].endswith("MotionGaussian.Config")
+
+
+def test_the_weights_of_a_gaussian_find_their_present_names():
+    weights = {"encoder.first.weight": 1, "first.mean_": 2, "second.mean_": 3, "alpha_": 4}
+    weights |= {"beta_": 5, "phi_": 6, "kernels_": 7, "biases_": 8, "perspective_": 9}
+    found = present_weights(DEEP_ANOMALY, weights)
+    assert found == {
+        "encoder.first.weight": 1,
+        "gaussian.mean_": 2,
+        "limit_": 4,
+        "perspective_": 9,
+    }
+    still = present_weights({**DEEP_ANOMALY, "movement": 0.0}, weights)
+    assert still == {name: value for name, value in weights.items() if name != "perspective_"}
+    assert present_weights(KNN, {"memory_": 1}) == {"memory_": 1}
 
 
 def test_neighbours_of_places_are_referred_to_patchcore():

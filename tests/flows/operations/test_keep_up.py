@@ -5,7 +5,6 @@ import pytest
 
 from flows.operations import desired_state, keep_up
 from flows.operations.desired_state import Wanted
-from flows.operations.services import ServiceError
 from tasks.platform import background
 from tasks.platform.identity import identity
 
@@ -32,7 +31,7 @@ def test_a_unit_keeps_settings_and_no_secrets():
     assert 'Environment="MLFLOW_TRACKING_URI=http://m/100%%"' in unit
     assert "hush" not in unit
     assert "HOME=" not in unit
-    assert "Restart=always" in unit
+    assert "Restart=on-failure" in unit
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
@@ -52,11 +51,17 @@ def test_it_is_installed_where_systemd_looks(tmp_path):
     assert "up" in path.read_text()
 
 
-def test_who_stays_leaves_when_everything_was_stopped_and_fails_when_a_service_is_lost():
+def test_who_stays_mends_what_is_lost_and_leaves_when_everything_was_stopped(monkeypatch):
     keep_up.stay()  # nothing should run
     desired_state.remember(Wanted())
-    (background.folder()).mkdir(parents=True)
+    background.folder().mkdir(parents=True)
     (background.folder() / "lost.json").write_text("{}")
-    with pytest.raises(ServiceError, match="lost must be kept alive"):
-        keep_up.stay()
-    assert desired_state.remembered() == Wanted()
+    mended = []
+
+    def up(given):
+        mended.append(given)
+        desired_state.forget()
+
+    monkeypatch.setattr(keep_up.services, "up", up)
+    keep_up.stay()
+    assert mended == [{}]

@@ -13,7 +13,7 @@ ADVERSARIAL = {"patch": 12, "stride": 6, "width": 8, "depth": 1, "num_steps": 60
 ADVERSARIAL |= {"refiner_rate": 1e-3, "discriminator_rate": 1e-3}
 SETTINGS = {
     "ALOCC": ADVERSARIAL,
-    "OGNet": {**ADVERSARIAL, "num_snapshots": 2, "contrast_steps": 4},
+    "OGNet": {**ADVERSARIAL, "num_snapshots": 2, "contrast_steps": 60},
     "DeepSVDD": {"side": 12, "batch_size": 8},
     "SimpleNet": {"num_steps": 60, "width": 32},
 }

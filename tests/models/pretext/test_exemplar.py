@@ -7,7 +7,7 @@ from lightning_fabric import Fabric
 
 from models.errors import InvalidInputError, TrainingError
 from models.functional.composition import Changes
-from models.pretext.exemplar import NUM_PROTOTYPE, Exemplar, _nearest, _told
+from models.pretext.exemplar import NUM_PROTOTYPE, Exemplar, _accuracy, _nearest
 
 
 def patterns(num, channels=1, side=24, seed=0):
@@ -61,7 +61,7 @@ def test_prototypes_are_means_and_the_nearest_is_told():
     tested = axes[[0, 2, 2]] + 0.1
     nearest = _nearest([axes] * NUM_PROTOTYPE + [tested])
     assert nearest.tolist() == [[0, 2, 2]]
-    assert _told(nearest) == pytest.approx(2 / 3)
+    assert _accuracy(nearest) == pytest.approx(2 / 3)
 
 
 def test_a_second_fit_has_classes_of_its_own(encoder, config):

@@ -148,8 +148,8 @@ def test_numbers_in_letters_are_decoded_only_if_they_are_few():
 
 
 def test_a_truncated_video_is_refused(video):
-    content = video(".avi", "MJPG", count=40).read_bytes()
-    with pytest.raises(InvalidInputError, match=r"ends after \d+ of the 40 frames"):
+    content = video(".avi", "MJPG", count=12).read_bytes()
+    with pytest.raises(InvalidInputError, match=r"ends after \d+ of the 12 frames"):
         read(content[: len(content) * 2 // 3])
 
 
@@ -217,7 +217,7 @@ def test_a_video_is_held_to_the_same_limits(video):
 
 def test_a_broken_video_is_refused(video):
     content = video(".mp4", "mp4v").read_bytes()
-    with pytest.raises(InvalidInputError, match="no frame that decodes"):
+    with pytest.raises(InvalidInputError, match="cannot open it as a video"):
         read(content[: len(content) // 4])
 
 
