@@ -2,16 +2,14 @@
 
 import mlflow
 import torch
-from prefect import task
 
 from models.contracts import DetectorConfig
 from models.selection import Choice, choose
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Selection, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import Batches
 
@@ -19,7 +17,7 @@ MOST = 150
 """Normal images that candidates are compared on."""
 
 
-@task(task_run_name=named("choose a detector on {version}"), **REMEMBERED)
+@remembered("choose a detector on {version}")
 def choose_detector(
     version: DataVersion,
     encoder: TrainedModel,
