@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 
 from flows.cli import explain_failure
-from tasks.platform import prefect_server, scratch_folder
+from tasks.platform import files, prefect_server
 
 if TYPE_CHECKING:
     from tasks.lineage.reproduction import Reproduction
@@ -135,7 +135,7 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
     """
     from tasks.lineage import training_record
 
-    with scratch_folder.scratch("sources") as folder:
+    with files.scratch("sources") as folder:
         training_record.copy_sources(training_record.recorded(reference), folder)
         path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -1,5 +1,6 @@
 """A project from before ``tasks`` had rooms goes on, with its store, registry and recipe."""
 
+import shutil
 import time
 
 import pytest
