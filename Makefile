@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help retrain test format check lock clean
+.PHONY: help retrain test format check figures lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -31,6 +31,10 @@ check: $(READY) ## Lint, check the formatting, the types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/python -m benchmarks.check_results
+
+figures: $(READY) ## Write the tables of docs/figures.md from the benchmarks' results
+	$(BIN)/python -m benchmarks.figures
 
 lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

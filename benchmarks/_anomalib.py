@@ -1,9 +1,14 @@
 """PaDiM and PatchCore of anomalib on a stored set; run by an interpreter that has anomalib.
 
-    python benchmarks/_anomalib.py IMAGES.npz FOUND.npz --method padim --seed 0 --weights FILE.pth
+    python -m benchmarks._anomalib IMAGES.npz FOLDER --seeds 3 --weights FILE.pth
 
-It imports nothing of this project, whose packages that interpreter need not have. IMAGES holds
-``train`` and ``test``, uint8 (N, C, H, W); FOUND gets ``scores``, ``maps`` and times in seconds.
+IMAGES holds ``train`` and ``test``, uint8 (N, 3, H, W). FOLDER gets ``<method>_<seed>.npz`` with
+``scores``, ``maps`` and times in seconds. Of this project it imports the coreset alone, which needs
+nothing but torch and jaxtyping.
+
+Features of the trunk are computed once for all seeds; their time counts for each. PatchCore's
+greedy selection runs for a bounded time, from which its rate is known; if it is not done by then,
+the same rule chooses on the same projected features by ``models.functional.coreset``.
 """
 
 import argparse
@@ -13,16 +18,46 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+
+from models.functional.coreset import greedy_coreset
 
 LAYERS = ["blocks.2", "blocks.4"]
 NUM_FEATURES = 100
 """That its PaDiM keeps, drawn at random: its default for trunks of this size."""
 BATCH = 16
+SELECTION_S = 20.0
+"""Seconds for which anomalib's own selection runs at most."""
 
 
-def model_of(method: str, weights: Path) -> Any:
-    """A model of anomalib on EfficientNet-Lite0 with these weights."""
-    import timm
+class Remembered(nn.Module):
+    """Its feature extractor, whose maps of each batch are computed once.
+
+    Attributes:
+        seconds: Spent on computing them, by the part of the set that they are of.
+    """
+
+    def __init__(self, extractor: Any, images: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.seconds: dict[str, float] = {}
+        self._maps: dict[str, dict[str, Tensor]] = {}
+        for part, stack in images.items():
+            began = time.perf_counter()
+            found = [extractor(batch.float() / 127.5 - 1) for batch in stack.split(BATCH)]
+            self.seconds[part] = time.perf_counter() - began
+            self._maps[part] = {name: torch.cat([each[name] for each in found]) for name in LAYERS}
+        self.num_test = len(images["test"])
+        self.layers = LAYERS
+        self.wanted = ("train", torch.arange(0))
+
+    def forward(self, _: Tensor) -> dict[str, Tensor]:
+        """Maps of the images of ``wanted``."""
+        part, places = self.wanted
+        return {name: maps[places] for name, maps in self._maps[part].items()}
+
+
+def model_of(method: str) -> Any:
+    """A model of anomalib on EfficientNet-Lite0."""
     from anomalib.models.image.padim.torch_model import PadimModel
     from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 
@@ -31,62 +66,106 @@ def model_of(method: str, weights: Path) -> Any:
         "layers": LAYERS,
         "pre_trained": False,
     }
-    model: Any = (
-        PadimModel(n_features=NUM_FEATURES, **settings)
-        if method == "padim"
-        else PatchcoreModel(**settings)
-    )
+    if method == "padim":
+        return PadimModel(n_features=NUM_FEATURES, **settings)
+    return PatchcoreModel(**settings)
+
+
+def extractor_of(weights: Path) -> Any:
+    """Its feature extractor with these weights of EfficientNet-Lite0."""
+    import timm
+
     state = torch.load(weights, map_location="cpu", weights_only=True)
     names = timm.create_model("tf_efficientnet_lite0").state_dict()
     named = dict(zip(names, state.values(), strict=True))
-    network = model.feature_extractor.feature_extractor
+    extractor = model_of("patchcore").feature_extractor
+    network = extractor.feature_extractor
     network.load_state_dict({name: named[name] for name in network.state_dict()})
-    return model
+    return extractor.eval()
 
 
-def batches(images: np.ndarray[Any, Any]) -> list[torch.Tensor]:
-    """Images as EfficientNet-Lite0 was trained on them."""
-    parts = torch.from_numpy(images).split(BATCH)
-    return [part.expand(-1, 3, -1, -1).float() / 127.5 - 1 for part in parts]
+def select(model: Any, share: float) -> dict[str, float]:
+    """PatchCore's coreset, and how fast its own selection is."""
+    from anomalib.models.components import KCenterGreedy
+
+    model.memory_bank = torch.vstack(model.embedding_store)
+    model.embedding_store.clear()
+    sampler = KCenterGreedy(embedding=model.memory_bank, sampling_ratio=share)
+    sampler.model.fit(sampler.embedding)
+    sampler.features = sampler.model.transform(sampler.embedding)
+    sampler.reset_distances()
+    place = torch.randint(high=sampler.n_observations, size=(1,)).squeeze()
+    chosen, began = [place], time.perf_counter()
+    while len(chosen) < sampler.coreset_size and time.perf_counter() - began < SELECTION_S:
+        sampler.update_distances(cluster_center=place)
+        place = sampler.get_new_idx()
+        sampler.min_distances.scatter_(0, place.unsqueeze(0).unsqueeze(1), 0.0)
+        chosen.append(place)
+    rate = len(chosen) / (time.perf_counter() - began)
+    done = len(chosen) == sampler.coreset_size
+    began = time.perf_counter()
+    ours = greedy_coreset(sampler.features, sampler.coreset_size)
+    our_rate = len(ours) / (time.perf_counter() - began)
+    model.memory_bank = model.memory_bank[torch.stack(chosen) if done else ours]
+    return {
+        "selection_per_s": rate,
+        "our_selection_per_s": our_rate,
+        "selection_s": sampler.coreset_size / rate,
+    }
+
+
+def measure(method: str, features: Remembered, order: Tensor, share: float) -> dict[str, Any]:
+    """Fit and score."""
+    model, size = model_of(method), (BATCH, 3, 256, 256)
+    model.feature_extractor = features
+    model.train()
+    began = time.perf_counter()
+    for places in order.split(BATCH):
+        features.wanted = ("train", places)
+        model(torch.empty(size))
+    figures = {"selection_s": 0.0}
+    before = time.perf_counter()
+    if method == "padim":
+        model.fit()
+        fitted = time.perf_counter() - began
+    else:
+        figures = select(model, share)
+        fitted = before - began + figures["selection_s"]
+    model.eval()
+    began, found = time.perf_counter(), []
+    num = features.num_test
+    for places in torch.arange(num).split(BATCH):
+        features.wanted = ("test", places)
+        found.append(model(torch.empty(size)))
+    seconds = time.perf_counter() - began + features.seconds["test"]
+    return {
+        "scores": torch.cat([each.pred_score.reshape(-1) for each in found]).numpy(),
+        "maps": torch.cat([each.anomaly_map[:, 0] for each in found]).numpy().astype(np.float32),
+        "fit_s": fitted + features.seconds["train"],
+        "images_per_s": num / seconds,
+        **figures,
+    }
 
 
 @torch.no_grad()
 def main() -> None:
-    """Fit, score, write."""
+    """Fit, score, write, for each seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=Path)
-    parser.add_argument("found", type=Path)
-    parser.add_argument("--method", choices=("padim", "patchcore"), required=True)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--coreset", type=float, default=0.01)
     parser.add_argument("--weights", type=Path, required=True)
     given = parser.parse_args()
-    torch.manual_seed(given.seed)
     with np.load(given.images) as stored:
-        train, test = batches(stored["train"]), batches(stored["test"])
-    model = model_of(given.method, given.weights)
-    began = time.perf_counter()
-    model.train()
-    model.feature_extractor.eval()
-    for part in train:
-        model(part)
-    selection = time.perf_counter()
-    if given.method == "padim":
-        model.fit()
-    else:
-        model.subsample_embedding(given.coreset)
-    fitted = time.perf_counter()
-    model.eval()
-    found = [model(part) for part in test]
-    scored = time.perf_counter()
-    np.savez(
-        given.found,
-        scores=torch.cat([each.pred_score.reshape(-1) for each in found]).numpy(),
-        maps=torch.cat([each.anomaly_map[:, 0] for each in found]).numpy().astype(np.float32),
-        fit_s=fitted - began,
-        selection_s=fitted - selection,
-        images_per_s=sum(map(len, test)) / (scored - fitted),
-    )
+        images = {name: torch.from_numpy(stored[name]) for name in ("train", "test")}
+    features = Remembered(extractor_of(given.weights), images)
+    for seed in range(given.seeds):
+        order = torch.arange(len(images["train"]))
+        for method in ("padim", "patchcore"):
+            torch.manual_seed(seed)
+            found = measure(method, features, order, given.coreset)
+            np.savez(given.folder / f"{method}_{seed}.npz", **found)
 
 
 if __name__ == "__main__":

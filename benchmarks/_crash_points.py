@@ -14,17 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TASKS = (
-    "ingest",
-    "validate",
-    "pretrain",
-    "fit",
-    "evaluate",
-    "sample",
-    "register",
-    "promote",
-)
-"""Of a retrain, in their order."""
+TASKS = {
+    "ingest": "tasks.data.ingest",
+    "validate": "tasks.data.validate",
+    "pretrain": "tasks.training.pretrain",
+    "fit": "tasks.training.fit",
+    "evaluate": "tasks.evaluation.evaluate",
+    "sample": "tasks.evaluation.sample",
+    "register": "tasks.registry.register",
+    "compare": "tasks.evaluation.comparison",
+    "promote": "tasks.registry.promote",
+}
+"""Of a retrain, in their order, and where they are."""
 SIDES = ("start", "returned", "completed")
 """Before the first line of a task; after its last one; after Prefect has kept its result."""
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
@@ -40,7 +41,7 @@ def at_boundary(task: str, side: str) -> None:
     """Be killed at a boundary of a task, the next time it is run."""
     from importlib import import_module
 
-    found: Any = getattr(import_module(f"tasks.{task}"), task)
+    found: Any = getattr(import_module(TASKS[task]), task)
     if side == "completed":
         found.on_completion(lambda *_: kill())
         return

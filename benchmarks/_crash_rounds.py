@@ -27,6 +27,11 @@ class Campaign:
         self.kills = 0
         self.found: list[str] = []
         self.lost: list[str] = []
+        self.steps = 0
+        """Commands of scenarios."""
+        self.tracebacks = 0
+        self.undone = 0
+        """Decisions of people that a retrain has undone."""
         self.rollbacks: list[tuple[float, float]] = []
         """Seconds of a rollback's own work, by the clock and of the processor."""
         self.state = checks.read(place.top)
@@ -96,7 +101,7 @@ def measure(campaign: Campaign, seed: int) -> None:
     new = str(changed(place.top / "incoming", place.folder / "new", seed))
     _count(campaign, "ingest", new, "--as", f"set{seed}")
     _count(campaign, *retrain(seed))
-    _count(campaign, "promote", MODEL, str(_any_other(campaign, np.random.default_rng(seed))))
+    _count(campaign, "promote", MODEL, str(any_other(campaign, np.random.default_rng(seed))))
     _count(campaign, "rollback", MODEL)
 
 
@@ -179,7 +184,7 @@ def decisions(campaign: Campaign, seed: int) -> None:
     for kind in ("promote", "rollback"):
         champion = campaign.state.aliases[MODEL, "champion"]
         made = len(campaign.state.decisions[MODEL])
-        chosen = [str(_any_other(campaign, chance))] if kind == "promote" else []
+        chosen = [str(any_other(campaign, chance))] if kind == "promote" else []
         why = ("--instead-of", str(champion), "--why", f"Campaign, {seed}.")
         command = (kind, MODEL, *chosen, *why)
         for _ in range(2):
@@ -191,7 +196,7 @@ def decisions(campaign: Campaign, seed: int) -> None:
         new = len(campaign.state.decisions[MODEL]) - made
         if new != 1 or campaign.state.aliases[MODEL, "champion"] == champion:
             campaign.note(f"{kind}: {new} decisions instead of one, about {champion}")
-    other = str(_any_other(campaign, chance))
+    other = str(any_other(campaign, chance))
     campaign.finish(functools.partial(place.run, "promote", MODEL, other), "promote")
     timed = campaign.finish(lambda: place.call(_timed_rollback), "timed rollback")
     wall, own = timed.output.rpartition("seconds ")[2].split()
@@ -206,8 +211,9 @@ def _timed_rollback() -> None:
     print("seconds", time.perf_counter() - started[0], time.process_time() - started[1])
 
 
-def _any_other(campaign: Campaign, chance: np.random.Generator) -> int:
-    champion = campaign.state.aliases[MODEL, "champion"]
+def any_other(campaign: Campaign, chance: np.random.Generator) -> int:
+    """A version at random that does not serve."""
+    champion = campaign.state.aliases.get((MODEL, "champion"))
     numbers = [version for name, version in campaign.state.versions if name == MODEL]
     return int(chance.choice([each for each in numbers if each != champion]))
 

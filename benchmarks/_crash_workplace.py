@@ -25,6 +25,8 @@ from benchmarks._crash_points import kill
 ROOT = Path(__file__).parents[1]
 RECIPE = f"{ROOT / 'tests' / 'flows' / 'tiny.py'}:tiny_knn"
 MODEL = "tiny_knn"
+STARTED = ("flows",)
+"""What of the project runs in processes of its own; its sources count with a result's."""
 PRELOADED = (
     "flows.cli.main",
     "flows.retrain",
@@ -53,6 +55,10 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.org",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.org",
 }
 LIMIT = 300.0
 """Seconds that a command may take before it counts as hung."""
@@ -149,7 +155,7 @@ class Workplace:
     def start_server(self, port: int = 0) -> str:
         """Start the Prefect server of the repository; its URL."""
         code = (
-            f"from tasks import orchestrator as o; url = o.connect({port}); "
+            f"from tasks.platform import prefect_server as o; url = o.connect({port}); "
             "o.wait_until_healthy(url); print(url)"
         )
         done = subprocess.run(
@@ -161,6 +167,15 @@ class Workplace:
             check=True,
         )
         return done.stdout.split()[-1]
+
+    def move(self, source: Path, target: Path) -> None:
+        """Move the repository to another folder, as a person would: stopped, moved, gone on."""
+        self.stop()
+        source.rename(target)
+        self.top = target
+        os.chdir(target)
+        os.environ["PREFECT_HOME"] = str(target / ".unseen" / "prefect")
+        os.environ["PREFECT_API_URL"] = self.start_server()
 
     def stop(self) -> None:
         """End the Prefect server."""

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from models.contracts import WINDOW
+from models.contracts import WINDOW, Detector
 from models.functional.mean_frames import mean_frames
 from models.metrics.detection import auc
-from models.one_class.deep_anomaly import DeepAnomaly
 
 BATCH = 16
 NUM_HELD_OUT = 2
@@ -47,7 +46,7 @@ class Windows:
             yield from torch.split(found[::EVERY], BATCH)
 
 
-def frame_aucs(folder: Path, detector: DeepAnomaly, padim: Any | None) -> dict[str, float]:
+def frame_aucs(folder: Path, detector: Detector, padim: Any | None) -> dict[str, float]:
     """Frame AUCs on the test clips, of scores as they come, not averaged over frames.
 
     Args:

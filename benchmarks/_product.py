@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
+STARTED = ("flows",)
+"""What of the project runs in processes of its own; its sources count with a result's."""
 TAG = "unseen."
 QUIET = {
     "DO_NOT_TRACK": "1",

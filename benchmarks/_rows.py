@@ -4,17 +4,19 @@ import hashlib
 import json
 import statistics
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._result import over_seeds
+from benchmarks._sources import digest, main_module
 
 
 class Rows:
     """Figures of each (row, set, seed), in a file that a killed run leaves behind.
 
-    The file belongs to these settings and to the sources of the models and of the benchmark: once
-    one of them changes, another begins.
+    The file belongs to these settings and to the sources of the benchmark, followed through its
+    imports: once one of them changes, another begins.
 
     Args:
         settings: What the figures depend on.
@@ -22,16 +24,16 @@ class Rows:
     """
 
     def __init__(self, settings: Mapping[str, object], folder: Path | None = None) -> None:
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-        for source in sorted(
-            [*(ROOT / "models").rglob("*.py"), *Path(__file__).parent.glob("*.py")]
-        ):
-            digest.update(source.read_bytes())
+        described = json.dumps(settings, sort_keys=True, default=str)
+        sources = digest(main_module()) if main_module() else ""
+        name = hashlib.sha256(f"{described}{sources}".encode()).hexdigest()[:16]
         folder = folder or Path(tempfile.gettempdir()) / "unseen-benchmark-pretext"
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{digest.hexdigest()[:16]}.jsonl"
+        self.path = folder / f"{name}.jsonl"
         self._figures: dict[tuple[str, str, int], dict[str, float]] = {}
         self.notes: dict[str, str] = {}
+        self._seconds: dict[tuple[str, str, int], float] = {}
+        self._since = time.perf_counter()
         for line in self.path.read_text().splitlines() if self.path.is_file() else ():
             self._keep(json.loads(line))
 
@@ -46,7 +48,9 @@ class Rows:
         self, row: str, image_set: str, seed: int, figures: Mapping[str, float], note: str = ""
     ) -> None:
         """Keep the figures of a row on a set, for one seed."""
+        now = time.perf_counter()
         record = {"row": row, "set": image_set, "seed": seed, "figures": figures, "note": note}
+        record["seconds"], self._since = now - self._since, now
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self._keep(record)
@@ -57,11 +61,17 @@ class Rows:
 
     def metrics(self) -> dict[str, float]:
         """Mean and spread over seeds, as ``<figure>_<row>_<set>`` and the same with ``_std``."""
-        metrics = {}
+        metrics: dict[str, float] = {}
         for name, values in self.values().items():
-            metrics[name] = statistics.fmean(values)
-            metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+            metrics |= over_seeds(name, values)
         return metrics
+
+    def seconds(self) -> dict[str, float]:
+        """Mean time from one row to the next, by ``<row>_<set>``."""
+        spent: dict[str, list[float]] = {}
+        for (row, image_set, _), seconds in sorted(self._seconds.items()):
+            spent.setdefault(f"{row}_{image_set}", []).append(seconds)
+        return {name: statistics.fmean(values) for name, values in spent.items()}
 
     def values(self) -> dict[str, list[float]]:
         """What each seed gave, as ``<figure>_<row>_<set>``."""
@@ -88,10 +98,7 @@ class Rows:
             lines.append(
                 [
                     row,
-                    *(
-                        f"{metrics[c]:.3f} ±{metrics[f'{c}_std']:.3f}" if c in metrics else "-"
-                        for c in cells
-                    ),
+                    *(_cell(metrics, c) for c in cells),
                 ]
             )
         widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
@@ -102,6 +109,16 @@ class Rows:
 
     def _keep(self, record: dict[str, object]) -> None:
         row, image_set, seed = record["row"], record["set"], record["seed"]
-        self._figures[row, image_set, seed] = record["figures"]  # type: ignore[index, assignment]
+        place = (row, image_set, seed)
+        self._figures[place] = record["figures"]  # type: ignore[index, assignment]
+        self._seconds[place] = record.get("seconds", 0.0)  # type: ignore[index, assignment]
         if record["note"]:
             self.notes[f"{row}_{image_set}"] = str(record["note"])
+
+
+def _cell(metrics: Mapping[str, float], name: str) -> str:
+    """Mean and spread of a figure, as far as there are."""
+    if name not in metrics:
+        return "-"
+    spread = metrics.get(f"{name}_std")
+    return f"{metrics[name]:.3f}" + ("" if spread is None else f" ±{spread:.3f}")

@@ -41,13 +41,13 @@ def benchmarked() -> Recipe:
 """
 PROMOTE = f"""
 import sys
-from tasks import project
-project.configure()
-from tasks import registry, tracking
-client = tracking.client()
+from tasks.platform import workspace
+workspace.configure()
+from tasks.registry import mlflow_store, model_versions
+client = mlflow_store.client()
 print("ready", flush=True)
 for version in sys.stdin:
-    client.set_registered_model_alias("{NAME}", registry.CHAMPION, version.strip())
+    client.set_registered_model_alias("{NAME}", model_versions.CHAMPION, version.strip())
     print("done", flush=True)
 """
 """Moves the alias as often as it is told to, without starting Python each time."""

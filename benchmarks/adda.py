@@ -26,9 +26,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from benchmarks._digits import Digits, read
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
-from models.adaptation._adversary import AdversaryConfig
+from models.adaptation.adda import AdversaryConfig
 from models.adaptation.adda_classifier import ADDAClassifier
 
 PAIRS = {
@@ -88,8 +88,7 @@ def summary(rows: Rows, pairs: list[str], suffix: str) -> dict[str, float]:
         values = {figure: found[f"{figure}_{pair}_test"] for figure in FIGURES}
         accuracy = values["accuracy"]
         metrics |= {
-            f"{pair}{suffix}": statistics.fmean(accuracy),
-            f"{pair}_std{suffix}": statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0,
+            **over_seeds(f"{pair}{suffix}", accuracy),
             f"{pair}_min{suffix}": min(accuracy),
             f"{pair}_seconds{suffix}": statistics.fmean(values["seconds"]),
         }
@@ -147,6 +146,7 @@ def main() -> None:
         "adda-quick" if given.quick else "adda",
         summary(rows, given.pairs, suffix),
         seeds=list(range(given.seeds)),
+        durations=rows.seconds(),
         notes={
             "protocol": "2,000 MNIST, 1,800 USPS, 554 SVHN training images; whole test part",
             "training": f"{config.source_steps} steps on the source, {given.steps} of the game, "

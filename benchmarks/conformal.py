@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _sets
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from models.encoders.alexnet import AlexNetTrunk
 from models.functional.conformal import clip_p_value, p_values, smallest_p_value
 from models.functional.gaussian import Moments
@@ -111,11 +111,10 @@ def main() -> None:
     for seed in range(given.seeds):
         row = exchangeable(seed, 200 if given.quick else 3000)
         rows.append(row | (measured(clips, seed) if clips else {}))
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
-        metrics[name] = statistics.fmean(values)
-        metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(name, values)
     report("conformal", metrics, seeds=list(range(given.seeds)))
 
 

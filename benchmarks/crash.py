@@ -1,10 +1,12 @@
 """What is left after a crash: kill the product at many moments, run it again, and look.
 
-Claims: at least 60 kills (SIGKILL of the whole process group) of retrain, ingest, promote and
-rollback, at every boundary of every task and at seeded moments; after each of them, and after each
-command that then runs to its end, the registry, the history, the data versions and the remembered
-results are consistent, nothing is lost, no finished task is computed again and no temporary file
-stays.
+Claims: at least 200 kills (SIGKILL of the whole process group) of retrain, ingest, promote and
+rollback, at every boundary of every task and at seeded moments, and steps of scenarios: git that
+refuses, a pull between, decisions of people, deleted versions, a lost cache, a moved folder, a
+full disk, no network. After each of them, and after each command that then runs to its end, the
+registry, the history, the data versions and the remembered results are consistent, nothing is
+lost, nothing that a person decided is undone, no finished task is computed again, no temporary
+file stays and nobody is shown a traceback.
 
     python -m benchmarks.crash [--quick] [--minutes 25]
 
@@ -30,11 +32,13 @@ from benchmarks._crash_rounds import (
     moments,
     outages,
 )
+from benchmarks._crash_scenarios import scenarios
 from benchmarks._crash_workplace import Workplace
 from benchmarks._result import report
 from benchmarks._rows import Rows
 
-VERSION = 1
+COUNTED = ("kills", "inconsistencies", "lost", "scenarios", "undone_decisions", "tracebacks")
+VERSION = 2
 """Of the plan; another one begins anew."""
 
 PLAN: dict[str, tuple[Callable[[Campaign, int], None], int, int]] = {
@@ -44,6 +48,7 @@ PLAN: dict[str, tuple[Callable[[Campaign, int], None], int, int]] = {
     "ingests": (ingests, 10, 1),
     "decisions": (decisions, 8, 1),
     "outages": (outages, 2, 1),
+    "scenarios": (scenarios, 3, 1),
     "cold": (cold, 3, 0),
 }
 """Rounds in their order: what, how many, and how many in a quick campaign."""
@@ -104,6 +109,9 @@ def _work(place: Workplace, rows: Rows, deadline: float, *, quick: bool) -> bool
                 "kills": campaign.kills,
                 "inconsistencies": len(campaign.found),
                 "lost": len(campaign.lost),
+                "scenarios": campaign.steps,
+                "undone_decisions": campaign.undone,
+                "tracebacks": campaign.tracebacks,
                 "seconds": seconds,
                 **{f"changes_{name}": count for name, count in campaign.changes.items()},
                 **_rollback(campaign),
@@ -134,10 +142,7 @@ def _rollback(campaign: Campaign) -> dict[str, float]:
 
 def _report(rows: Rows, *, quick: bool) -> None:
     figures = rows.figures()
-    metrics = {
-        key: sum(each[key] for each in figures.values())
-        for key in ("kills", "inconsistencies", "lost")
-    }
+    metrics = {key: sum(each[key] for each in figures.values()) for key in COUNTED}
     for name in PLAN:
         chosen = [each["kills"] for (row, _, _), each in figures.items() if row == name]
         metrics[f"kills_{name}"] = sum(chosen)

@@ -31,12 +31,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _plain, _sets
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
-from models.clustering import AUGMENTED, Schedule
-from models.clustering._autoencoder import Autoencoder
-from models.clustering._training import Trainer
-from models.clustering.dcec import DCEC
+from models.clustering.dcec import DCEC, ClusteredAutoencoder, DeepClustering, DeepClusteringConfig
+from models.clustering.spectral_dec import SpectralDEC
 from models.contracts import silent
 from models.encoders.pixels import Pixels
 from models.functional.shuffled import Shuffled
@@ -98,11 +96,13 @@ def _usps(folder: Path, num: int) -> Labelled:
     return torch.from_numpy(images), labels.astype(np.int64)
 
 
-def measure(labelled: Labelled, schedule: Schedule, seed: int, fabric: Fabric) -> dict[str, float]:
+def measure(
+    labelled: Labelled, config: DCEC.Config | SpectralDEC.Config, seed: int, fabric: Fabric
+) -> dict[str, float]:
     """Cluster a set; only then look at its labels."""
     images, classes = labelled
     side = images.shape[-1]
-    config = DCEC.Config(side=side, schedule=schedule, seed=seed)
+    config = replace(config, side=side, seed=seed)
     batches = [part.float() / 255 for part in torch.split(images, 1024)]
     began = time.perf_counter()
     model = config.build(Pixels.Config().build()).fit(batches, batches[:1], fabric=fabric)
@@ -126,17 +126,18 @@ def speed_ratio(fabric: Fabric) -> dict[str, float]:
     Both get the same random images and batches of one size; what they hold does not matter.
     """
     images = torch.rand(TIMED * 256, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    dealt = Shuffled([images], seed=0)
-    ours, plain = Autoencoder(1, 28, 10).to(fabric.device), _plain.autoencoder(28)
+    config = DeepClusteringConfig(epochs=1)
+    ours, plain = ClusteredAutoencoder(1, config).to(fabric.device), _plain.autoencoder(28)
     ours.reset(0)
-    trainer = Trainer(ours, dealt, Schedule(epochs=1), fabric=fabric, progress=silent, seed=0)
+    source = Shuffled([images], seed=0)
+    training = DeepClustering(ours, source, config, fabric=fabric, progress=silent)
     plain.to(fabric.device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=1e-3)
     batches = [part.to(fabric.device) for part in torch.split(images, 256)]
     spent: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
-        trainer.pretrain()
+        training.pretrain()
         middle = time.perf_counter()
         _plain.train_epoch(plain, optimizer, batches)
         spent["ours"].append(middle - began)
@@ -156,10 +157,10 @@ def summarize(values: Mapping[str, list[float]], suffix: str) -> dict[str, float
     metrics: dict[str, float] = {}
     for kept, name in NAMES.items():
         if found := values.get(kept):
-            metrics[f"{name}{suffix}"] = statistics.fmean(found)
-            spread = statistics.stdev(found) if len(found) > 1 else 0.0
-            metrics[f"{name}{suffix}_std"] = spread
-            metrics[f"{name}{suffix}_min"], metrics[f"{name}{suffix}_max"] = min(found), max(found)
+            metrics |= over_seeds(f"{name}{suffix}", found)
+            if len(found) > 1:
+                metrics[f"{name}{suffix}_min"] = min(found)
+                metrics[f"{name}{suffix}_max"] = max(found)
     return metrics
 
 
@@ -191,30 +192,30 @@ def main() -> None:
     """Measure, write the result, print it last."""
     gpu = torch.cuda.is_available()
     given = _arguments(gpu=gpu)
-    schedules = {
-        "dcec": Schedule(
+    configs: dict[str, DCEC.Config | SpectralDEC.Config] = {
+        "dcec": DCEC.Config(
             epochs=given.epochs,
             max_iterations=given.iterations,
-            peak_rate=AUGMENTED.peak_rate if given.epochs < PUBLISHED_EPOCHS else 0.0,
+            peak_rate=SpectralDEC.Config().peak_rate if given.epochs < PUBLISHED_EPOCHS else 0.0,
         ),
-        "strong": replace(
-            AUGMENTED, epochs=given.strong_epochs, max_iterations=given.strong_iterations
+        "strong": SpectralDEC.Config(
+            epochs=given.strong_epochs, max_iterations=given.strong_iterations
         ),
     }
     fabric = Fabric(
         accelerator="cuda" if gpu else "cpu", devices=1, precision="bf16-mixed" if gpu else None
     )
     readers = available(given.data, full=given.full, num=500 if given.quick else 70_000)
-    settings = {**schedules, "quick": given.quick, "gpu": gpu}
+    settings = {**configs, "quick": given.quick, "gpu": gpu}
     rows = Rows(settings, Path(tempfile.gettempdir()) / "unseen-benchmark-dcec")
     print(f"Rows are kept in {rows.path}", flush=True)
     for seed in range(given.seeds):
         for image_set, read in readers.items():
-            for method, schedule in schedules.items():
+            for method, config in configs.items():
                 wanted = f"{method}/{image_set}" in given.only or not given.only
                 if not wanted or (method, image_set, seed) in rows:
                     continue
-                found = measure(read(), _for(schedule, method, image_set), seed, fabric)
+                found = measure(read(), _for(config, image_set), seed, fabric)
                 rows.add(method, image_set, seed, found)
                 told = "  ".join(f"{key} {value:.4f}" for key, value in found.items())
                 print(f"seed {seed}  {method:6} {image_set:10}  {told}", flush=True)
@@ -225,6 +226,7 @@ def main() -> None:
         "dcec-quick" if given.quick else "dcec",
         {**summarize(rows.values(), "_cpu" if reduced else ""), **speed_ratio(fabric)},
         seeds=list(range(given.seeds)),
+        durations=rows.seconds(),
         notes={
             "training": f"{given.epochs} epochs (DCEC) and {given.strong_epochs} (strong) before "
             f"clustering, then at most {given.iterations} and {given.strong_iterations} steps",
@@ -237,11 +239,13 @@ def main() -> None:
     )
 
 
-def _for(schedule: Schedule, method: str, image_set: str) -> Schedule:
+def _for(
+    config: DCEC.Config | SpectralDEC.Config, image_set: str
+) -> DCEC.Config | SpectralDEC.Config:
     """Large sets have a longer interval with augmentation, as published."""
-    if method == "strong" and image_set == "mnist_full":
-        return replace(schedule, update_interval=140)
-    return schedule
+    if isinstance(config, SpectralDEC.Config) and image_set == "mnist_full":
+        return replace(config, update_interval=140)
+    return config
 
 
 if __name__ == "__main__":

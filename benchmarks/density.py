@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmarks import _judge
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
 from benchmarks._sets import Batches, read_idx
 from models.density.lsa import Lsa
@@ -52,16 +52,22 @@ SAMPLES = {False: 1000, True: 5000}
 JUDGED = 20_000
 """Training images that the judge learns from."""
 PIXELS = {
-    False: PixelCnn.Config(above_width=16, depth=4, epochs=1),
+    False: PixelCnn.Config(vertical_width=16, depth=4, epochs=1),
     True: PixelCnn.Config(
-        width=96, above_width=96, depth=12, epochs=60, batch_size=64, learning_rate=2e-3
+        width=96, vertical_width=96, depth=12, epochs=60, batch_size=64, learning_rate=2e-3
     ),
 }
 """PixelCNN on a CPU, and at full size."""
 CLOTHES = {
-    False: PixelCnn.Config(levels=256, above_width=16, depth=2, epochs=1),
+    False: PixelCnn.Config(levels=256, vertical_width=16, depth=2, epochs=1),
     True: PixelCnn.Config(
-        levels=256, width=64, above_width=64, depth=6, epochs=10, batch_size=64, learning_rate=2e-3
+        levels=256,
+        width=64,
+        vertical_width=64,
+        depth=6,
+        epochs=10,
+        batch_size=64,
+        learning_rate=2e-3,
     ),
 }
 """The 8-bit model of clothes that takes digits for clothes."""
@@ -267,10 +273,9 @@ def main() -> None:
         for figure, value in summary(found).items():
             collected.setdefault(figure, []).append(value)
     suffix = "" if full else "_cpu"
-    metrics = {}
+    metrics: dict[str, float] = {}
     for figure, values in collected.items():
-        metrics[figure + suffix] = statistics.fmean(values)
-        metrics[f"{figure}{suffix}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(figure + suffix, values)
     report(
         "density-quick" if given.quick else "density",
         metrics,

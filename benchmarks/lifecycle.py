@@ -10,20 +10,19 @@ starting Python and importing libraries; frame AUC and pixel-level EER of ``walk
 import argparse
 import json
 import sqlite3
-import statistics
 from datetime import datetime
 
 from benchmarks._product import Product, product
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 
 WORK = ("pretrain", "fit", "evaluate")
 """Tasks that train or evaluate; the rest of a run is orchestration."""
 TRACE = """
 import time
-from tasks import project
-project.configure()
+from tasks.platform import workspace
+workspace.configure()
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
-from flows.display import trace_output
+from flows.cli.tables import trace_output
 started = time.perf_counter()
 trace_output("walkway", None, None)
 print(time.perf_counter() - started)
@@ -44,12 +43,6 @@ def seconds_of_work(clone: Product) -> float:
     if len(spans) != len(WORK):
         raise RuntimeError(f"Prefect must have recorded {WORK} once each, got {rows}.")
     return sum(span.total_seconds() for span in spans)
-
-
-def spread(name: str, values: list[float]) -> dict[str, float]:
-    """Mean and standard deviation over seeds."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {name: statistics.mean(values), f"{name}_std": deviation}
 
 
 def main() -> None:
@@ -78,8 +71,8 @@ def main() -> None:
             "trace_s": trace.seconds,
             "trace_own_s": own,
             "peak_memory_gb": first.peak_memory_gb,
-            **spread("walkway_frame_auc", [found["frame_auc"] for found in quality]),
-            **spread("walkway_pixel_eer", [found["pixel_eer"] for found in quality]),
+            **over_seeds("walkway_frame_auc", [found["frame_auc"] for found in quality]),
+            **over_seeds("walkway_pixel_eer", [found["pixel_eer"] for found in quality]),
         },
         seeds=list(seeds),
         notes={"data": version["data"]["version"]["digest"]},

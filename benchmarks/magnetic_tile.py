@@ -33,7 +33,7 @@ from models.contracts import Encoder
 from models.encoders.slim import SlimTrunk
 from models.metrics.detection import auc
 from models.metrics.regions import aupro
-from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.motion_gaussian import MotionGaussian
 from models.pretext.context_encoder import ContextEncoder
 
 SIZE = 128, 128
@@ -100,10 +100,10 @@ class StillTrunk(nn.Module):
         return features
 
 
-def deep_anomaly(
-    trunk: Encoder, tiles: Tiles, config: DeepAnomaly.Config = PED2
+def one_gaussian(
+    trunk: Encoder, tiles: Tiles, config: MotionGaussian.Config = PED2
 ) -> Callable[[Tensor], Scored]:
-    """Fit Deep-Anomaly."""
+    """Fit one Gaussian on the features of places; tiles do not move."""
     held_out = torch.arange(len(tiles.train)) % CALIBRATION == 0
     detector = config.build(trunk)
     detector.fit(Batches(tiles.train[~held_out]), Batches(tiles.train[held_out]))
@@ -171,18 +171,18 @@ def main() -> None:
             continue
         torch.manual_seed(seed)
         trunk = SlimTrunk.Config().build().to(memory_format=torch.channels_last)
-        rows.add("random", "tiles", seed, figures(deep_anomaly(trunk.eval(), tiles), tiles))
+        rows.add("random", "tiles", seed, figures(one_gaussian(trunk.eval(), tiles), tiles))
         task = ContextEncoder.Config(epochs=1 if given.quick else 10, width=32, seed=seed)
         trunk.train().requires_grad_(True)
         task.build(trunk).fit(Batches(tiles.train, 16, seed))
         trunk.eval()
         for name, score in others(trunk, tiles):
             rows.add(name, "tiles", seed, figures(score, tiles))
-        default = deep_anomaly(trunk, tiles, DeepAnomaly.Config())
+        default = one_gaussian(trunk, tiles, MotionGaussian.Config())
         rows.add("default", "tiles", seed, figures(default, tiles))
-        rows.add("ours", "tiles", seed, figures(deep_anomaly(trunk, tiles), tiles))
+        rows.add("ours", "tiles", seed, figures(one_gaussian(trunk, tiles), tiles))
         print(rows.table(["image_auroc", "pixel_auroc", "aupro"]), flush=True)
-    report("magnetic_tile", named(rows), seeds=seeds)
+    report("magnetic_tile", named(rows), seeds=seeds, durations=rows.seconds())
 
 
 def named(rows: Rows) -> dict[str, float]:

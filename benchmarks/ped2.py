@@ -6,17 +6,16 @@ retraining below 4 GB.
 
     python -m benchmarks.ped2 --data DIR [--seeds 0 1 2]
 
-DIR holds the set as published or as ``unseen datasets`` describes it. Every test frame counts but
+DIR holds ``ped2``, as published or as ``unseen datasets`` describes it. Every test frame counts but
 the first five of a clip, which have no full window before them.
 """
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 
 from benchmarks._product import product
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 
 KEPT = ("frame_auc", "frame_eer", "pixel_eer", "false_alarm_rate", "detection_rate")
 
@@ -36,20 +35,19 @@ def retrained(folder: Path, seed: int) -> tuple[dict[str, float], str]:
 def main() -> None:
     """Measure, write the result, print it last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data", type=Path, required=True, help="folder with UCSD Ped2")
+    parser.add_argument("--data", type=Path, required=True, help="folder with ped2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
     figures: dict[str, list[float]] = {}
     digest = ""
     for seed in given.seeds:
-        found, digest = retrained(given.data, seed)
+        found, digest = retrained(given.data / "ped2", seed)
         print(f"seed {seed}", *(f"{key} {value:.4f}" for key, value in found.items()), flush=True)
         for key, value in found.items():
             figures.setdefault(key, []).append(value)
-    metrics = {}
+    metrics: dict[str, float] = {}
     for key, values in figures.items():
-        metrics[key] = statistics.fmean(values)
-        metrics[f"{key}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(key, values)
     report("ped2", metrics, seeds=given.seeds, notes={"data": digest})
 
 

@@ -12,8 +12,8 @@ which is never averaged over frames). A setting is taken if the mean of all rise
 not chosen so, as things put in keep their size and speed wherever they are: it is taken if most
 normal clips are likelier with the line of the others (``clips_perspective``). ``frame_auc``,
 ``frame_eer`` and ``pixel_eer`` are those of the test clips, every third frame, and choose nothing.
-The trunk and the Gaussian learn from the first twelve training clips alone; scores are those of the
-first Gaussian, which ranks.
+The trunk and the Gaussian learn from the first twelve training clips alone; scores are those of
+one Gaussian, as in ``models.one_class.motion_gaussian``.
 """
 
 import argparse
@@ -47,9 +47,9 @@ from models.functional.receptive_field import roll_back
 from models.functional.smoothing import running_mean
 from models.functional.speeds import NUM_SPEEDS
 from models.functional.windows import window_mean
+from models.gaussians import Gaussian
 from models.metrics.detection import auc, equal_error_rate, pixel_level_scores
-from models.one_class._features import describe_normal, widened
-from models.one_class._gaussian import Gaussian
+from models.places import fit_gaussian, widened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,11 @@ class Step:
     perspective: bool = True
     num_votes: int = 9
     smoothing: int = 9
+
+    @property
+    def change(self) -> float:
+        """Spread of the statistics of change: that of movement."""
+        return self.movement
 
 
 CHOSEN = Step()
@@ -112,15 +117,7 @@ class Judge:
         for clip in learned:
             moments.update(self._vectors(clip).flatten(end_dim=2))
         self._gaussian = Gaussian(dim)
-        describe_normal(
-            self._gaussian,
-            moments,
-            self._dim,
-            shrinkage=step.shrinkage,
-            movement=step.movement,
-            change=step.movement,
-            flow=step.flow,
-        )
+        fit_gaussian(self._gaussian, moments, self._dim, step)
         if step.trunk == "none":
             self._gaussian.whitener_[: self._dim] = 0
 
@@ -211,6 +208,7 @@ def main() -> None:
         "ped2_ablation",
         {key.removesuffix("_ped2").replace("_ped2_", "_"): v for key, v in rows.metrics().items()},
         seeds=seeds,
+        durations=rows.seconds(),
         notes={
             "frames": f"every {EVERY}rd; scores averaged over {CHOSEN.smoothing // EVERY} of them"
         },

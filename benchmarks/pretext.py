@@ -194,6 +194,7 @@ def main() -> None:
         "pretext-quick" if given.quick else "pretext",
         {**metrics, **(verdicts(metrics, names, benchmark.set_names()) if len(seeds) > 1 else {})},
         seeds=seeds,
+        durations=rows.seconds(),
         notes={
             **{f"absent_{name}": why for name, why in benchmark.absent().items()},
             **{f"transfer_{place}": note for place, note in rows.notes.items()},

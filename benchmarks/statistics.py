@@ -15,7 +15,6 @@ machine has it (80 bits on x86).
 """
 
 import argparse
-import statistics
 import time
 
 import numpy as np
@@ -23,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from models.functional.gaussian import Moments
-from models.one_class._gaussian import Gaussian
+from models.gaussians import Gaussian
 
 DIM = 207
 NUM_CLIPS = 100
@@ -143,14 +142,13 @@ def main() -> None:
     given = parser.parse_args()
     num = 1000 if given.quick else 20_000
     rows = [exactness(seed, num // 10) | refit(seed, num) for seed in range(given.seeds)]
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name in rows[0]:
         values = [row[name] for row in rows]
         if name.endswith("_error"):
             metrics[name] = max(values)
             continue
-        metrics[name] = statistics.fmean(values)
-        metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(name, values)
     report("incremental", metrics, seeds=list(range(given.seeds)))
 
 

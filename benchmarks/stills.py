@@ -8,28 +8,34 @@ was set is kept.
 
 DIR holds the sets in MVTec's layout. Images are brought to 256 x 256 pixels. The trunk is
 EfficientNet-Lite0 with the weights of its package, layers ``blocks.2`` and ``blocks.4``, for
-anomalib too. A seed decides the order of the training images, on which groups, coresets and
-thresholds depend, anomalib's random choices, and the put-in defects of ``auto``. A killed run goes
-on where it stopped; rows are measured one by one.
+anomalib too. A seed decides the order of the training images (that of their names for 0), on which
+groups, coresets and thresholds depend, anomalib's random choices, and the put-in defects of
+``auto``. A killed run goes on where it stopped; rows are measured one by one.
 
 ``<set>_<method>_image_auroc``, ``_pixel_auroc``, ``_aupro``; ``_false_alarm_rate``: share of normal
 test images at or above the threshold that the training images alone have set for .05;
 ``_rate_kept``: 1 if .05 lies within the 95% binomial interval of that share; ``_fit_s``,
-``_images_per_s``: of the first seed, trunk included. ``<set>_auto_regret``: AUROC of the best
-candidate less that of the chosen.
+``_images_per_s``: of the first seed. The trunk computes each image once; what that took counts for
+each method that needs it. ``<set>_auto_regret``: AUROC of the best candidate less that of the
+chosen.
 
-How defaults were chosen, written down before any test figure of a candidate setting was compared:
-every fifth normal training image (every third of ``cookies``) was held out, the detector fitted on
-the rest, and AUROC measured of the held-out images against the same with defects of
-``models.functional.put_in_defects``. Image AUROC, averaged over the four sets, decides; of settings
-within .005 of the best, the one with the higher AUPRO; of those within .005 too, the simpler.
+How defaults were chosen: every fifth normal training image (every third of ``cookies``) was held
+out, the detector fitted on the rest, and AUROC measured of the held-out images against the same
+with defects of ``models.functional.put_in_defects``; once more with images shifted by up to 4
+pixels. Image AUROC, averaged over the sets, decides; of settings within .005 of the best, the one
+with the higher AUPRO; of those within .005 too, the simpler. Test figures of PaDiM with
+neighbourhoods 1 and 3 and two kinds of shrinkage had been seen before the rule was written; its
+``pooling`` was chosen after that, by put-in defects alone. PatchCore counts zeros beyond the edge
+in its neighbourhoods as the authors' code does, which was put right when ``cookies`` came out below
+anomalib's.
 """
 
 import argparse
+import hashlib
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,14 +127,45 @@ def figures(
     return found
 
 
-def ours(config: Any, trunk: PretrainedTrunk, stills: Stills, seed: int) -> dict[str, float]:
+def order_of(num: int, seed: int) -> Tensor:
+    """Order of the training images: that of their names for seed 0, then random ones."""
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randperm(num, generator=draw) if seed else torch.arange(num)
+
+
+class Remembered(PretrainedTrunk):
+    """The trunk, which computes the maps of each image once, and counts what that would take."""
+
+    def __init__(self, config: PretrainedTrunk.Config) -> None:
+        super().__init__(config)
+        self.saved_s = 0.0
+        self._remembered: dict[bytes, tuple[list[Tensor], float]] = {}
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Maps that were computed now or before."""
+        keys = [hashlib.blake2b(each.contiguous().numpy().tobytes()).digest() for each in images]
+        new = [place for place, key in enumerate(keys) if key not in self._remembered]
+        if new:
+            began = time.perf_counter()
+            maps = super().feature_maps(images[new])
+            each_s = (time.perf_counter() - began) / len(new)
+            for row, place in enumerate(new):
+                self._remembered[keys[place]] = [found[row].clone() for found in maps], each_s
+            self.saved_s -= each_s * len(new)
+        known = [self._remembered[key] for key in keys]
+        self.saved_s += sum(seconds for _, seconds in known)
+        return [torch.stack(maps) for maps in zip(*(maps for maps, _ in known), strict=True)]
+
+
+def ours(config: Any, trunk: Remembered, stills: Stills, seed: int) -> dict[str, float]:
     """Fit and judge one of our detectors."""
-    order = torch.randperm(len(stills.train), generator=torch.Generator().manual_seed(seed))
-    began = time.perf_counter()
+    order = order_of(len(stills.train), seed)
+    began, saved = time.perf_counter(), trunk.saved_s
     detector = config.build(trunk).fit(Batches(stills.train[order], BATCH))
-    fitted = time.perf_counter()
+    fit_s = time.perf_counter() - began + trunk.saved_s - saved
+    began, saved = time.perf_counter(), trunk.saved_s
     parts = [detector(images) for images in Batches(stills.test, BATCH)]
-    seconds = time.perf_counter() - fitted
+    score_s = time.perf_counter() - began + trunk.saved_s - saved
     scores = torch.cat([each.image_score for each in parts]).numpy()
     maps = None
     if parts[0].anomaly_map is not None:
@@ -140,29 +177,30 @@ def ours(config: Any, trunk: PretrainedTrunk, stills: Stills, seed: int) -> dict
         **figures(scores, maps, stills),
         "false_alarm_rate": rate,
         "rate_kept": float(low <= RATE <= high),
-        "fit_s": fitted - began,
-        "images_per_s": len(stills.test) / seconds,
+        "fit_s": fit_s,
+        "images_per_s": len(stills.test) / score_s,
     }
 
 
-def anomalib(python: str, method: str, stills: Stills, seed: int) -> dict[str, float]:
-    """Fit and judge one of anomalib's, in its own environment."""
-    script = Path(__file__).with_name("_anomalib.py")
-    order = torch.randperm(len(stills.train), generator=torch.Generator().manual_seed(seed))
+def anomalib(
+    python: str, stills: Stills, seeds: int
+) -> Iterator[tuple[str, int, dict[str, float]]]:
+    """Fit and judge anomalib's, in its own environment: row, seed and figures."""
     with tempfile.TemporaryDirectory() as folder:
-        images, found = Path(folder) / "images.npz", Path(folder) / "found.npz"
-        np.savez(images, train=stills.train[order].numpy(), test=stills.test.numpy())
-        command = [python, str(script), str(images), str(found), "--method", method]
-        command += ["--seed", str(seed), "--weights", str(packaged_file())]
-        subprocess.run(command, check=True, capture_output=True)
-        with np.load(found) as stored:
-            return {
-                **figures(stored["scores"], stored["maps"], stills),
-                **{name: float(stored[name]) for name in ("fit_s", "selection_s", "images_per_s")},
-            }
+        images = Path(folder) / "images.npz"
+        np.savez(images, train=stills.train.numpy(), test=stills.test.numpy())
+        command = [python, "-m", "benchmarks._anomalib", str(images), folder]
+        command += ["--seeds", str(seeds), "--weights", str(packaged_file())]
+        subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
+        for method in OTHERS:
+            for seed in range(seeds):
+                with np.load(Path(folder) / f"{method}_{seed}.npz") as found:
+                    times = {name: float(found[name]) for name in found if name.endswith("_s")}
+                    measured = figures(found["scores"], found["maps"], stills)
+                yield f"anomalib_{method}", seed, {**measured, **times}
 
 
-def automatic(trunk: PretrainedTrunk, stills: Stills, seed: int) -> dict[str, float]:
+def automatic(trunk: Remembered, stills: Stills, seed: int) -> dict[str, float]:
     """AUROC of each method on put-in defects, and which of them that would choose."""
     choice = choose(METHODS, trunk, stills.train.float() / 255, seed=seed)
     found = {f"{name}_put_in_auroc": judged.auroc for name, judged in choice.table.items()}
@@ -196,22 +234,23 @@ def _auroc(rows: Rows, method: str, image_set: str, seed: int) -> float:
     return rows[method, image_set, seed]["image_auroc"]
 
 
-def measure(rows: Rows, image_set: str, stills: Stills, seed: int, python: str | None) -> None:
-    """All rows of a set and a seed that are not there yet."""
-    trunk = PretrainedTrunk.Config().build().load_pretrained()
-    for name, config in METHODS.items():
-        if (name, image_set, seed) not in rows:
-            rows.add(name, image_set, seed, ours(config, trunk, stills, seed))
-            print(image_set, name, seed, rows[name, image_set, seed], flush=True)
-    for name in OTHERS if python else ():
-        row = f"anomalib_{name}"
-        if (row, image_set, seed) not in rows:
-            assert python is not None
-            rows.add(row, image_set, seed, anomalib(python, name, stills, seed))
-            print(image_set, row, seed, rows[row, image_set, seed], flush=True)
-    if ("auto", image_set, seed) not in rows:
-        rows.add("auto", image_set, seed, automatic(trunk, stills, seed))
-        print(image_set, "auto", seed, rows["auto", image_set, seed], flush=True)
+def measure(rows: Rows, image_set: str, stills: Stills, seeds: int, python: str | None) -> None:
+    """All rows of a set that are not there yet."""
+    trunk = Remembered(PretrainedTrunk.Config())
+    trunk.load_pretrained()
+    for seed in range(seeds):
+        for name, config in METHODS.items():
+            if (name, image_set, seed) not in rows:
+                rows.add(name, image_set, seed, ours(config, trunk, stills, seed))
+                print(image_set, name, seed, rows[name, image_set, seed], flush=True)
+        if ("auto", image_set, seed) not in rows:
+            rows.add("auto", image_set, seed, automatic(trunk, stills, seed))
+            print(image_set, "auto", seed, rows["auto", image_set, seed], flush=True)
+    wanted = [(f"anomalib_{name}", image_set, seed) for name in OTHERS for seed in range(seeds)]
+    if python and not all(place in rows for place in wanted):
+        for row, seed, measured in anomalib(python, stills, seeds):
+            rows.add(row, image_set, seed, measured)
+            print(image_set, row, seed, measured, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -227,10 +266,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         {"benchmark": "stills", "quick": given.quick},
         Path(tempfile.gettempdir()) / "unseen-benchmark-stills",
     )
-    for seed in range(given.seeds):
-        for image_set in given.sets:
-            stills = read(given.data / image_set, 24 if given.quick else None)
-            measure(rows, image_set, stills, seed, given.anomalib_python)
+    for image_set in given.sets:
+        stills = read(given.data / image_set, 24 if given.quick else None)
+        measure(rows, image_set, stills, given.seeds, given.anomalib_python)
     report("stills", named(rows), seeds=list(range(given.seeds)))
 
 

@@ -11,10 +11,9 @@ trunk comes with it.
 """
 
 import argparse
-import statistics
 
 from benchmarks._product import Product, product
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 
 OWN = "pretext."
 
@@ -44,11 +43,10 @@ def main() -> None:
             found.append(figures(clone))
             told = "  ".join(f"{key} {value:.4f}" for key, value in found[-1].items())
             print(f"seed {seed}  {told}", flush=True)
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name in found[0]:
         values = [each[name] for each in found]
-        metrics[name] = statistics.fmean(values)
-        metrics[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        metrics |= over_seeds(name, values)
     report("tracks", metrics, seeds=seeds)
 
 

@@ -9,6 +9,7 @@ from flows.recipes import Recipe
 from flows.recipes.adaptation import Adaptation
 from flows.recipes.rebuild import rebuild, unrecorded
 from models.errors import RegistryError
+from models.former_names import present
 from tasks.evaluation.evaluate import evaluate
 from tasks.lineage import reproduction, sandbox
 from tasks.lineage.compare_models import Tolerance
@@ -61,7 +62,7 @@ def reproduce(reference: str, tolerance: Tolerance = DEFAULT) -> Reproduction:
 
 
 def _rebuilt(then: Recorded) -> Any:
-    recipe = rebuild(then.lineage["recipe"], then.folder / "sources")
+    recipe = rebuild(present(then.lineage["recipe"]), then.folder / "sources")
     device = "cpu" if then.lineage["device"] == "cpu" else "auto"
     return replace(recipe, training=replace(recipe.training, device=device))
 

@@ -22,6 +22,8 @@ class DataVersion:
     """URL of DVC's default remote, or None."""
     num_files: int
     num_bytes: int
+    origin: str = ""
+    """Where DVC imported it from, as ``dvc import URL PATH at COMMIT``; empty if it did not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,23 @@ class TrainedModel:
     model_uri: str
     """``runs:/...`` folder of an encoder, ``models:/m-...`` of a detector."""
     data_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A detector that was chosen among candidates, by defects put into normal images."""
+
+    run_id: str
+    """MLflow run with the whole table."""
+    name: str
+    """Of the chosen candidate."""
+    runner_up: str
+    margin: float
+    """AUROC of the chosen less that of the runner-up, both on put-in defects."""
+    margin_lower_bound: float
+    """One-sided 95% bound of that; below 0, the runner-up may be as good."""
+    put_in_auroc: dict[str, float]
+    """Of each candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)

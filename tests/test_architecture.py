@@ -1,6 +1,7 @@
 """The shape of the code base: layers point down, tests mirror, files stay short."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -101,6 +102,11 @@ def test_imports_have_no_cycle():
                 found |= (taken | {node.module}) & known.keys()
         graph[name] = found
     list(TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+@each_source
+def test_names_of_tags_stand_in_one_file(path):
+    assert path.name == "tags.py" or not re.search(r"\{TAG\}\w", path.read_text())
 
 
 @each_source

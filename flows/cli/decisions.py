@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-console = Console()
+console = Console(markup=False, emoji=False)
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 Why = Annotated[str, typer.Option(help="Reason, kept in the history.")]
@@ -18,9 +18,9 @@ InsteadOf = Annotated[
 def show_history(name: Name) -> None:
     """Show every decision about a model, also those made with MLflow: who, when, why."""
     from flows.cli.tables import history_table
-    from tasks.registry import history, mlflow_store
+    from tasks.registry import history, quick_reads
 
-    client = mlflow_store.client()
+    client = quick_reads.reader()
     history.notice(name, client)
     console.print(history_table(name))
     if pinned := history.pinned(history.read(name, client)):

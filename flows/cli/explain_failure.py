@@ -9,7 +9,7 @@ import errno
 import os
 
 from models.errors import UnseenError
-from tasks.platform import outages
+from tasks.platform import addresses, outages
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_TEXTS = ("database or disk is full", "No space left on device", "File too large")
@@ -29,14 +29,14 @@ def explain(error: BaseException) -> str | None:
             store = os.environ.get("MLFLOW_TRACKING_URI", "its address")
             return (
                 f"MLflow's store at {store} must answer, got: {_first_line(each)}. Start it, or "
-                f"end what locks it, {AGAIN}"
+                f"end what locks it, {AGAIN}{addresses.through(store)}"
             )
         if outages.is_of_server(each):
             server = os.environ.get("PREFECT_API_URL", "its address")
             return (
                 f"The Prefect server at {server} must answer until the run has ended, got: "
                 f"{_first_line(each) or type(each).__name__}. Start it ('unseen status' shows the "
-                f"local one), {AGAIN}"
+                f"local one), {AGAIN}{addresses.through(server)}"
             )
     return None
 

@@ -47,7 +47,7 @@ def reproduce(
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:
-        Console().print(reproduction_view(found))
+        Console(markup=False, emoji=False).print(reproduction_view(found))
     if found.verdict == "differs":
         raise typer.Exit(DIFFERS)
 
@@ -72,7 +72,9 @@ def prune(
     from tasks.housekeeping.prune import prune as take_away
     from tasks.platform.progress import bar
 
-    Console().print(prune_table(take_away(keep_days, delete=delete, progress=bar)))
+    Console(markup=False, emoji=False).print(
+        prune_table(take_away(keep_days, delete=delete, progress=bar))
+    )
 
 
 def backup(
@@ -91,7 +93,7 @@ def backup(
     from tasks.housekeeping.backup import backup as write
     from tasks.platform.progress import bar
 
-    Console().print(backup_summary(write(folder, data=data, progress=bar)))
+    Console(markup=False, emoji=False).print(backup_summary(write(folder, data=data, progress=bar)))
 
 
 def restore_backup(
@@ -106,4 +108,4 @@ def restore_backup(
     from tasks.housekeeping.restore_backup import restore_backup as bring_back
     from tasks.platform.progress import bar
 
-    Console().print(backup_summary(bring_back(folder, progress=bar)))
+    Console(markup=False, emoji=False).print(backup_summary(bring_back(folder, progress=bar)))

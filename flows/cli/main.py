@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from flows.cli import (
     console_page,
@@ -30,8 +31,8 @@ app = typer.Typer(
     help="Retrain, evaluate, promote, serve and trace visual detectors that learn without labels.",
     epilog="Begin with: unseen retrain   (the embedded data, minutes on two cores)",
 )
-console = Console()
-errors = Console(stderr=True)
+console = Console(markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 
@@ -96,11 +97,12 @@ def ingest(
     """
     from flows.cli.tables import ingest_summary
     from tasks.data.ingest import ingest_folder
+    from tasks.data.validate import look
 
     version, changes = ingest_folder(
         source, name=name, origin=origin, commit=commit, push=push, discard=discard
     )
-    console.print(ingest_summary(version, changes, committed=commit))
+    console.print(ingest_summary(version, changes, *look(version), committed=commit))
 
 
 @app.command()
@@ -179,6 +181,7 @@ def film(
     ],
     clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
     out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
+    engine: serving.Engine = "auto",
 ) -> None:
     """Show what a detector says of a clip, frame by frame, as an animated picture.
 
@@ -188,7 +191,7 @@ def film(
     from tasks.platform.progress import bar
     from tasks.serving.film import film as shoot
 
-    console.print(f"{shoot(reference, clip, out, bar)} frames are in {out}.")
+    console.print(f"{shoot(reference, clip, out, bar, engine)} frames are in {out}.")
 
 
 services.register(app)
@@ -205,6 +208,12 @@ app.command()(housekeeping.backup)
 app.command("restore-backup")(housekeeping.restore_backup)
 
 
+def _tell(problem: str) -> None:
+    """One sentence on standard error; what stands in brackets in it is no markup."""
+    told = Text.assemble(("error:", "bold red"), " ", problem)
+    errors.print(told, highlight=False, soft_wrap=True)
+
+
 def main() -> None:
     """Run the command; a failure that the reader can mend is one sentence and an exit code."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -215,13 +224,13 @@ def main() -> None:
             workspace.configure()
         app()
     except UnseenError as error:
-        errors.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        _tell(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
         told = explain_failure.explain(error)
         if told is None:
             raise
-        errors.print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
+        _tell(told)
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("interrupted; run the same command again to resume.")

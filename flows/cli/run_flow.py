@@ -43,6 +43,36 @@ def run_retrain(
     return _decided("retrain", *arguments, **options)
 
 
+def run_explain(
+    recipe: str | None,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    **options: Any,
+) -> RenderableType:
+    """What ``run_retrain`` would compute and what it would reuse, and why; nothing is computed.
+
+    Args:
+        recipe: As the flow ``retrain`` takes it, like all that follows.
+        data: Must be None.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
+
+    Raises:
+        UnseenError: As ``flows.explain`` raises it.
+    """
+    prefect_server.wait_until_healthy(prefect_server.connect())  # it knows where results are
+
+    from flows.cli.tables import plan_table
+    from flows.explain import explain
+
+    given = {"device": device, "backbone": backbone, "seed": seed, **options}
+    return plan_table(explain(recipe, data, **given))
+
+
 def run_adapt(
     source: str,
     name: str,
@@ -67,7 +97,7 @@ def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
     """
     found, _, _ = _run("monitor", name, url)
 
-    from flows.cli.tables import monitor_summary
+    from flows.cli.summaries import monitor_summary
     from models.functional.drift import DRIFT
 
     return monitor_summary(found), found.verdict == DRIFT
@@ -117,7 +147,7 @@ def _decided(flow: str, *arguments: object, **options: object) -> RenderableType
     """Run a flow that ends with a decision about a challenger; a summary of it."""
     decision, flow_run_id, url = _run(flow, *arguments, **options)
 
-    from flows.cli.tables import retrain_summary
+    from flows.cli.summaries import retrain_summary
 
     return retrain_summary(decision, flow_run_id, url)
 

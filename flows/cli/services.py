@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-output = Console()
+output = Console(markup=False, emoji=False)
 
 Port = Annotated[int | None, typer.Option(help="Else the usual port, or any that is free.")]
 

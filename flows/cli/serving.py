@@ -1,4 +1,4 @@
-"""The commands ``serve`` and ``keys`` of ``unseen``: thin, no logic."""
+"""The commands ``serve``, ``export`` and ``keys`` of ``unseen``: thin, no logic."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-console = Console()
+console = Console(markup=False, emoji=False)
 keys = typer.Typer(
     no_args_is_help=True,
     help="API keys: who may have images scored, and who may decide which version serves.",
@@ -17,15 +17,23 @@ keys = typer.Typer(
 KeyFile = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys. [.unseen/keys.json]")
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="onnxruntime, openvino or torch; auto measures them when a model is loaded, and takes "
+        "the fastest."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the ``unseen`` command."""
     app.command()(serve)
+    app.command()(export)
     app.add_typer(keys, name="keys")
 
 
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
@@ -44,6 +52,11 @@ def serve(
         bool,
         typer.Option(help="Keep scores and SHA-256 of files in .unseen/predictions, no images."),
     ] = True,
+    same_rate: Annotated[
+        bool,
+        typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
+    ] = False,
+    engine: Engine = "auto",
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
@@ -53,16 +66,42 @@ def serve(
     """
     from tasks.serving.api_keys import Access, Keys, is_local
     from tasks.serving.serve import serve as start
+    from tasks.serving.uploads import Limits
 
     access = Access(Keys(key_file), local=is_local(host), open_to_all=open_to_all)
     start(
         name,
         host=host,
         port=port,
+        limits=Limits(same_rate=same_rate),
         false_alarm_rate=false_alarm_rate,
         wait=wait,
         access=access,
         log_predictions=log_predictions,
+        engine=engine,
+    )
+
+
+def export(
+    reference: Annotated[
+        str, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="The folder to make.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx, openvino or torch.")] = "onnx",
+) -> None:
+    """Write a whole detector as one program that runs without this project.
+
+    From the bytes of images to scores and maps, for any number of images; beside it thresholds,
+    p-values, lineage, checksums, and example.py, which needs NumPy and the engine alone.
+    """
+    from tasks.serving.export import export as write
+
+    about = write(reference, folder, kind)
+    parity = max(about["parity"][name] for name in about["outputs"])
+    console.print(
+        f"{about['model']} version {about['version']} is in {folder}; it differs from torch by "
+        f"{parity:.2g} of the largest value at most.",
+        markup=False,
     )
 
 
@@ -103,4 +142,4 @@ def remove(
     from tasks.serving.api_keys import Keys
 
     Keys(key_file).remove(name)
-    console.print(f"The key {name!r} is no longer known.", markup=False)
+    console.print(f"The key {name!r} is no longer known.")

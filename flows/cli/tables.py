@@ -6,21 +6,16 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from tasks.records import DataVersion, Decision, Monitored
-from tasks.registry import mlflow_store
+from tasks.records import DataVersion
+from tasks.registry import quick_reads
 from tasks.registry.tags import (
-    DATA_DIGEST,
-    DATA_NAME,
-    DATA_NUM_FILES,
-    FLOW_RUN_ID,
-    KIND,
     METRIC,
-    PRETEXT_RUN_ID,
-    RUN_ID,
-    VALIDATION_RUN_ID,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flows.explain import Plan
     from flows.operations.status import Status
 
 HEADLINES = (
@@ -41,7 +36,8 @@ MOST_REASONS = 6
 """Reasons to keep things that are told for each kind."""
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
+def table_of(*columns: str, title: str | None = None) -> Table:
+    """A table without lines, whose long words fold."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -54,53 +50,15 @@ def figures(tags: dict[str, str]) -> str:
     return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
 
 
-def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
-    """What was computed and what reused, the score, the decision and why, where to look next."""
-    client = mlflow_store.client()
-    version = client.get_model_version(decision.name, str(decision.version))
-    tags = version.tags
-    steps = _table("step", "", "what", title="")
-    for key in (VALIDATION_RUN_ID, PRETEXT_RUN_ID, RUN_ID):
-        run_id = tags.get(key, "")
-        if run_id:
-            steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
-    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST)}"
-    steps.add_row("data", "", f"{data} ({tags.get(DATA_NUM_FILES)} files)")
-    steps.add_row("score", "", figures(tags))
-    outcome = "champion" if decision.champion == decision.version else "not promoted"
-    steps.add_row("version", "", f"{decision.name} {decision.version}: {outcome}. {decision.why}")
-    return Group(steps, "", _where_to_look(decision, flow_run_id, api_url))
-
-
-def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
-    """Kind of a run, and whether this flow run computed it."""
-    run = mlflow_store.client().get_run(run_id)
-    kind = run.data.tags.get(KIND, "")
-    ours = run.data.tags.get(FLOW_RUN_ID) == flow_run_id
-    seconds = ((run.info.end_time or run.info.start_time) - run.info.start_time) / 1000
-    return kind, f"computed in {seconds:.0f} s" if ours else "reused, unchanged"
-
-
-def _where_to_look(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
-    store = mlflow_store.client().tracking_uri
-    ui = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
-    table = _table("look next", "")
-    table.add_row("plots, maps", ui)
-    table.add_row("the flow run", f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}")
-    table.add_row("its lineage", f"unseen trace {decision.name}@champion")
-    table.add_row("predictions", f"unseen serve {decision.name}")
-    return table
-
-
-def monitor_summary(found: Monitored) -> RenderableType:
-    """The verdict on what a served version is shown, and where the report is."""
-    table = _table("", "", title=f"{found.name} version {found.version}: {found.verdict}")
-    table.add_row("why", found.why)
-    table.add_row("recent frames", str(found.frames))
-    if found.run_id:
-        table.add_row("report, plot", f"MLflow run {found.run_id}")
-    if found.event_id:
-        table.add_row("event", f"unseen.drift.detected of unseen.model.{found.name}")
+def plan_table(plans: "Iterable[Plan]") -> RenderableType:
+    """What each step would do, and what of code, data, configuration and libraries changed."""
+    table = table_of("step", "", "why")
+    for each in plans:
+        if each.record is not None:
+            table.add_row(each.step, "reused", f"unchanged since run {each.record.run_id[:12]}")
+            continue
+        lines = [f"{c.part}: {c.name} {c.before or '-'} -> {c.now or '-'}" for c in each.changes]
+        table.add_row(each.step, "computed", "\n".join(filter(None, [each.why, *lines])))
     return table
 
 
@@ -108,7 +66,7 @@ def recipe_table() -> RenderableType:
     """Every recipe with its data set and what it is."""
     from flows import recipes
 
-    table = _table("recipe", "data set", "what")
+    table = table_of("recipe", "data set", "what")
     for name, description in recipes.names().items():
         table.add_row(name, recipes.load(name).dataset, description)
     return table
@@ -119,7 +77,7 @@ def detector_table() -> RenderableType:
     from flows.recipes import catalog
 
     costs = catalog.costs()
-    table = _table("detector", "what", "encoder", "fit", "score")
+    table = table_of("detector", "what", "encoder", "fit", "score")
     for name, config in catalog.detectors().items():
         known = costs.get("detectors", {}).get(name, {})
         seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
@@ -132,17 +90,27 @@ def dataset_table() -> RenderableType:
     """Data sets that are here, and those that can be had by name."""
     from tasks.data.ingest import available
 
-    table = _table("data set", "here", "what")
+    table = table_of("data set", "here", "what")
     for name, (here, description) in available().items():
         table.add_row(name, "yes" if here else "", description)
     return table
 
 
-def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> RenderableType:
-    """The new data version, and what changed against the last one."""
+def ingest_summary(
+    version: DataVersion, changes: Any, files: Any, failed: Any, *, committed: bool
+) -> RenderableType:
+    """The new data version, what changed against the last one, what it holds, and warnings.
+
+    Args:
+        version: The data version.
+        changes: Against the last one.
+        files: Its manifest.
+        failed: Expectations that it does not meet.
+        committed: ``data.dvc`` was committed.
+    """
     from tasks.data.ingest import uncommitted
 
-    table = _table("", "", title=f"data set {version.name}")
+    table = table_of("", "", title=f"data set {version.name}")
     table.add_row("version", version.digest)
     table.add_row("data.dvc", f"{version.dvc_md5} (git {version.git_commit[:12]})")
     table.add_row("files", f"{version.num_files}, {version.num_bytes / 1e6:.1f} MB")
@@ -150,18 +118,42 @@ def ingest_summary(version: DataVersion, changes: Any, *, committed: bool) -> Re
         paths = getattr(changes, what)
         some = ", ".join(paths[:3]) + (" ..." if len(paths) > 3 else "")
         table.add_row(what, f"{len(paths)}  {some}" if paths else "0")
-    files = " ".join(uncommitted())
-    if committed or not files:
-        return table
-    return Group(table, f"Name it for others: git add {files} && git commit -m 'New data version'")
+    notes = [
+        f"{'warning' if each.severity == 'warning' else 'retrain will refuse it'}: {each.message}"
+        for each in failed
+    ]
+    changed = " ".join(uncommitted())
+    if changed and not committed:
+        notes.append(f"Name it for others: git add {changed} && git commit -m 'New data version'")
+    return Group(table, _contents(files), *notes)
+
+
+def _contents(files: Any) -> Table:
+    """What a data version holds, by split and kind."""
+    table = table_of("split", "kind", "images", "clips", "masks", "labels", "ignored", title="")
+    ignored = files["role"].isin(["other", "truth"])
+    splits = files["split"].fillna(files["path"].str.split("/").str[0].where(ignored, ""))
+    files = files.assign(split=splits, kind=files["kind"].fillna(""), ignored=ignored)
+    for (split, kind), rows in files.groupby(["split", "kind"], sort=True):
+        pictures = rows[rows["role"].isin(["image", "video"])]
+        counts = [int((rows["role"] == role).sum()) for role in ("mask", "labels")]
+        counts = [
+            int(pictures["num_frames"].fillna(0).sum()),
+            pictures["clip"].nunique(),
+            *counts,
+            int(rows["ignored"].sum()),
+        ]
+        if any(counts):
+            table.add_row(str(split), str(kind), *(str(count or "-") for count in counts))
+    return table
 
 
 def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
     from tasks.registry import history, model_versions
 
-    client = mlflow_store.client()
-    table = _table("model", "versions", "champion", "challenger", "figures of the champion")
+    client = quick_reads.reader()
+    table = table_of("model", "versions", "champion", "challenger", "figures of the champion")
     for name in sorted(each.name for each in client.search_registered_models()):
         history.notice(name, client)
         aliases = model_versions.aliases(client, name)
@@ -182,8 +174,8 @@ def history_table(name: str) -> RenderableType:
     """All decisions about a model, oldest first."""
     from tasks.registry.history import read
 
-    table = _table("when", "what", "version", "serves", "who", "why", title=name)
-    for entry in read(name, mlflow_store.client()):
+    table = table_of("when", "what", "version", "serves", "who", "why", title=name)
+    for entry in read(name, quick_reads.reader()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
         about = str(entry.version or "-")
         table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)
@@ -194,11 +186,11 @@ def reproduction_view(found: Any) -> RenderableType:
     """The verdict of a reproduction, every difference, and what to know about them."""
     head = f"{found.model} version {found.version}, trained again: {found.verdict}"
     same = sum(each.verdict == "identical" for each in found.tensors)
-    tensors = _table("tensor", "verdict", "largest difference", "relative")
+    tensors = table_of("tensor", "verdict", "largest difference", "relative")
     for each in found.tensors:
         if each.verdict != "identical":
             tensors.add_row(each.name, each.verdict, _number(each.absolute), _number(each.relative))
-    metrics = _table("metric", "then", "now", "verdict", "difference")
+    metrics = table_of("metric", "then", "now", "verdict", "difference")
     for each in found.metrics:
         figures = (_number(each.then), _number(each.now))
         metrics.add_row(each.name, *figures, each.verdict, _number(each.absolute))
@@ -224,7 +216,7 @@ def reproduction_view(found: Any) -> RenderableType:
 def prune_table(found: Any) -> RenderableType:
     """What a pruning took away or would take away, and what it keeps because of whom."""
     gone = "deleted" if found.deleted else "would go"
-    table = _table("what", gone, "MB", "why", "stays, because of")
+    table = table_of("what", gone, "MB", "why", "stays, because of")
     for kind in found.kinds:
         kept = kind.kept.most_common(MOST_REASONS)
         more = len(kind.kept) - len(kept)
@@ -293,15 +285,15 @@ def status_tables(status: "Status") -> RenderableType:
     """Services, deployments and champions."""
     if not status.wanted and not status.services:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
-    services = _table("service", "pid", "url", "health", "since", "restarts")
+    services = table_of("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
         facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
         services.add_row(*facts, str(each.restarts or ""))
-    deployments = _table("deployment", "schedule", "next run", "last run", "", title="")
+    deployments = table_of("deployment", "schedule", "next run", "last run", "", title="")
     for one in status.deployments:
         runs = (one.next_run or "-", one.last_run or "never")
         deployments.add_row(one.name, one.schedule, *runs, one.problem)
-    champions = _table("model", "champion", title="")
+    champions = table_of("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")
     return Group(services, deployments, champions)

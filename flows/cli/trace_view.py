@@ -149,6 +149,8 @@ def _add_data(tree: Tree, data: TracedData) -> None:
     counts = f"{version.num_files} files, {_size(version.num_bytes)}"
     branch = _add(tree, "data", version.name, counts)
     _add(branch, "digest", version.digest)
+    if version.origin:
+        _add(branch, "from", version.origin)
     _add(branch, "data.dvc", version.dvc_md5, f"at commit {_commit(version.git_commit)}")
     if data.available is None or data.missing is None:
         state = "unknown, because the list of files is lost"

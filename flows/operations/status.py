@@ -163,9 +163,6 @@ def _champions() -> dict[str, int | None]:
     try:
         client = mlflow_store.client()
         names = [each.name for each in client.search_registered_models()]
-        return {
-            name: model_versions.aliases(client, name).get(model_versions.CHAMPION)
-            for name in names
-        }
+        return {name: model_versions.champion(client, name) for name in names}
     except RegistryError:
         return {}

@@ -3,15 +3,15 @@
 import dataclasses
 
 from flows.recipes.recipe import Recipe
-from models.clustering import AUGMENTED
-from models.clustering.dcec import DCEC
+from models.clustering.spectral_dec import SpectralDEC
 from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
 from models.encoders.pixels import Pixels
 from models.encoders.slim import SlimTrunk
-from models.one_class.alocc import ALOCC
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.one_class.knn import NearestNeighbours
+from models.one_class.motion_gaussian import MotionGaussian
+from models.one_class.ognet import OGNet
 from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.autoregressive import Autoregressive
 from models.pretext.context_encoder import ContextEncoder
@@ -25,13 +25,13 @@ from tasks.registry.policy import PromotionPolicy
 
 
 def walkway() -> Recipe:
-    """Deep-Anomaly on the generated surveillance clips; the default, minutes on two cores."""
+    """Speed and appearance in the generated surveillance clips; the default, minutes."""
     return Recipe(
         name="walkway",
         dataset="walkway",
         training=Training(window=6),
         pretext=ContextEncoder.Config(),
-        detector=DeepAnomaly.Config(change=0.0),  # people here are large enough for flow alone
+        detector=MotionGaussian.Config(change=0.0),  # people here are large enough for flow alone
     )
 
 
@@ -74,7 +74,7 @@ def digits() -> Recipe:
         dataset="digits",
         training=Training(image_size=(64, 64)),
         pretext=ContextEncoder.Config(),
-        detector=DeepAnomaly.Config(),
+        detector=DeepAnomaly.Config(neighbourhood=3),
         promotion=PromotionPolicy(metric="image_auroc"),
     )
 
@@ -87,7 +87,7 @@ def digits_pixel_cnn() -> Recipe:
         training=Training(),
         encoder=Pixels.Config(),
         pretext=None,
-        detector=PixelCnn.Config(width=16, above_width=16, depth=2, epochs=30),
+        detector=PixelCnn.Config(width=16, vertical_width=16, depth=2, epochs=30),
         promotion=PromotionPolicy(metric="image_auroc"),
     )
 
@@ -109,30 +109,34 @@ def digits_lsa() -> Recipe:
 
 def digit_clusters() -> Recipe:
     """Deep clustering of scikit-learn's handwritten digits, without labels; minutes."""
-    schedule = dataclasses.replace(  # so few images link badly through their views
-        AUGMENTED, epochs=100, max_iterations=1500, start="k-means", adoption=0, peak_rate=0.0
-    )
     return Recipe(
         name="digit_clusters",
         dataset="digits-all",
         training=Training(),
         encoder=Pixels.Config(),
         pretext=None,
-        detector=DCEC.Config(side=16, schedule=schedule),
+        detector=SpectralDEC.Config(
+            side=16,
+            epochs=100,
+            max_iterations=1500,
+            start="k-means",  # so few images link badly through their views
+            warm_up=0,
+            peak_rate=0.0,
+        ),
         expectations=Expectations(anomalies=False),
         promotion=PromotionPolicy(metric="cluster_acc"),
     )
 
 
 def digits_alocc() -> Recipe:
-    """ALOCC on the handwritten digits, one digit as normal; a minute or two."""
+    """OGNet on the handwritten digits, one digit as normal; a minute or two."""
     return dataclasses.replace(
         digits(),
         name="digits_alocc",
         training=Training(image_size=(16, 16)),
         encoder=Pixels.Config(),
         pretext=None,
-        detector=ALOCC.Config(patch=16, stride=8, depth=2),
+        detector=OGNet.Config(patch=16, stride=8, depth=2),
     )
 
 
@@ -149,7 +153,7 @@ def digits_knn() -> Recipe:
 
 
 def ped2() -> Recipe:
-    """Deep-Anomaly on UCSD Ped2 (bring it in with ``--data`` or ``unseen ingest ped2``)."""
+    """Speed and appearance in UCSD Ped2 (bring it in with ``--data`` or ``unseen ingest ped2``)."""
     return dataclasses.replace(
         walkway(),
         name="ped2",
@@ -157,13 +161,12 @@ def ped2() -> Recipe:
         training=Training(window=6, smoothing=9),
         encoder=SlimTrunk.Config(),
         pretext=ContextEncoder.Config(epochs=2, width=32),
-        detector=DeepAnomaly.Config(
+        detector=MotionGaussian.Config(
             flow="blocks",
             movement=10.0,
             shrinkage=0.6,
             neighbourhood=7,
             num_votes=9,
             perspective=True,
-            layer=dataclasses.replace(DeepAnomaly.Config().layer, kernels=100),
         ),
     )

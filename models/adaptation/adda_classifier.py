@@ -13,13 +13,13 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from models.adaptation._adversary import AdversaryConfig, play
-from models.adaptation._domains import Domain, check_alike
+from models.adaptation.adda import AdversaryConfig, Domain, check_alike, play
 from models.contracts import EncoderConfig, Progress, silent
 from models.encoders.lenet import LeNet
-from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.errors import InvalidInputError, NotFittedError
 from models.functional.augmentations import jittered
 from models.functional.shuffled import Shuffled
+from models.training import Trainer, cpu
 
 LEVELS = ("logits", "features")
 VIEWS = 5
@@ -42,7 +42,7 @@ class ADDAClassifier(nn.Module):
         config: Hyper-parameters.
 
     Attributes:
-        history_: Figures of each step by name, as in ``models.adaptation._adversary.History``;
+        history_: Figures of each step by name, as in ``models.adaptation.adda.History``;
             empty before ``fit``.
         accuracy_: Of the source's network on the images it was trained on, in [0, 1].
 
@@ -137,7 +137,7 @@ class ADDAClassifier(nn.Module):
                 label is no class.
             TrainingError: If a loss is not finite.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
+        fabric = fabric or cpu()
         self.accuracy_.fill_(torch.nan)  # a fit that fails leaves no half-fitted classifier
         labels: list[Tensor] = []
         ours, theirs = Domain("source"), Domain("target")
@@ -200,17 +200,11 @@ class ADDAClassifier(nn.Module):
             lr=config.source_rate,
             weight_decay=config.weight_decay,
         )
-        network, optimizer = fabric.setup(self.source, optimizer)
-        dealt = (batch for _ in range(config.source_steps) for batch in known.epoch(size))
-        steps = islice(dealt, config.source_steps)
-        for ids, images in progress(steps, total=config.source_steps, description="Source"):
-            logits = network(self._varied(fabric.to_device(images))).float()
-            loss = functional.cross_entropy(logits, fabric.to_device(classes[ids]))
-            if not loss.isfinite():
-                raise TrainingError("The loss on the source must be finite. Lower source_rate.")
-            optimizer.zero_grad()
-            fabric.backward(loss)
-            optimizer.step()
+        trainer = Trainer(self.source, optimizer, fabric)
+        steps = islice(known.epochs(size), config.source_steps)
+        for ids, images in trainer.steps(steps, config.source_steps, progress, "Source"):
+            logits = trainer.network(self._varied(fabric.to_device(images))).float()
+            trainer.step(functional.cross_entropy(logits, fabric.to_device(classes[ids])))
         self.source.requires_grad_(False).eval()
 
     def _adapt(self, known: Shuffled, new: Shuffled, fabric: Fabric, progress: Progress) -> None:

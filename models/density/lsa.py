@@ -1,23 +1,40 @@
 """Latent-space autoregression: an autoencoder whose codes have a density, learnt with it.
 
-Shapes: B = batch, C = channels, H W = image, T = elements of a code, K = bins, S = samples.
+Shapes: B = batch, C = channels, H W = image, T = elements of a code, K = bins of an element,
+I O = input and output channels of an element, S = samples.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
+from torch.nn import functional
 
 from models.contracts import Encoder, Progress, Scores, silent
-from models.density._calibration import calibrate, check_size, held_out
-from models.density._code_networks import Autoencoder, Estimator, Networks
-from models.density._training import require_pixels, start_again, train
-from models.errors import InvalidInputError, NotFittedError
+from models.errors import InvalidInputError, TrainingError
+from models.fitting import (
+    begin,
+    calibration_scores,
+    check_fitted,
+    check_size,
+    learned,
+    no_calibration,
+    require_pixels,
+    value_of,
+)
 from models.functional.shuffled import Shuffled
 from models.functional.smoothing import neighbourhood_mean
+from models.functional.thresholds import threshold_at_rate
+from models.training import Trainer, initialise, lay_out, one_cycle
+
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises to its maximum."""
+SLOPE = 0.01
+"""Of the leaky rectifiers, below 0."""
 
 
 class Lsa(nn.Module):
@@ -126,21 +143,18 @@ class Lsa(nn.Module):
             Autoencoder(*self.size, base=config.width, code_dim=config.code_dim),
             Estimator(config.code_dim, config.estimator_width, config.bins),
         ).eval()
-        for name in ("threshold_", "pixel_threshold_", "saturated_"):
-            self.register_buffer(name, torch.tensor(torch.nan, dtype=torch.float64))
-        for name in ("nats_range_", "error_range_"):
-            self.register_buffer(name, torch.full((2,), torch.nan, dtype=torch.float64))
+        learned(self, threshold_=(), pixel_threshold_=(), saturated_=())
+        learned(self, nats_range_=(2,), error_range_=(2,))
 
     @property
     def threshold(self) -> float:
         """Image score from which an image is called anomalous."""
-        self._check_fitted()
-        return float(self.threshold_)
+        return value_of(self.threshold_, self)
 
     @property
     def pixel_threshold(self) -> float:
         """Mean squared error from which a pixel is called anomalous."""
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return float(self.pixel_threshold_)
 
     def fit(
@@ -163,31 +177,27 @@ class Lsa(nn.Module):
             InvalidInputError: If the images are not of ``image_size``.
             TrainingError: If there are fewer than two images, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         config = self.config
-        self.threshold_.fill_(torch.nan)  # a fit that fails leaves no half-fitted model
+        fabric = begin(self, self.threshold_, fabric)
         images = Shuffled(batches, seed=config.seed)
-        check_size(images.images, self.size)
-        self.to(fabric.device)
-        start_again(self.networks, config.seed)
-
-        def loss_of(networks: nn.Module, batch: Tensor) -> Tensor:
-            nats, errors, _ = networks(self.encoder(batch))
-            loss: Tensor = (errors.sum(dim=(1, 2, 3)) + config.weight * nats).mean()
-            return loss
-
-        self.history_ = train(
-            self.networks,
-            loss_of,
-            images,
-            settings=(config.epochs, config.batch_size, config.learning_rate),
-            fabric=fabric,
-            progress=progress,
-            description="Latent-space autoregression",
-            smallest=2,
+        check_size(images[:1], self.size)
+        if len(images) < 2:
+            raise TrainingError("Lsa needs at least 2 images, got 1. Add some to train/good.")
+        initialise(self.networks, config.seed)
+        lay_out(self.networks, torch.channels_last)
+        total = config.epochs * images.num_batches(config.batch_size, smallest=2)
+        optimizer = torch.optim.Adam(
+            self.networks.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
         )
-        self.eval()
-        self._calibrate(calibration)
+        schedule = one_cycle(optimizer, config.learning_rate, total, WARM_UP)
+        trainer = Trainer(self.networks.train(), optimizer, fabric, schedule)
+        steps = images.epochs(config.batch_size, config.epochs, smallest=2)  # of batch norm
+        for _, batch in trainer.steps(steps, total, progress, "Latent-space autoregression"):
+            nats, errors, _ = trainer.network(self.encoder(fabric.to_device(batch)))
+            trainer.step((errors.sum(dim=(1, 2, 3)) + config.weight * nats).mean())
+        self.history_ = trainer.history()
+        lay_out(self.networks.eval(), torch.contiguous_format)
+        self._calibrate(calibration, progress)
         return self
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
@@ -197,7 +207,7 @@ class Lsa(nn.Module):
             NotFittedError: If called before ``fit``.
             InvalidInputError: If the images are not of ``image_size``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return self._scores(images)
 
     def log_likelihood(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
@@ -207,7 +217,7 @@ class Lsa(nn.Module):
             NotFittedError: If called before ``fit``.
             InvalidInputError: If the images are not of ``image_size``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return -self._parts(images)[0].float()
 
     @torch.no_grad()
@@ -221,7 +231,7 @@ class Lsa(nn.Module):
         Raises:
             NotFittedError: If called before ``fit``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         codes = self.networks.estimator.sample(num, Generator().manual_seed(seed))
         drawn: Tensor = self.networks.autoencoder.decoder(codes)
         return drawn.clamp(0, 1)
@@ -232,16 +242,12 @@ class Lsa(nn.Module):
         Raises:
             NotFittedError: If called before ``fit``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return {
             "nats_range": self.nats_range_,
             "error_range": self.error_range_,
             "saturated": self.saturated_,
         }
-
-    def _check_fitted(self) -> None:
-        if self.threshold_.isnan():
-            raise NotFittedError("Lsa is not fitted. Call fit(batches, calibration) first.")
 
     @torch.no_grad()
     def _parts(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -261,17 +267,213 @@ class Lsa(nn.Module):
             score.float(), neighbourhood_mean(errors.sum(dim=1), self.config.neighbourhood)
         )
 
-    def _calibrate(self, batches: Iterable[Tensor]) -> None:
-        calibration = held_out(batches)
+    def _calibrate(self, batches: Iterable[Tensor], progress: Progress) -> None:
+        calibration = [images for images in batches if len(images)]
+        if not calibration:
+            raise no_calibration()
         parts = [self._parts(images) for images in calibration]
         nats, misfit, _, codes = (torch.cat(values) for values in zip(*parts, strict=True))
         for values, kept in ((nats, self.nats_range_), (misfit, self.error_range_)):
             kept.copy_(torch.stack([values.min(), values.max()]))
         bins = self.networks.estimator.bins(codes)
         self.saturated_.copy_(((bins == 0) | (bins == self.config.bins - 1)).double().mean())
-        found = calibrate(self._scores, calibration, self.config.false_alarm_rate)
-        self.pixel_threshold_.copy_(found.pixel_threshold)
-        self.threshold_.copy_(found.threshold)
+        device, rate = self.threshold_.device, self.config.false_alarm_rate
+        scores, highest = calibration_scores(self._scores, calibration, progress, device)
+        self.pixel_threshold_.copy_(threshold_at_rate(highest, rate))
+        self.threshold_.copy_(threshold_at_rate(scores, rate))
+
+
+class Down(nn.Module):
+    """Residual block that halves the size of a feature map.
+
+    Args:
+        inputs: Channels before.
+        outputs: Channels after.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.skip = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, maps: Float[Tensor, "B I H W"]) -> Float[Tensor, "B O h w"]:
+        """Return a map of half the height and width."""
+        return functional.leaky_relu(self.block(maps) + self.skip(maps), SLOPE)
+
+
+class Up(nn.Module):
+    """Residual block that doubles the size of a feature map.
+
+    Args:
+        inputs: Channels before.
+        outputs: Channels after.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.skip = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.Upsample(None, 2)
+        )
+
+    def forward(self, maps: Float[Tensor, "B I h w"]) -> Float[Tensor, "B O H W"]:
+        """Return a map of twice the height and width."""
+        return functional.leaky_relu(self.block(maps) + self.skip(maps), SLOPE)
+
+
+class Autoencoder(nn.Module):
+    """Image to code in (0, 1), and code to image.
+
+    Args:
+        channels: Of the images.
+        height: Of the images, a multiple of 4.
+        width: Of the images, a multiple of 4.
+        base: Channels after the first halving; twice as many after the second.
+        code_dim: Elements T of a code, and units of the layer before it.
+    """
+
+    def __init__(self, channels: int, height: int, width: int, *, base: int, code_dim: int) -> None:
+        super().__init__()
+        small = 2 * base, height // 4, width // 4
+        flat = small[0] * small[1] * small[2]
+        self.encoder = nn.Sequential(
+            Down(channels, base),
+            Down(base, 2 * base),
+            nn.Flatten(),
+            nn.Linear(flat, code_dim, bias=False),
+            nn.BatchNorm1d(code_dim),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(code_dim, code_dim),
+            nn.Sigmoid(),
+        )
+        self.decoder = nn.Sequential(
+            nn.Linear(code_dim, code_dim, bias=False),
+            nn.BatchNorm1d(code_dim),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(code_dim, flat, bias=False),
+            nn.BatchNorm1d(flat),
+            nn.LeakyReLU(SLOPE),
+            nn.Unflatten(1, small),
+            Up(2 * base, base),
+            Up(base, max(base // 2, 1)),
+            nn.Conv2d(max(base // 2, 1), channels, 1, bias=False),
+        )
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "B C H W"]]:
+        """Code and reconstruction."""
+        code = self.encoder(images)
+        return code, self.decoder(code)
+
+
+class MaskedLinear(nn.Module):
+    """Fully connected layer between codes with several channels; each element sees earlier ones.
+
+    Args:
+        code_dim: Elements T.
+        inputs: Channels I of an element.
+        outputs: Channels O of an element.
+        see_itself: Whether an element sees itself; never in the first layer.
+    """
+
+    mask: Tensor
+
+    def __init__(self, code_dim: int, inputs: int, outputs: int, *, see_itself: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(code_dim, outputs, code_dim, inputs))
+        self.bias = nn.Parameter(torch.empty(code_dim, outputs))
+        mask = torch.ones(code_dim, code_dim).tril(0 if see_itself else -1)
+        self.register_buffer("mask", mask[:, None, :, None], persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights so that activations keep their spread, however few inputs are seen."""
+        num_seen = self.mask.sum(dim=2, keepdim=True).clamp(min=1) * self.weight.shape[3]
+        with torch.no_grad():
+            self.weight.normal_().mul_((2 / num_seen).sqrt())
+            self.bias.zero_()
+
+    def forward(self, codes: Float[Tensor, "B T I"]) -> Float[Tensor, "B T O"]:
+        """Combine what each element sees."""
+        weight = (self.weight * self.mask).flatten(2).flatten(0, 1)
+        combined = functional.linear(codes.flatten(1), weight, self.bias.flatten())
+        return combined.reshape(-1, *self.bias.shape)
+
+
+class Estimator(nn.Module):
+    """p(code) as a product over its elements, each a histogram given the elements before it.
+
+    Args:
+        code_dim: Elements T.
+        width: Channels of an element in each of the four hidden layers.
+        num_bins: Bins K of a histogram.
+    """
+
+    def __init__(self, code_dim: int, width: int, num_bins: int) -> None:
+        super().__init__()
+        self.num_bins = num_bins
+        widths = (1, width, width, width, width)
+        self.layers = nn.ModuleList(
+            MaskedLinear(code_dim, inputs, outputs, see_itself=place > 0)
+            for place, (inputs, outputs) in enumerate(pairwise(widths))
+        )
+        self.last = MaskedLinear(code_dim, width, num_bins, see_itself=True)
+
+    def forward(self, codes: Float[Tensor, "B T"]) -> Float[Tensor, "B K T"]:
+        """Logits of each element's bin, given the elements before it."""
+        hidden = (2 * codes - 1)[..., None]
+        for layer in self.layers:
+            hidden = functional.leaky_relu(layer(hidden), SLOPE)
+        logits: Tensor = self.last(hidden).transpose(1, 2)
+        return logits
+
+    def bins(self, codes: Float[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+        """Bin of each element; no gradient goes through it."""
+        return (codes.detach() * self.num_bins).long().clamp(0, self.num_bins - 1)
+
+    @torch.no_grad()
+    def sample(self, num: int, draw: Generator) -> Float[Tensor, "S T"]:
+        """Draw codes element by element; each lies in the middle of its bin."""
+        device, (code_dim, _) = self.last.bias.device, self.last.bias.shape
+        codes = torch.zeros(num, code_dim, device=device)
+        for element in range(code_dim):
+            shares = self(codes)[:, :, element].double().cpu().softmax(dim=1)
+            drawn = torch.multinomial(shares, 1, generator=draw)[:, 0]
+            codes[:, element] = ((drawn + 0.5) / self.num_bins).float().to(device)
+        return codes
+
+
+class Networks(nn.Module):
+    """All that is trained: surprise at codes, and squared error of reconstructions."""
+
+    def __init__(self, autoencoder: Autoencoder, estimator: Estimator) -> None:
+        super().__init__()
+        self.autoencoder, self.estimator = autoencoder, estimator
+
+    def forward(
+        self, images: Float[Tensor, "B C H W"]
+    ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B C H W"], Float[Tensor, "B T"]]:
+        """Nats of each code, squared error of each value, and the codes."""
+        codes, reconstructed = self.autoencoder(images)
+        codes = codes.float()
+        logits = self.estimator(codes).float()
+        nats = functional.cross_entropy(logits, self.estimator.bins(codes), reduction="none")
+        return nats.sum(dim=1), (reconstructed.float() - images) ** 2, codes
 
 
 def _variation(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:

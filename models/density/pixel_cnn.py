@@ -1,6 +1,12 @@
 """PixelCNN: the probability of an image as a product over its pixels, each given those before it.
 
-Shapes: B = batch, C = channels, H W = image, K = gray levels, S = samples.
+The variant with a vertical and a horizontal stack, which has no blind spot (van den Oord et al.,
+2016, "Conditional Image Generation with PixelCNN Decoders"), but with plain residual layers in
+place of its gated ones, with shifted convolutions in place of masked ones (PixelCNN++), and with
+dilations (WaveNet). It is therefore not called Gated PixelCNN.
+
+Shapes: B = batch, C = channels, H W = image, K = gray levels, V = channels of the vertical stack,
+S = samples.
 """
 
 import math
@@ -14,13 +20,27 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.contracts import Encoder, Progress, Scores, silent
-from models.density._calibration import calibrate, check_size, held_out
-from models.density._pixel_network import PixelNetwork
-from models.density._training import require_pixels, start_again, train
-from models.errors import InvalidInputError, NotFittedError
+from models.errors import InvalidInputError
+from models.fitting import (
+    begin,
+    calibration_scores,
+    check_fitted,
+    check_size,
+    learned,
+    require_pixels,
+    value_of,
+)
 from models.functional.dithering import dithered
+from models.functional.masked_convolution import ShiftedConv2d
 from models.functional.shuffled import Shuffled
 from models.functional.smoothing import neighbourhood_mean
+from models.functional.thresholds import threshold_at_rate
+from models.training import Trainer, initialise, lay_out, one_cycle
+
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises to its maximum."""
+ROWS, ASIDE, BEFORE = 6, 7, 7
+"""What the first layers see: rows above, columns to either side there, pixels before in the row."""
 
 
 class PixelCnn(nn.Module):
@@ -62,11 +82,11 @@ class PixelCnn(nn.Module):
         """Hyper-parameters of PixelCNN."""
 
         levels: int = 2
-        """Gray levels K that are told apart, from 2 (binary) to 256 (8 bits)."""
+        """Gray levels K that are distinguished, from 2 (binary) to 256 (8 bits)."""
         width: int = 32
-        """Channels along the row, >= 1."""
-        above_width: int = 32
-        """Channels over the rows above, >= 1."""
+        """Channels of the horizontal stack, >= 1."""
+        vertical_width: int = 32
+        """Channels of the vertical stack, >= 1."""
         depth: int = 3
         """Residual layers, >= 1. Each adds ``dilations`` rows above and pixels around to what is
         seen."""
@@ -87,7 +107,7 @@ class PixelCnn(nn.Module):
         """Of the first weights, the order of images, and the rounding of gray values."""
 
         def __post_init__(self) -> None:
-            counts = self.width, self.above_width, self.depth, self.epochs, self.batch_size
+            counts = self.width, self.vertical_width, self.depth, self.epochs, self.batch_size
             if min(counts) < 1:
                 raise InvalidInputError(f"Counts and sizes must be >= 1, got {self}.")
             if min(self.dilations, default=0) < 1:
@@ -124,26 +144,22 @@ class PixelCnn(nn.Module):
         self.network = PixelNetwork(
             config.levels,
             width=config.width,
-            above_width=config.above_width,
+            vertical_width=config.vertical_width,
             depth=config.depth,
             num_colours=encoder.embedding_dim,
             dilations=config.dilations,
         )
-        shapes = {"size_": (3,), "calibration_": (3,), "threshold_": (), "pixel_threshold_": ()}
-        for name, shape in shapes.items():
-            empty = torch.full(shape, torch.nan, dtype=torch.float64)
-            self.register_buffer(name, empty)
+        learned(self, size_=(3,), calibration_=(3,), threshold_=(), pixel_threshold_=())
 
     @property
     def threshold(self) -> float:
         """Minus log-likelihood in nats from which an image is called anomalous."""
-        self._check_fitted()
-        return float(self.threshold_)
+        return value_of(self.threshold_, self)
 
     @property
     def pixel_threshold(self) -> float:
         """Mean surprise in nats from which a pixel is called anomalous."""
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return float(self.pixel_threshold_)
 
     def fit(
@@ -165,30 +181,28 @@ class PixelCnn(nn.Module):
         Raises:
             TrainingError: If there are no images, they differ in size, or the loss diverges.
         """
-        fabric = fabric or Fabric(accelerator="cpu", devices=1)
         config = self.config
-        self.calibration_.fill_(torch.nan)  # a fit that fails leaves no half-fitted model
+        fabric = begin(self, self.threshold_, fabric)
         images = Shuffled(batches, seed=config.seed)
-        self.to(fabric.device)
-        start_again(self.network, config.seed)
+        initialise(self.network, config.seed)
+        lay_out(self.network, torch.channels_last)
         draw = Generator().manual_seed(config.seed)
-
-        def loss_of(network: nn.Module, batch: Tensor) -> Tensor:
-            noise = torch.rand(batch.shape, generator=draw).to(batch.device)
-            levels = dithered(self.encoder(batch), config.levels, noise)
-            return _nats(network, levels).sum(dim=(1, 2, 3)).mean()
-
-        self.history_ = train(
-            self.network,
-            loss_of,
-            images,
-            settings=(config.epochs, config.batch_size, config.learning_rate),
-            fabric=fabric,
-            progress=progress,
-            description="PixelCNN",
+        total = config.epochs * images.num_batches(config.batch_size)
+        optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
         )
-        self.eval()
-        self._calibrate(images.images.shape[1:], calibration)
+        schedule = one_cycle(optimizer, config.learning_rate, total, WARM_UP)
+        trainer = Trainer(self.network.train(), optimizer, fabric, schedule)
+        steps = images.epochs(config.batch_size, config.epochs)
+        for _, batch in trainer.steps(steps, total, progress, "PixelCNN"):
+            noise = torch.rand(batch.shape, generator=draw)
+            given, noise = fabric.to_device((batch, noise))
+            levels = dithered(self.encoder(given), config.levels, noise)
+            trainer.step(_nats(trainer.network, levels).sum(dim=(1, 2, 3)).mean())
+        self.history_ = trainer.history()
+        lay_out(self.network.eval(), torch.contiguous_format)
+        self.size_.copy_(torch.tensor(images.shape[1:]))
+        self._calibrate(calibration, progress)
         return self
 
     def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
@@ -198,7 +212,7 @@ class PixelCnn(nn.Module):
             NotFittedError: If called before ``fit``.
             InvalidInputError: If the images differ in size from the training images.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return self._scores(images)
 
     def log_likelihood(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
@@ -211,7 +225,7 @@ class PixelCnn(nn.Module):
             NotFittedError: If called before ``fit``.
             InvalidInputError: If the images differ in size from the training images.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         return -self._scores(images).image_score
 
     def bits_per_dim(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
@@ -229,7 +243,7 @@ class PixelCnn(nn.Module):
         Raises:
             NotFittedError: If called before ``fit``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         channels, height, width = (int(side) for side in self.size_)
         draw = Generator().manual_seed(seed)
         levels = self.network.sample(num, height, width * channels, draw)
@@ -241,13 +255,9 @@ class PixelCnn(nn.Module):
         Raises:
             NotFittedError: If called before ``fit``.
         """
-        self._check_fitted()
+        check_fitted(self.threshold_, self)
         names = ("nats_mean", "nats_std", "nats_count")
         return dict(zip(names, self.calibration_.unbind(), strict=True))
-
-    def _check_fitted(self) -> None:
-        if self.calibration_.isnan().any():
-            raise NotFittedError("PixelCnn is not fitted. Call fit(batches, calibration) first.")
 
     @torch.no_grad()
     def _scores(self, images: Tensor) -> Scores:
@@ -262,14 +272,145 @@ class PixelCnn(nn.Module):
             neighbourhood_mean(surprise, self.config.neighbourhood),
         )
 
-    def _calibrate(self, size: torch.Size, calibration: Iterable[Tensor]) -> None:
-        self.size_.copy_(torch.tensor(size))
-        found = calibrate(self._scores, held_out(calibration), self.config.false_alarm_rate)
-        scores = found.scores.double()
-        self.threshold_.copy_(found.threshold)
-        self.pixel_threshold_.copy_(found.pixel_threshold)
-        spread, num = scores.std(correction=0), scores.new_tensor(len(scores))
-        self.calibration_.copy_(torch.stack([scores.mean(), spread, num]))
+    def _calibrate(self, calibration: Iterable[Tensor], progress: Progress) -> None:
+        device, rate = self.size_.device, self.config.false_alarm_rate
+        scores, highest = calibration_scores(self._scores, calibration, progress, device)
+        self.pixel_threshold_.copy_(threshold_at_rate(highest, rate))
+        self.threshold_.copy_(threshold_at_rate(scores, rate))
+        scores = scores.double()
+        deviation, num = scores.std(correction=0), scores.new_tensor(len(scores))
+        self.calibration_.copy_(torch.stack([scores.mean(), deviation, num]))
+
+
+class PixelNetwork(nn.Module):
+    """A vertical and a horizontal stack of residual convolutions, without gates.
+
+    The vertical stack sees only rows above a pixel, at full width; the horizontal one only pixels
+    before it in its own row, and the features of the vertical one. Together they miss no earlier
+    pixel within reach, which a single stack of masked convolutions does (its blind spot, to the
+    upper right). Layers are residual, without the gates of the references.
+
+    Args:
+        num_levels: Gray levels K of a pixel.
+        width: Channels along the row.
+        vertical_width: Channels V of the vertical stack.
+        depth: Residual layers, >= 1; each reaches ``dilation`` rows and pixels further.
+        dilations: Of the layers, in turn: how far a layer looks beside the pixel itself.
+        num_colours: Values of a pixel. They stand beside each other in the row.
+
+    References:
+        van den Oord et al., 2016, "Conditional Image Generation with PixelCNN Decoders",
+        section 2.2. https://arxiv.org/abs/1606.05328
+        Salimans et al., 2017, "PixelCNN++" (shifted convolutions in place of masked ones).
+        https://arxiv.org/abs/1701.05517
+    """
+
+    def __init__(
+        self,
+        num_levels: int,
+        *,
+        width: int,
+        vertical_width: int,
+        depth: int,
+        num_colours: int,
+        dilations: tuple[int, ...] = (1,),
+    ) -> None:
+        super().__init__()
+        steps = [dilations[layer % len(dilations)] for layer in range(depth)]
+        self.num_levels, self.num_colours = num_levels, num_colours
+        aside, before = ASIDE * num_colours, BEFORE * num_colours
+        self.vertical_reach, self.before = ROWS + sum(steps), before + sum(steps)
+        self.first_vertical = ShiftedConv2d(
+            1, vertical_width, (ROWS, 2 * aside + 1), top=ROWS, left=aside
+        )
+        self.first_horizontal = ShiftedConv2d(1, width, (1, before), top=0, left=before)
+        self.colours = nn.Parameter(torch.zeros(num_colours, width))
+        self.vertical_layers = nn.ModuleList(
+            ShiftedConv2d(
+                vertical_width, vertical_width, (2, 3), top=step, left=step, dilation=step
+            )
+            for step in steps
+        )
+        self.horizontal_layers = nn.ModuleList(
+            ShiftedConv2d(width, width, (1, 2), top=0, left=step, dilation=step) for step in steps
+        )
+        self.down = nn.ModuleList(nn.Conv2d(vertical_width, width, 1) for _ in range(depth + 1))
+        self.out = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(depth))
+        self.last = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, num_levels, 1),
+        )
+
+    def reset_parameters(self) -> None:
+        """Forget the colours; every layer forgets its own weights."""
+        nn.init.zeros_(self.colours)
+
+    def forward(self, levels: Int[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+        """Logits of every value's level, each given the values before it."""
+        known = self._scaled(levels)
+        return self.horizontal(known, self.vertical(known))
+
+    def vertical(self, known: Float[Tensor, "B 1 H W"]) -> list[Tensor]:
+        """Features of each layer of the vertical stack at each pixel. Shapes (B, V, H, W)."""
+        hidden = self.first_vertical(known)
+        found = [torch.relu(hidden)]
+        for layer in self.vertical_layers:
+            hidden = hidden + layer(found[-1])
+            found.append(torch.relu(hidden))
+        return found
+
+    def horizontal(
+        self, known: Float[Tensor, "B 1 H W"], vertical: list[Tensor], *, start: int = 0
+    ) -> Float[Tensor, "B K H W"]:
+        """Logits from what is known of each row, and from the features of the vertical stack there.
+
+        Args:
+            known: Scaled levels.
+            vertical: Features of the vertical stack at the same values.
+            start: Place in its row of the first value.
+        """
+        places = torch.arange(start, start + known.shape[-1], device=known.device)
+        colours = self.colours[places % self.num_colours].T[None, :, None]
+        hidden = self.first_horizontal(known) + self.down[0](vertical[0]) + colours
+        for layer, down, out, features in zip(
+            self.horizontal_layers, list(self.down)[1:], self.out, vertical[1:], strict=True
+        ):
+            hidden = hidden + out(torch.relu(layer(torch.relu(hidden)) + down(features)))
+        logits: Tensor = self.last(hidden)
+        return logits
+
+    @torch.no_grad()
+    def sample(self, num: int, height: int, width: int, draw: Generator) -> Int[Tensor, "S 1 H W"]:
+        """Draw images value by value.
+
+        Args:
+            num: Images S.
+            height: Rows.
+            width: Values in a row.
+            draw: Source of randomness, on the CPU.
+        """
+        device = self.colours.device
+        levels = torch.zeros(num, 1, height, width, dtype=torch.long, device=device)
+        for row in range(height):
+            seen = self._scaled(levels[:, :, max(row - self.vertical_reach, 0) : row + 1])
+            vertical = [features[:, :, -1:] for features in self.vertical(seen)]
+            for column in range(width):
+                start = max(column - self.before, 0)
+                near = slice(start, column + 1)
+                known = self._scaled(levels[:, :, row : row + 1, near])
+                near_features = [features[..., near] for features in vertical]
+                logits = self.horizontal(known, near_features, start=start)[:, :, 0, -1]
+                shares = logits.double().cpu().softmax(dim=1)
+                drawn = torch.multinomial(shares, 1, generator=draw)[:, 0]
+                levels[:, 0, row, column] = drawn.to(device)
+        return levels
+
+    def _scaled(self, levels: Tensor) -> Tensor:
+        """Levels in [-1, 1]: 0 is left for what lies outside the image."""
+        scaled = 2 * levels.to(self.colours.dtype) / (self.num_levels - 1) - 1
+        return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def _nats(network: nn.Module, levels: Int[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:

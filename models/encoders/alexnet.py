@@ -19,6 +19,8 @@ from models.functional.receptive_field import Layer, receptive_field
 WEIGHTS = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 GRAY_MEAN, GRAY_STD = 0.449, 0.226
 """Of ImageNet's pixels, averaged over its colours."""
+COLOUR_MEAN, COLOUR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue, which torchvision's weights were trained with."""
 SMALLEST = 31
 
 
@@ -43,7 +45,8 @@ class AlexNetTrunk(Encoder):
 
         temporal: bool = True
         """See six gray frames as mean, velocity and acceleration of their three mean frames, rather
-        than as the mean frames themselves. Off for weights that were trained on colours."""
+        than as the mean frames themselves. Off for weights that were trained on colours, which then
+        are normalised one by one."""
         motion_gain: float = 10.0
         """Factor of velocity and acceleration, > 0; 10 gives them about the spread of the mean."""
 
@@ -84,22 +87,31 @@ class AlexNetTrunk(Encoder):
                 f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
             )
         if images.shape[1] == 1:
-            planes = self._gray((images - GRAY_MEAN) / GRAY_STD)
+            planes = self._gray(images)
         else:
             planes = self.features[0](self._normalise(images))
         feature_map: Tensor = self.features[1:](planes)
         return feature_map
 
-    def _gray(self, plane: Float[Tensor, "B 1 H W"]) -> Tensor:
-        """What conv1 makes of three equal planes, at a third of the cost."""
+    def _gray(self, image: Float[Tensor, "B 1 H W"]) -> Tensor:
+        """What conv1 makes of three equal planes, at two thirds of the cost, or one third."""
         first = self.features[0]
         assert isinstance(first, nn.Conv2d)
-        kernels = first.weight.sum(dim=1, keepdim=True)
-        return functional.conv2d(plane, kernels, first.bias, first.stride, first.padding)
+        if self.config.temporal:
+            planes = (image - GRAY_MEAN) / GRAY_STD
+            kernels = first.weight.sum(dim=1, keepdim=True)
+        else:  # colours differ by what is added: conv1's padding is 0 after it, not before
+            mean, std = (_colours(values, image) for values in (COLOUR_MEAN, COLOUR_STD))
+            planes = torch.cat([image, torch.ones_like(image)], dim=1)
+            scaled = first.weight / std
+            kernels = torch.stack([scaled.sum(dim=1), -(scaled * mean).sum(dim=1)], dim=1)
+        return functional.conv2d(planes, kernels, first.bias, first.stride, first.padding)
 
     def _normalise(self, images: Tensor) -> Tensor:
         frames = mean_frames(images)
-        if not self.config.temporal or images.shape[1] != 6:
+        if not self.config.temporal:
+            return (frames - _colours(COLOUR_MEAN, frames)) / _colours(COLOUR_STD, frames)
+        if images.shape[1] != 6:
             return (frames - GRAY_MEAN) / GRAY_STD
         basis = temporal_basis(frames)
         mean, motion = basis[:, :1], basis[:, 1:]
@@ -109,8 +121,14 @@ class AlexNetTrunk(Encoder):
         """Take the ImageNet weights of torchvision's AlexNet, downloaded once and then cached.
 
         Raises:
+            InvalidInputError: If the trunk sees velocities: kernels of colours know none.
             NotFoundError: If they can be had neither from the network nor from the cache.
         """
+        if self.config.temporal:
+            raise InvalidInputError(
+                "ImageNet's weights need temporal=False, got True: their kernels are of colours, "
+                "and would be given velocities. Build the trunk by Config(temporal=False)."
+            )
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         name = WEIGHTS.rpartition("/")[2]
         try:
@@ -126,3 +144,7 @@ class AlexNetTrunk(Encoder):
             ) from error
         self.load_state_dict({key: found[key] for key in self.state_dict()})
         return self
+
+
+def _colours(values: tuple[float, ...], like: Tensor) -> Float[Tensor, "1 3 1 1"]:
+    return torch.tensor(values, dtype=like.dtype, device=like.device)[None, :, None, None]

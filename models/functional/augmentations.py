@@ -23,7 +23,7 @@ def factor(uniform: Float[Tensor, "B"], most: float) -> Float[Tensor, "B"]:
     return torch.exp((2 * uniform - 1) * math.log(most))
 
 
-def away(uniform: Float[Tensor, "B"], least: float, most: float) -> Float[Tensor, "B"]:
+def signed_magnitude(uniform: Float[Tensor, "B"], least: float, most: float) -> Float[Tensor, "B"]:
     """A number of either sign, of magnitude in [least, most], from numbers in [0, 1)."""
     side = 2 * uniform - 1
     return torch.where(side < 0, -1.0, 1.0) * (least + (most - least) * side.abs())
@@ -103,8 +103,8 @@ def contrast(
 def headroom(images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
     """The largest factor of contrast that clips nothing; infinite for a constant image."""
     mean = images.mean(dim=(1, 2, 3))
-    above, below = images.amax(dim=(1, 2, 3)) - mean, mean - images.amin(dim=(1, 2, 3))
-    return torch.minimum((1 - mean) / above, mean / below).nan_to_num(
+    brightest, darkest = images.amax(dim=(1, 2, 3)), images.amin(dim=(1, 2, 3))
+    return torch.minimum((1 - mean) / (brightest - mean), mean / (mean - darkest)).nan_to_num(
         nan=torch.inf, posinf=torch.inf
     )
 

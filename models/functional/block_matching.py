@@ -17,7 +17,7 @@ REACH = 2, 3
 STEP = 2
 """Pixels from one block to the next."""
 AROUND = 3
-"""Steps along the side of a block: blocks overlap, and the middle step is what is told about."""
+"""Steps along the side of a block: blocks overlap, and flow is that of the middle step."""
 RELUCTANCE = 2e-3
 """Difference of gray levels by which a displacement of one pixel must match better than none, so
 that nothing moves where nothing is to be seen."""
@@ -73,10 +73,18 @@ def _differences(before: Tensor, after: Tensor) -> Float[Tensor, "N B h w"]:
     """Absolute differences for every displacement.
 
     Both images get rows of one length, the second one's with room for the reach, so that a
-    displaced image is one run through memory.
+    displaced image is one run through memory. A program has no views; its engine lays out memory.
     """
     rows, columns = REACH
     num, height, width = before.shape
+    if torch.compiler.is_exporting():
+        wide = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")
+        moved = [
+            wide[:, 0, row : row + height, column : column + width]
+            for row in range(ROWS)
+            for column in range(COLUMNS)
+        ]
+        return (torch.stack(moved) - before).abs()
     pitch = width + 2 * columns
     length = (height - 1) * pitch + width
     seen = functional.pad(after[:, None], (columns, columns, rows, rows), mode="replicate")[:, 0]

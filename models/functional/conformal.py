@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.errors import InvalidInputError
-from models.functional.thresholds import above, exceeded_by
+from models.functional.thresholds import next_larger, threshold_at_rate
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def threshold_at(
         )
     ordered = torch.unique(calibration.double())
     too_common = ordered[p_values(ordered, calibration, clips) > rate]
-    return float(above(too_common[-1])) if len(too_common) else -torch.inf
+    return float(next_larger(too_common[-1])) if len(too_common) else -torch.inf
 
 
 def clip_p_value(
@@ -187,7 +187,9 @@ def rates_on_left_out_clips(
         share: Of frames that may reach the threshold, in [0, 1).
     """
     found = [
-        (calibration[clips == clip] >= exceeded_by(calibration[clips != clip], share)).double()
+        (
+            calibration[clips == clip] >= threshold_at_rate(calibration[clips != clip], share)
+        ).double()
         for clip in torch.unique(clips)
         if (clips != clip).any()
     ]

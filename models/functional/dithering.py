@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 FINEST = 4096
-"""Steps between two levels that are told apart: coarser than float32, finer than 8 bits."""
+"""Steps between two levels that are distinguished: coarser than float32, finer than 8 bits."""
 
 
 def dithered(

@@ -22,7 +22,7 @@ DRIFT, NONE, UNKNOWN = "drift", "no drift", "not enough yet"
 RATE = 0.005
 """Probability with which each of the two tests may call normal frames drift, at each look."""
 FEWEST_WINDOWS = 3
-"""Windows of normal frames from which their variation can be told at all."""
+"""Windows of normal frames from which their variation can be estimated at all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from models.errors import InvalidInputError
 from models.functional.augmentations import (
-    away,
     contrast,
     curve,
     factor,
@@ -21,6 +20,7 @@ from models.functional.augmentations import (
     is_pale,
     recolour,
     resample,
+    signed_magnitude,
     soften,
 )
 
@@ -101,7 +101,7 @@ def one_family_views(
     shift = (uniform[:, :2] - 0.5) / (side + 2)
     shift = shift + _towards(uniform[:, 4:], strengths.translation) * shifted[:, None]
     most = math.log(strengths.scale)
-    zoom = torch.where(scaled, away(uniform[:, 4], most / 2, most).exp(), 1.0)
+    zoom = torch.where(scaled, signed_magnitude(uniform[:, 4], most / 2, most).exp(), 1.0)
     zoom = zoom * factor(uniform[:, 2], WARP_ZOOM)
     angle = WARP_ANGLE * (2 * uniform[:, 3] - 1)
     views = resample(crops, shift, zoom, angle, side + 2)
@@ -129,9 +129,9 @@ def _contrasted(views: Tensor, uniform: Tensor, most: float) -> Tensor:
 
 def _coloured(views: Tensor, uniform: Tensor, most: float) -> Tensor:
     """Turn the colours; where there are none, bend the tone curve and mix in white or black."""
-    bend = away(uniform[:, 0], math.log(most) / 2, math.log(most))
+    bend = signed_magnitude(uniform[:, 0], math.log(most) / 2, math.log(most))
     bent = curve(views, bend.exp(), -torch.sign(bend) * (0.1 + 0.2 * uniform[:, 1]))
     if views.shape[1] != 3:
         return bent
-    turned = recolour(views, away(uniform[:, 0], 0.15, 0.5), factor(uniform[:, 1], 1.5))
+    turned = recolour(views, signed_magnitude(uniform[:, 0], 0.15, 0.5), factor(uniform[:, 1], 1.5))
     return torch.where(is_pale(views)[:, None, None, None], bent, turned)

@@ -31,7 +31,7 @@ def optical_flow(
         Stereo Vision", section 4. Bouguet, 2001, "Pyramidal Implementation of the Lucas Kanade
         Feature Tracker", section 2.
     """
-    flow = before.new_zeros(len(before), 2, 1, 1)
+    flow = before.new_zeros(before.shape[0], 2, 1, 1)
     for factor in LEVELS:
         first, second = (
             functional.avg_pool2d(frame[:, None], factor, ceil_mode=True)

@@ -52,10 +52,10 @@ def movement(
         columns: Columns w of the feature map.
     """
     if images.shape[1] != WINDOW:
-        return images.new_zeros(len(images), NUM_MOVEMENTS, rows, columns)
+        return images.new_zeros(images.shape[0], NUM_MOVEMENTS, rows, columns)
     around = _Around(field, rows, columns)
     row = torch.linspace(-1, 1, rows, device=images.device, dtype=images.dtype)
-    row = row[:, None].expand(len(images), 1, rows, columns)
+    row = row[:, None].expand(images.shape[0], 1, rows, columns)
     return torch.cat([_flow(images, around), _change(images, around), row, row.square()], dim=1)
 
 

@@ -45,9 +45,9 @@ class RowSpeeds:
             return torch.zeros(2, dtype=torch.float64)
         rows = torch.arange(len(weights), dtype=torch.float64)
         origin, mean = (weights * rows).sum() / total, sums.sum() / total
-        away = rows - origin
-        spread = (weights * away.square()).sum()
-        slope = (away * sums).sum() / (spread * mean) if spread > 0 else torch.zeros_like(origin)
+        offset = rows - origin
+        spread = (weights * offset.square()).sum()
+        slope = (offset * sums).sum() / (spread * mean) if spread > 0 else torch.zeros_like(origin)
         return torch.stack([origin, slope])
 
 
@@ -63,6 +63,6 @@ def row_scales(line: Float[Tensor, "2"], rows: int) -> Float[Tensor, "h"]:
         [0.5, 0.75, 1.0, 1.25]
     """
     origin, slope = line
-    away = torch.arange(rows, device=line.device) - origin
-    scales: Tensor = 1 + slope * away
+    offset = torch.arange(rows, device=line.device) - origin
+    scales: Tensor = 1 + slope * offset
     return scales.clamp(SMALLEST, LARGEST)

@@ -126,14 +126,14 @@ class _Covering(NamedTuple):
 
     Attributes:
         group_of: Group of each pixel.
-        num: Cells that cover the pixels of each group.
+        num: Cells that cover the pixels of each group; numbers, as they decide what is computed.
         sides: Places that are added before and after the cells, and where nothing counts.
         runs: All groups in their order. Those that reach an edge look beyond it, so that there are
             few different sizes.
     """
 
     group_of: Tensor
-    num: Tensor
+    num: list[int]
     sides: tuple[int, int]
     runs: list[_Run]
 
@@ -161,16 +161,16 @@ def _along_rows(
     """The value at rank ``num``, or the last one of fewer, of the rows of each group."""
     sides = (0, 0, *rows.sides)
     windows = _Windows([functional.pad(each, sides, value=-torch.inf) for each in lists], 1, num)
-    ranks = (rows.num[:, None] * columns.num).clamp(1, num)
-    of_runs = torch.split(ranks, [run.groups for run in rows.runs])
-    found = []
-    for run, rank in zip(rows.runs, of_runs, strict=True):
+    ranks = [[min(max(one * other, 1), num) for other in columns.num] for one in rows.num]
+    found, first = [], 0
+    for run in rows.runs:
         halves = windows.halves(run.size, run.start, run.groups)
-        common, *others = sorted(set(rank.flatten().tolist()), reverse=True)
+        rank = ranks[first : (first := first + run.groups)]
+        common, *others = sorted({each for row in rank for each in row}, reverse=True)
         values = _at_rank(halves, common)
         for other in others:
-            here = (rank == other).to(values.device)
-            values = torch.where(here, _at_rank(halves, other), values)
+            here = torch.tensor([[each == other for each in row] for row in rank])
+            values = torch.where(here.to(values.device), _at_rank(halves, other), values)
         found.append(values)
     return torch.cat(found, dim=1)
 
@@ -237,7 +237,7 @@ def _covering(cells: int, pixels: int, field: ReceptiveField) -> _Covering:
         else:
             runs.append(_Run(size, start + before, 1))
     place_of = torch.tensor(order).argsort()
-    num = torch.tensor([len(groups[number]) for number in order])
+    num = [len(groups[number]) for number in order]
     return _Covering(place_of[group_of], num, (before, after), runs)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 def shared_frames(windows: Float[Tensor, "B C H W"]) -> Float[Tensor, "T H W"] | None:
     """The frames of a clip whose windows, one frame apart, are a view of it; else None."""
     num, size = windows.shape[:2]
-    if num == 1 or windows.stride(0) != windows.stride(1):
+    if windows.stride(0) != windows.stride(1) or num == 1:
         return None
     return windows.as_strided((num + size - 1, *windows.shape[2:]), windows.stride()[1:])
 

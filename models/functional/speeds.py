@@ -20,7 +20,7 @@ NUM_SPEEDS = 5
 CELL = 4
 """Side in pixels of the squares whose means flow is computed of."""
 BLOCK = CELL * STEP
-"""Side in pixels of the blocks that flow is told of."""
+"""Side in pixels of the blocks that flow is found for."""
 CHANGED = 0.06
 """Mean difference of gray levels from the first frame to the last from which a block counts as
 moving."""
@@ -46,7 +46,7 @@ def speeds(
         columns: Columns w of the feature map.
     """
     if images.shape[1] != WINDOW:
-        return images.new_zeros(len(images), NUM_SPEEDS, rows, columns)
+        return images.new_zeros(images.shape[0], NUM_SPEEDS, rows, columns)
     cells = of_each_frame(lambda frames: block_mean(frames, CELL), images[:, 2:])
     middle, last = ((cells[:, t] + cells[:, t + 1]) / 2 for t in (0, 2))
     flow = block_flow(middle, last) * (CELL / 2)
@@ -66,7 +66,7 @@ def _at_centres(
 ) -> Float[Tensor, "B C h w"]:
     """Values of blocks, looked up between them where the centres of the fields are."""
     centres = _centres(field, (rows, columns), (values.shape[-2], values.shape[-1]))
-    places = centres.to(values).expand(len(values), -1, -1, -1)
+    places = centres.to(values).expand(values.shape[0], -1, -1, -1)
     return functional.grid_sample(values, places, padding_mode="border", align_corners=False)
 
 

@@ -32,7 +32,7 @@ def enlarged(tiles: Float[Tensor, "B N C _ _"], side: int) -> Float[Tensor, "B N
     """Resample every tile by itself to ``side`` pixels.
 
     Resampling the image they are cut from would blur each place in a way of its own, by which even
-    tiles of pure noise can be told apart.
+    tiles of pure noise can be distinguished.
     """
     if tiles.shape[-1] == side:
         return tiles

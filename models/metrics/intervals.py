@@ -47,7 +47,7 @@ def clustered_interval(
 
     That of Clopper and Pearson at the effective number of observations: the number that, drawn
     independently, would tell as much about the rate, by the spread between clusters. It is never
-    more than there are. With a single cluster nothing can be told: (0, 1).
+    more than there are. With a single cluster nothing is known: (0, 1).
 
     Args:
         hits: Which observations count. Shape (N,).

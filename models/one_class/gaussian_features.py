@@ -183,7 +183,7 @@ class GaussianFeatures(StillDetector):
         self, features: Float[Tensor, "n 1 1 D"], moments: Moments
     ) -> Float[Tensor, "n 1 1"]:
         """Root of the sum of the squared distances of all layers."""
-        vectors, squares, first = features.double(), features.new_zeros(len(features), 1, 1), 0
+        vectors, squares, first = features.double(), features.new_zeros(features.shape[0], 1, 1), 0
         for _, num in layer_names(self.encoder):
             here = slice(first, first := first + num)
             layer = moments.marginal(here)

@@ -5,7 +5,7 @@ D = features.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +13,25 @@ import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from sklearn.ensemble import IsolationForest as Grower
-from torch import Tensor
+from sklearn import ensemble
+from torch import Tensor, nn
 
-from models.contracts import Encoder, Progress, Scores, shown
+from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._detector import OneClassDetector, check_rate
-from models.one_class._embeddings import embed, embedding_dim, padded, sampled
+from models.fitting import (
+    begin,
+    check_fitted,
+    check_rate,
+    frozen,
+    image_threshold,
+    learned,
+    statistics_of,
+    value_of,
+)
+from models.functional.embeddings import embed, embedding_dim, padded, sampled
 
 
-class IsolationForest(OneClassDetector):
+class IsolationForest(nn.Module):
     """Score by how short the paths are that lead to an image's embedding in random trees.
 
     ``2^(-mean path length / expected path length)``, scikit-learn's ``-score_samples``, in (0, 1):
@@ -74,6 +83,8 @@ class IsolationForest(OneClassDetector):
             """Return an unfitted detector on top of an encoder."""
             return IsolationForest(encoder, self)
 
+    encoder: Encoder
+    threshold_: Tensor
     features_: Tensor
     cuts_: Tensor
     lefts_: Tensor
@@ -82,12 +93,61 @@ class IsolationForest(OneClassDetector):
     scale_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__(encoder, config.false_alarm_rate)
-        self.config = config
+        super().__init__()
+        self.encoder, self.config = frozen(encoder), config
         self.dim = embedding_dim(encoder, config.grid)
         shape = config.num_trees, 2 * config.samples_per_tree - 1
         nodes = ("features_", "cuts_", "lefts_", "rights_", "lengths_")
-        self.learn_buffers(**dict.fromkeys(nodes, shape), scale_=())
+        learned(self, threshold_=(), **dict.fromkeys(nodes, shape), scale_=())
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous."""
+        return value_of(self.threshold_, self)
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous: the same."""
+        return self.threshold
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "IsolationForest":
+        """Learn what is normal, forgetting any earlier fit; see ``models.contracts.Detector``.
+
+        Raises:
+            TrainingError: If there are no images, or what they give is not finite.
+            InvalidInputError: If the images do not fit the encoder or the configuration.
+        """
+        fabric = begin(self, self.threshold_, fabric)
+        self._learn(batches, fabric, progress)
+        rate = self.config.false_alarm_rate
+        threshold = image_threshold(self._score, calibration, rate, progress, fabric.device)
+        self.threshold_.copy_(threshold)
+        return self
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
+        """Score a batch of images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return self._score(images.to(self.threshold_.device))
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """What was learned, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return statistics_of(self)
 
     def _learn(self, batches: Iterable[Tensor], fabric: Fabric, progress: Progress) -> None:
         kept = sampled(
@@ -101,7 +161,7 @@ class IsolationForest(OneClassDetector):
         if len(kept) < 2:
             raise TrainingError("A forest needs 2 images at least, got 1. Add some to train/good.")
         each = min(self.config.samples_per_tree, len(kept))
-        forest = Grower(
+        forest = ensemble.IsolationForest(
             n_estimators=self.config.num_trees, max_samples=each, random_state=self.config.seed
         ).fit(kept.numpy())
         most = self.features_.shape[1]
@@ -110,11 +170,12 @@ class IsolationForest(OneClassDetector):
                 getattr(self, name)[place] = padded(torch.from_numpy(values), most)
         self.scale_.fill_(float(expected_length(np.array([each]))[0]))
 
+    @torch.no_grad()
     def _score(self, images: Float[Tensor, "B C H W"]) -> Scores:
         vectors = embed(self.encoder, images, self.config.grid).double()
         trees = torch.arange(self.config.num_trees, device=vectors.device)
         features, lefts, rights = (t.long() for t in (self.features_, self.lefts_, self.rights_))
-        node = torch.zeros(len(vectors), len(trees), dtype=torch.long, device=vectors.device)
+        node = torch.zeros(vectors.shape[0], len(trees), dtype=torch.long, device=vectors.device)
         for _ in range(math.ceil(math.log2(self.config.samples_per_tree))):
             value = vectors.gather(1, features[trees, node])
             smaller = value <= self.cuts_[trees, node]

@@ -3,22 +3,31 @@
 Shapes: B = batch, C = channels, H W = image, M = support vectors, D = features.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from sklearn.svm import OneClassSVM as Solver
-from torch import Tensor
+from sklearn import svm
+from torch import Tensor, nn
 
-from models.contracts import Encoder, Progress, Scores, shown
+from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._detector import OneClassDetector, check_rate
-from models.one_class._embeddings import embed, embedding_dim, padded, sampled
+from models.fitting import (
+    begin,
+    check_fitted,
+    check_rate,
+    frozen,
+    image_threshold,
+    learned,
+    statistics_of,
+    value_of,
+)
+from models.functional.embeddings import embed, embedding_dim, padded, sampled
 
 
-class OneClassSVM(OneClassDetector):
+class OneClassSVM(nn.Module):
     """Score by the decision function of a one-class SVM with a Gaussian kernel, its sign turned.
 
     ``rho - sum_i a_i exp(-gamma |x - x_i|^2)``, scikit-learn's ``-decision_function``: negative
@@ -73,18 +82,74 @@ class OneClassSVM(OneClassDetector):
             """Return an unfitted detector on top of an encoder."""
             return OneClassSVM(encoder, self)
 
+    encoder: Encoder
+    threshold_: Tensor
     support_vectors_: Tensor
     dual_coefficients_: Tensor
     rho_: Tensor
     gamma_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__(encoder, config.false_alarm_rate)
-        self.config = config
+        super().__init__()
+        self.encoder, self.config = frozen(encoder), config
         dim, most = embedding_dim(encoder, config.grid), config.max_samples
-        self.learn_buffers(
-            support_vectors_=(most, dim), dual_coefficients_=(most,), rho_=(), gamma_=()
+        learned(
+            self,
+            threshold_=(),
+            support_vectors_=(most, dim),
+            dual_coefficients_=(most,),
+            rho_=(),
+            gamma_=(),
         )
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous."""
+        return value_of(self.threshold_, self)
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous: the same."""
+        return self.threshold
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "OneClassSVM":
+        """Learn what is normal, forgetting any earlier fit; see ``models.contracts.Detector``.
+
+        Raises:
+            TrainingError: If there are no images, or what they give is not finite.
+            InvalidInputError: If the images do not fit the encoder or the configuration.
+        """
+        fabric = begin(self, self.threshold_, fabric)
+        self._learn(batches, fabric, progress)
+        rate = self.config.false_alarm_rate
+        threshold = image_threshold(self._score, calibration, rate, progress, fabric.device)
+        self.threshold_.copy_(threshold)
+        return self
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
+        """Score a batch of images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return self._score(images.to(self.threshold_.device))
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """What was learned, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return statistics_of(self)
 
     def _learn(self, batches: Iterable[Tensor], fabric: Fabric, progress: Progress) -> None:
         kept = sampled(
@@ -102,13 +167,14 @@ class OneClassSVM(OneClassDetector):
                 "gamma, or check the training images."
             )
         gamma = self.config.gamma or 1 / (kept.shape[1] * variance)
-        solved = Solver(nu=self.config.nu, gamma=gamma).fit(kept.numpy())
+        solved = svm.OneClassSVM(nu=self.config.nu, gamma=gamma).fit(kept.numpy())
         most = self.config.max_samples
         self.support_vectors_.copy_(padded(torch.from_numpy(solved.support_vectors_), most))
         self.dual_coefficients_.copy_(padded(torch.from_numpy(solved.dual_coef_[0]), most))
         self.rho_.fill_(float(solved.offset_[0]))
         self.gamma_.fill_(gamma)
 
+    @torch.no_grad()
     def _score(self, images: Float[Tensor, "B C H W"]) -> Scores:
         vectors = embed(self.encoder, images, self.config.grid).double()
         used = self.dual_coefficients_ != 0

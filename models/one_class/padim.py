@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
@@ -23,6 +23,7 @@ from models.capabilities import Box, Voices
 from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, TrainingError
 from models.functional.gaussian import Moments, cholesky, packed, unpacked, whitening
+from models.functional.windows import window_mean
 from models.one_class._still import Groups, StillDetector, check_still, layer_names
 
 SPOKEN = 5
@@ -65,9 +66,11 @@ class PaDiM(StillDetector):
         shrinkage: float = 0.03
         """Weight of the identity, times the mean variance of all places, in each covariance, in
         (0, 1]."""
-        neighbourhood: int = 3
-        """Side of the square of places over which features are averaged, odd: 1 is the paper's; 3
-        forgives objects that lie a few pixels off."""
+        pooling: int = 3
+        """Side of the square of places whose normal features describe the one in its middle, odd:
+        1 is the paper's; 3 forgives objects that lie a few pixels off, and needs fewer images."""
+        neighbourhood: int = 1
+        """Side of the square of places over which features are averaged, odd."""
         side: int = 32
         """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
         smoothing: float = 0.5
@@ -77,10 +80,10 @@ class PaDiM(StillDetector):
 
         def __post_init__(self) -> None:
             check_still(self)
-            if not 0 < self.shrinkage <= 1 or self.side < 1:
+            if not 0 < self.shrinkage <= 1 or self.side < 1 or self.pooling % 2 == 0:
                 raise InvalidInputError(
-                    "shrinkage must be in (0, 1] and side >= 1, got "
-                    f"{self.shrinkage} and {self.side}."
+                    "shrinkage must be in (0, 1], side >= 1 and pooling odd, got "
+                    f"{self.shrinkage}, {self.side} and {self.pooling}."
                 )
 
         def build(self, encoder: Encoder) -> "PaDiM":
@@ -97,7 +100,7 @@ class PaDiM(StillDetector):
         shapes = {"mean_": (0, 0, dim), "scatter_": (0, 0, dim * (dim + 1) // 2), "count_": ()}
         for name, shape in shapes.items():
             self.register_buffer(name, torch.full(shape, torch.nan, dtype=torch.float64))
-        self._whitener: Tensor | None = None
+        self._kept: tuple[Tensor, Tensor] | None = None
 
     @torch.no_grad()
     def moments(
@@ -170,7 +173,8 @@ class PaDiM(StillDetector):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        deviation = self._variance().clamp(min=0).sqrt()
+        variance = self.scatter_[..., _diagonal(self.mean_.shape[-1])] / self.count_
+        deviation = variance.clamp(min=0).sqrt()
         return {"mean": self.mean_, "deviation": deviation, "count": self.count_}
 
     @torch.no_grad()
@@ -191,13 +195,14 @@ class PaDiM(StillDetector):
         features = self._embed(image[None])
         distances = self._distances(features)[0]
         side = math.ceil(max(distances.shape) / self.config.side)
-        whitener = self._whitening().reshape(*self.mean_.shape, -1)
+        mean, whitener = self._gaussians()
+        whitener = whitener.reshape(*mean.shape, -1)
         names = [(name, n) for name, num in layer_names(self.encoder) for n in range(num)]
         found = []
         for region in regions:
             row, column, box = self._worst(distances, region, image.shape[-2:])
             at = row // side, column // side
-            away = features[0, row, column] - self.mean_[at].to(features)
+            away = features[0, row, column] - mean[at]
             terms = away * (whitener[at].mT @ (whitener[at] @ away))
             shares = (terms / terms.sum()).tolist()
             channels = [(*name, share) for name, share in zip(names, shares, strict=True)]
@@ -226,7 +231,7 @@ class PaDiM(StillDetector):
         device = self.threshold_.device
         self.mean_, self.scatter_ = moments.mean.to(device), packed(moments.scatter).to(device)
         self.count_.fill_(moments.count)
-        self._whitener = None
+        self._kept = None
 
     def _samples(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "_ y x D"]:
         """Places that share a Gaussian as samples of it; a ragged edge is repeated."""
@@ -252,8 +257,8 @@ class PaDiM(StillDetector):
     def _distances(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "n h w"]:
         samples = self._samples(features)
         self._check_places(samples)
-        whitener, dim = self._whitening(), samples.shape[-1]
-        centred = (samples - self.mean_.to(samples)).reshape(-1, len(whitener), dim)
+        mean, whitener = self._gaussians()
+        centred = (samples - mean).reshape(-1, len(whitener), samples.shape[-1])
         whitened = torch.bmm(centred.transpose(0, 1), whitener.mT)
         distances = torch.linalg.vector_norm(whitened, dim=-1).mT
         return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3])
@@ -273,50 +278,59 @@ class PaDiM(StillDetector):
             )
         middle = samples.mean(dim=0)
         gap = self.mean_ - middle
-        mean = self.mean_ + gap * (num / left)
-        gap = (gap * math.sqrt(int(self.count_) * num / left))[None]
-        rows = torch.cat([samples - middle, gap]).movedim(0, -2).flatten(0, 1)
-        away = (samples - mean).movedim(0, -2).flatten(0, 1)
-        scatter, found = self.scatter_.flatten(0, 1), []
-        taken = rows.square().sum(dim=1).view_as(self.mean_)
-        variance = self._looked_mean((self._variance() * self.count_ - taken) / left)
+        rows = torch.cat([samples - middle, (gap * math.sqrt(int(self.count_) * num / left))[None]])
+        rows, remaining = rows.movedim(0, -2).flatten(0, 1), self.scatter_.flatten(0, 1).clone()
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            remaining[start : start + AT_ONCE] -= packed(part.mT @ part)
+        mean, covariance = self._described(
+            left, self.mean_ + gap * (num / left), remaining.view_as(self.scatter_)
+        )
+        away, found = (samples - mean).movedim(0, -2).flatten(0, 1), []
         for start in range(0, len(rows), AT_ONCE):
             here = slice(start, start + AT_ONCE)
-            remaining = unpacked(scatter[here]).baddbmm_(rows[here].mT, rows[here], alpha=-1)
-            factor = cholesky(self._shrunk(remaining / left, variance))
+            factor = cholesky(unpacked(covariance[here]))
             found.append(torch.linalg.solve_triangular(factor, away[here].mT, upper=False))
         distances = torch.cat([torch.linalg.vector_norm(each, dim=1) for each in found]).mT
         return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3]).float()
 
-    def _whitening(self) -> Float[Tensor, "G D D"]:
-        """Matrices W for which ``|W (x - mean)|`` are the distances; kept, but not stored."""
-        if self._whitener is None or self._whitener.device != self.mean_.device:
-            variance = self._looked_mean(self._variance())
-            parts = [
-                whitening(cholesky(self._shrunk(unpacked(part) / self.count_, variance))).float()
-                for part in self.scatter_.flatten(0, 1).split(AT_ONCE)
-            ]
-            self._whitener = torch.cat(parts)
-        return self._whitener
+    def _gaussians(self) -> tuple[Float[Tensor, "y x D"], Float[Tensor, "G D D"]]:
+        """Means, and matrices W for which ``|W (x - mean)|`` are the distances.
 
-    def _variance(self) -> Float[Tensor, "y x D"]:
-        diagonal = torch.arange(1, self.mean_.shape[-1] + 1, device=self.mean_.device)
-        return self.scatter_[..., diagonal * (diagonal + 1) // 2 - 1] / self.count_
-
-    def _looked_mean(self, values: Float[Tensor, "y x D"]) -> Float[Tensor, ""]:
-        """Mean over the Gaussians in the region of interest."""
-        return values[self.looked_at(*values.shape[:2])].mean()
-
-    def _shrunk(
-        self, covariance: Float[Tensor, "G D D"], variance: Float[Tensor, ""]
-    ) -> Float[Tensor, "G D D"]:
-        """Covariances pulled towards a multiple of the identity that is the same everywhere.
-
-        So a place where normal images hardly vary does not take every small difference for great.
+        Both are kept, but not stored, since they follow from the moments.
         """
-        covariance *= 1 - self.config.shrinkage
-        covariance.diagonal(dim1=1, dim2=2).add_(self.config.shrinkage * variance)
-        return covariance
+        if self._kept is None or self._kept[0].device != self.mean_.device:
+            mean, covariance = self._described(int(self.count_), self.mean_, self.scatter_)
+            parts = covariance.split(AT_ONCE)
+            whitener = [whitening(cholesky(unpacked(part))).float() for part in parts]
+            self._kept = mean.float(), torch.cat(whitener)
+        return self._kept
+
+    def _described(
+        self, count: int, mean: Float[Tensor, "y x D"], scatter: Float[Tensor, "y x P"]
+    ) -> tuple[Float[Tensor, "y x D"], Float[Tensor, "G P"]]:
+        """Means and covariances that places are judged by: pooled, then shrunk.
+
+        Pooled are the first and second moments of the places around, so that the difference
+        between neighbours counts as normal variation: objects may lie a little off. The identity
+        has the same weight everywhere, so that a place where normal images hardly vary does not
+        take every small difference for great.
+        """
+        covariance, diagonal = scatter / count, _diagonal(mean.shape[-1]).to(mean.device)
+        looked = self.looked_at(*mean.shape[:2])
+        target = self.config.shrinkage * covariance[looked][:, diagonal].mean()
+        if self.config.pooling > 1:
+            values = torch.cat([mean, covariance + _square(mean)], dim=-1) * looked[..., None]
+            values = torch.cat([values, looked[..., None].to(values)], dim=-1)
+            pooled = window_mean(values.permute(2, 0, 1)[None], self.config.pooling)[0]
+            pooled, weight = pooled[:-1].permute(1, 2, 0), pooled[-1, :, :, None]
+            mean, second = (pooled / weight.clamp(min=1e-9)).split(
+                [mean.shape[-1], covariance.shape[-1]], dim=-1
+            )
+            covariance = second - _square(mean)
+        covariance = covariance.flatten(0, 1) * (1 - self.config.shrinkage)
+        covariance[:, diagonal] += target
+        return mean, covariance
 
     def _check_places(self, samples: Float[Tensor, "_ y x D"]) -> None:
         if samples.shape[1:] != self.mean_.shape:
@@ -329,10 +343,22 @@ class PaDiM(StillDetector):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        self._whitener = None
+        self._kept = None
 
 
 def _take_in(moments: Moments, samples: Float[Tensor, "_ y x D"]) -> None:
     """Update moments by a part of the samples after the other: in float64 they are large."""
     for part in samples.split(max(MOST_NUMBERS // samples[0].numel(), 1)):
         moments.update(part)
+
+
+def _diagonal(dim: int) -> Int[Tensor, "D"]:
+    """Where the diagonal lies in the triangles of ``packed``."""
+    row = torch.arange(1, dim + 1)
+    return row * (row + 1) // 2 - 1
+
+
+def _square(vectors: Float[Tensor, "y x D"]) -> Float[Tensor, "y x P"]:
+    """Triangles of the outer products of vectors with themselves."""
+    rows, columns = torch.tril_indices(vectors.shape[-1], vectors.shape[-1]).to(vectors.device)
+    return vectors[..., rows] * vectors[..., columns]

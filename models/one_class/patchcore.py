@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -26,6 +26,8 @@ from models.one_class._still import Groups, StillDetector, check_still
 
 AT_ONCE = 1 << 22
 """Most distances that are held in memory at once."""
+PART = 512
+"""Patches of the memory that a program compares with at once."""
 
 
 class PatchCore(StillDetector):
@@ -240,6 +242,8 @@ class PatchCore(StillDetector):
         its nearest one, itself included: section 3.3, equation 7.
         """
         looked = self.looked_at(*features.shape[1:3])
+        if torch.compiler.is_exporting():
+            return self._judged_everywhere(features, memory, looked)
         patches = features[:, looked]
         distances, nearest = self._nearest(patches.flatten(0, 1), memory)
         found = features.new_zeros(features.shape[:3])
@@ -249,11 +253,50 @@ class PatchCore(StillDetector):
             worst = distances.argmax(dim=1)
             image = torch.arange(len(worst), device=worst.device)
             centre = memory[nearest.view(patches.shape[:2])[image, worst]]
-            support = torch.cdist(centre, memory).topk(num, largest=False).indices
-            apart = (patches[image, worst][:, None] - memory[support]).norm(dim=-1)
-            distances = distances * (1 - apart.softmax(dim=1)[:, :1])
+            distances = distances * self._rarity(patches[image, worst], centre, memory)
         found[:, looked] = distances
         return found
+
+    def _judged_everywhere(
+        self,
+        features: Float[Tensor, "n h w D"],
+        memory: Float[Tensor, "M D"],
+        looked: Bool[Tensor, "h w"],
+    ) -> Float[Tensor, "n h w"]:
+        """The same as a program computes it, with operations whose sizes are known beforehand.
+
+        Only the farthest place of an image needs to know which patch is its nearest. For all others
+        the least distance is enough, of parts of the memory that a processor's cache holds.
+        """
+        patches, middle = features.flatten(1, 2), memory.mean(dim=0)
+        centred = patches.flatten(0, 1) - middle
+        least = torch.stack(
+            [
+                torch.addmm(part.square().sum(dim=1)[None], centred, part.mT, alpha=-2).amin(dim=1)
+                for part in (memory - middle).split(PART)
+            ]
+        ).amin(dim=0)
+        distances = (least + centred.square().sum(dim=1)).clamp(min=0).sqrt()
+        distances = distances.view(patches.shape[:2]) * looked.flatten()
+        if min(self.config.num_neighbours, len(memory)) > 1:
+            worst = distances.argmax(dim=1)[:, None, None].expand(-1, 1, patches.shape[2])
+            farthest = patches.gather(1, worst)[:, 0]
+            apart = memory.square().sum(dim=1) - 2 * farthest @ memory.mT
+            centre = memory[apart.argmin(dim=1)]
+            distances = distances * self._rarity(farthest, centre, memory)
+        return distances.view(features.shape[:3])
+
+    def _rarity(
+        self,
+        farthest: Float[Tensor, "n D"],
+        centre: Float[Tensor, "n D"],
+        memory: Float[Tensor, "M D"],
+    ) -> Float[Tensor, "n 1"]:
+        """Weight of each image, from its farthest patch and that one's nearest in the memory."""
+        num = min(self.config.num_neighbours, len(memory))
+        support = torch.cdist(centre, memory).topk(num, largest=False).indices
+        apart = (farthest[:, None] - memory[support]).norm(dim=-1)
+        return 1 - apart.softmax(dim=1)[:, :1]
 
     def _nearest(
         self, patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]

@@ -3,22 +3,31 @@
 Shapes: B = batch, C = channels, H W = image, D = features.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.contracts import Encoder, Progress, Scores, shown
+from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, TrainingError
+from models.fitting import (
+    begin,
+    check_fitted,
+    check_rate,
+    frozen,
+    image_threshold,
+    learned,
+    statistics_of,
+    value_of,
+)
+from models.functional.embeddings import embed, embedding_dim
 from models.functional.gaussian import Moments
-from models.one_class._detector import OneClassDetector, check_rate
-from models.one_class._embeddings import embed, embedding_dim
 
 
-class PCAReconstruction(OneClassDetector):
+class PCAReconstruction(nn.Module):
     """Score by the distance between an embedding and its projection on principal components.
 
     The components span what most of the variance of normal embeddings lies in. Scores are
@@ -60,15 +69,66 @@ class PCAReconstruction(OneClassDetector):
             """Return an unfitted detector on top of an encoder."""
             return PCAReconstruction(encoder, self)
 
+    encoder: Encoder
+    threshold_: Tensor
     mean_: Tensor
     components_: Tensor
     variances_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__(encoder, config.false_alarm_rate)
-        self.config = config
+        super().__init__()
+        self.encoder, self.config = frozen(encoder), config
         dim = embedding_dim(encoder, config.grid)
-        self.learn_buffers(mean_=(dim,), components_=(dim, dim), variances_=(dim,))
+        learned(self, threshold_=(), mean_=(dim,), components_=(dim, dim), variances_=(dim,))
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous."""
+        return value_of(self.threshold_, self)
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous: the same."""
+        return self.threshold
+
+    def fit(
+        self,
+        batches: Iterable[Float[Tensor, "_ C H W"]],
+        calibration: Iterable[Float[Tensor, "_ C H W"]],
+        *,
+        fabric: Fabric | None = None,
+        progress: Progress = silent,
+    ) -> "PCAReconstruction":
+        """Learn what is normal, forgetting any earlier fit; see ``models.contracts.Detector``.
+
+        Raises:
+            TrainingError: If there are no images, or what they give is not finite.
+            InvalidInputError: If the images do not fit the encoder or the configuration.
+        """
+        fabric = begin(self, self.threshold_, fabric)
+        self._learn(batches, fabric, progress)
+        rate = self.config.false_alarm_rate
+        threshold = image_threshold(self._score, calibration, rate, progress, fabric.device)
+        self.threshold_.copy_(threshold)
+        return self
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
+        """Score a batch of images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return self._score(images.to(self.threshold_.device))
+
+    def statistics(self) -> Mapping[str, Tensor]:
+        """What was learned, float64.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.threshold_, self)
+        return statistics_of(self)
 
     def _learn(self, batches: Iterable[Tensor], fabric: Fabric, progress: Progress) -> None:
         moments = Moments(len(self.mean_), fabric.device)
@@ -88,6 +148,7 @@ class PCAReconstruction(OneClassDetector):
         self.variances_.copy_(variances)
         self.components_.copy_(axes * used[:, None])
 
+    @torch.no_grad()
     def _score(self, images: Float[Tensor, "B C H W"]) -> Scores:
         centred = embed(self.encoder, images, self.config.grid).double() - self.mean_
         left = centred - centred @ self.components_.mT @ self.components_

@@ -9,21 +9,31 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.contracts import Encoder, Progress, shown, silent
-from models.errors import NotFittedError, TrainingError
+from models.capabilities import Observation, Reference
+from models.contracts import Encoder, Progress, Scores, shown, silent
+from models.fitting import begin, check_fitted, frozen, image_threshold, learned
 from models.functional.gaussian import Moments
-from models.functional.receptive_field import roll_back
-from models.functional.thresholds import exceeded_by
-from models.one_class._gaussian import Gaussian
-from models.one_class._places import PlaceDetector, check_places
+from models.functional.receptive_field import ReceptiveField, roll_back
+from models.gaussians import Gaussian
+from models.places import (
+    NUM_OF_FLOW,
+    check_motion,
+    check_places,
+    fit_gaussian,
+    observed,
+    place_features,
+    reference_of,
+    widened,
+)
+from models.training import cpu
 
 
-class PooledGaussian(PlaceDetector):
+class PooledGaussian(nn.Module):
     """Score each place by its Mahalanobis distance to all normal places of all normal images.
 
-    It is the first Gaussian of Deep-Anomaly alone: no place is sent on, so that nothing but
+    It is the first Gaussian of Deep-Anomaly alone, with movement beside the features: nothing but
     count, mean and scatter of the feature vectors is learned from the training images. Those add
     up: the moments of a set of images are the sum of the moments of its parts, and images can be
     added or forgotten without looking at the others again (``models.contracts.Additive``).
@@ -71,18 +81,43 @@ class PooledGaussian(PlaceDetector):
         """Weight of the identity in the covariance, in (0, 1]."""
 
         def __post_init__(self) -> None:
-            check_places(self)
+            check_places(
+                false_alarm_rate=self.false_alarm_rate,
+                shrinkage=self.shrinkage,
+                num_votes=self.num_votes,
+                neighbourhood=self.neighbourhood,
+            )
+            check_motion(self)
 
         def build(self, encoder: Encoder) -> "PooledGaussian":
             """Return an unfitted detector on top of an encoder."""
             return PooledGaussian(encoder, self)
 
+    encoder: Encoder
     limit_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
-        super().__init__(encoder, config)
-        self.gaussian = Gaussian(self.feature_dim)
-        self.register_buffer("limit_", torch.tensor(torch.nan, dtype=torch.float64))
+        super().__init__()
+        self.encoder, self.config = frozen(encoder), config
+        num_moved = NUM_OF_FLOW[config.flow] if config.movement else 0
+        self.gaussian = Gaussian(encoder.embedding_dim + num_moved)
+        learned(self, limit_=())
+
+    @property
+    def threshold(self) -> float:
+        """Image score from which an image is called anomalous: 1."""
+        check_fitted(self.limit_, self)
+        return 1.0
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous: 1."""
+        return self.threshold
+
+    @property
+    def receptive_field(self) -> ReceptiveField:
+        """Pixels that one place is judged by: the trunk's, widened by the neighbourhood."""
+        return widened(self.encoder.receptive_field, self.config.neighbourhood)
 
     def fit(
         self,
@@ -103,7 +138,7 @@ class PooledGaussian(PlaceDetector):
         Raises:
             TrainingError: If there are no images, or their features are constant or not finite.
         """
-        self.limit_.fill_(torch.nan)
+        begin(self, self.limit_, fabric)
         moments = self.moments(shown(batches, progress, "Moments"), fabric=fabric)
         return self.fit_moments(moments, calibration, fabric=fabric, progress=progress)
 
@@ -116,7 +151,7 @@ class PooledGaussian(PlaceDetector):
         Raises:
             TrainingError: If a feature is not finite.
         """
-        self._move(fabric)
+        self.to((fabric or cpu()).device)
         moments = Moments(len(self.gaussian.mean_), self.limit_.device)
         for images in batches:
             moments.update(self._features(images).flatten(end_dim=2))
@@ -143,20 +178,39 @@ class PooledGaussian(PlaceDetector):
             TrainingError: If the moments are those of no samples or of equal ones, or there are no
                 calibration images.
         """
-        self._move(fabric)
-        self.limit_.fill_(torch.nan)
+        begin(self, self.limit_, fabric)
         moments = Moments.from_tensors(moments.tensors(), self.limit_.device)
-        self._describe_normal(moments)
-        batches = shown(calibration, progress, "Calibration")
-        agreed = (self._agreed(self._features(images), images.shape[-2:]) for images in batches)
-        scores = [each.amax(dim=(1, 2)) for each in agreed]
-        if not scores:
-            raise TrainingError(
-                "Thresholds need calibration images, got none. Raise calibration_share, or add "
-                "normal images."
-            )
-        self.limit_.fill_(exceeded_by(torch.cat(scores), self.config.false_alarm_rate))
+        fit_gaussian(self.gaussian, moments, self.encoder.embedding_dim, self.config)
+        device, rate = self.limit_.device, self.config.false_alarm_rate
+        self.limit_.fill_(image_threshold(self._distances, calibration, rate, progress, device))
         return self
+
+    def forward(self, images: Float[Tensor, "B C H W"]) -> Scores:
+        """Score a batch of images.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        return self.observe(images).scores
+
+    @torch.no_grad()
+    def observe(self, images: Float[Tensor, "B C H W"], /) -> Observation:
+        """Score a batch of images, and hand on the vectors that were judged.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.limit_, self)
+        return observed(images, self._features, self._map)
+
+    def reference(self) -> Reference:
+        """Mean, covariance and whitener of the normal vectors.
+
+        Raises:
+            NotFittedError: If called before ``fit``.
+        """
+        check_fitted(self.limit_, self)
+        return reference_of(self.gaussian)
 
     def statistics(self) -> Mapping[str, Tensor]:
         """Mean, maximum-likelihood covariance and count, float64.
@@ -164,26 +218,28 @@ class PooledGaussian(PlaceDetector):
         Raises:
             NotFittedError: If called before ``fit``.
         """
-        self._check_fitted()
+        check_fitted(self.limit_, self)
         return self.gaussian.statistics()
 
-    def _check_fitted(self) -> None:
-        if self.limit_.isnan():
-            raise NotFittedError(
-                "PooledGaussian is not fitted. Call fit(batches, calibration) first."
-            )
+    def _features(self, images: Tensor) -> Float[Tensor, "B h w D"]:
+        config = self.config
+        return place_features(
+            self.encoder,
+            images.to(self.limit_.device),
+            side=config.neighbourhood,
+            flow=config.flow if config.movement else None,
+        )
 
-    def _move(self, fabric: Fabric | None) -> None:
-        self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
-
-    def _learned(self) -> Gaussian:
-        return self.gaussian
+    def _distances(self, images: Tensor) -> Scores:
+        """Distances of images and pixels, not yet in units of the limit."""
+        distances = self._rolled_back(self._features(images), images.shape[-2:])
+        return Scores(distances.amax(dim=(1, 2)), distances)
 
     def _map(self, features: Float[Tensor, "B h w D"], size: torch.Size) -> Float[Tensor, "B H W"]:
-        agreed = self._agreed(features, size)
-        return agreed / self.limit_.to(agreed)
+        distances = self._rolled_back(features, size)
+        return distances / self.limit_.to(distances)
 
-    def _agreed(
+    def _rolled_back(
         self, features: Float[Tensor, "B h w D"], size: torch.Size
     ) -> Float[Tensor, "B H W"]:
         """At each pixel, the distance that ``num_votes`` of the fields that cover it reach."""

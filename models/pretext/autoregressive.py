@@ -1,7 +1,8 @@
 """Probability estimation: learn features by predicting each block of pixels from those before it.
 
 Shapes: B = batch, C = channels, H W = image, S = side of a window, b = side of its block,
-K = gray levels, c = 3 (mean frames or colours).
+K = gray levels, c = 3 (mean frames or colours), D = features, h w = feature map, G = channels of
+the decoder, r = first rows of a block.
 """
 
 import math
@@ -17,11 +18,11 @@ from torch.nn import functional
 from models.contracts import Encoder, Progress, silent
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.blocks import hide, inside, random_places, tiling, windows
+from models.functional.masked_convolution import MaskedConv2d
 from models.functional.mean_frames import mean_frames
-from models.pretext._block_model import BlockModel
-from models.pretext._descent import Descent
-from models.pretext._histogram import PixelHistogram
-from models.pretext._history import MeanImage
+from models.functional.mean_image import MeanImage
+from models.functional.receptive_field import ReceptiveField, centre
+from models.training import Trainer, cosine, num_steps
 
 FILL = 0.45
 """Gray of what is hidden in a window of which nothing is known: about that of natural images."""
@@ -75,7 +76,7 @@ class Autoregressive(nn.Module):
         """Places drawn for a block, of which the one with most movement is taken; 1 draws freely.
         Without effect on still images."""
         levels: int = 16
-        """Gray levels that are told apart, from 2 to 256."""
+        """Gray levels that are distinguished, from 2 to 256."""
         width: int = 48
         """Channels of the decoder, >= 4."""
         seed: int = 0
@@ -99,13 +100,14 @@ class Autoregressive(nn.Module):
             return Autoregressive(encoder, self)
 
     encoder: Encoder
+    histogram_: "PixelHistogram | None"
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.history_: list[float] = []
-        self.histogram_: PixelHistogram | None = None
+        self.histogram_ = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.decoder = BlockModel(
@@ -138,16 +140,20 @@ class Autoregressive(nn.Module):
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
-        draw = Generator().manual_seed(descent.seed(self.config.seed))
+        total = num_steps(batches, self.config.epochs)
+        trainer, seen = (
+            Trainer(self.train(), optimizer, fabric, cosine(optimizer, total)),
+            MeanImage(),
+        )
+        draw = Generator().manual_seed(trainer.seed(self.config.seed))
         histogram = PixelHistogram(self.config.levels)
-        for images in descent.over(batches, progress, "Autoregressive model"):
-            if descent.epoch == 0:
-                seen.update(descent.whole)
-                histogram.update(self._levels(descent.whole))
-            descent.step(self._loss(descent.network, images, draw, descent.fabric))
+        for images in trainer.epochs(batches, self.config.epochs, progress, "Autoregressive model"):
+            if trainer.epoch == 0:
+                seen.update(trainer.whole)
+                histogram.update(self._levels(trainer.whole))
+            trainer.step(self._loss(trainer.network, images, draw, trainer.fabric))
         seen.value()  # refuses images in which there was nothing to see
-        self.histogram_, self.history_ = histogram, descent.losses.means()
+        self.histogram_, self.history_ = histogram, trainer.history()
         self.eval()
         return self
 
@@ -244,6 +250,110 @@ class Autoregressive(nn.Module):
         hidden, levels = hidden.to(device), levels.to(device)
         logits = model(hidden, levels)[:, :, :colours].float()
         return functional.cross_entropy(logits, levels[:, :colours], reduction="none")
+
+
+class BlockModel(nn.Module):
+    """p(block | context) as a product over pixels and colours, each given all before it.
+
+    Dilated convolutions carry the features of the context into the block, where masked
+    convolutions add what is known of the block itself. These see nothing outside it: all that
+    comes from there comes through the features.
+
+    Args:
+        embedding_dim: Features D.
+        width: Channels in between, >= 4.
+        num_levels: Gray levels K of a pixel.
+        field: Receptive field of the features, which says where each one lies in the window.
+    """
+
+    def __init__(
+        self, embedding_dim: int, width: int, num_levels: int, field: ReceptiveField
+    ) -> None:
+        super().__init__()
+        self.num_levels, self.field = num_levels, field
+        channels = 3 * max(width // 4, 1)
+        self.local = nn.Sequential(nn.Conv2d(embedding_dim, width, kernel_size=1), nn.ReLU())
+        for dilation in (1, 2, 4):
+            self.local.append(
+                nn.Conv2d(width, width, kernel_size=3, padding=dilation, dilation=dilation)
+            )
+            self.local.append(nn.ReLU())
+        self.enlarge = nn.Sequential(
+            nn.Conv2d(width, channels * field.stride**2, kernel_size=1),
+            nn.PixelShuffle(field.stride),
+        )
+        self.overall = nn.Linear(embedding_dim, channels)
+        self.first = MaskedConv2d(3, channels, 5, num_groups=3, see_itself=False)
+        self.later = nn.ModuleList(
+            MaskedConv2d(channels, channels, 3, num_groups=3, see_itself=True) for _ in range(2)
+        )
+        self.last = MaskedConv2d(channels, 3 * num_levels, 1, num_groups=3, see_itself=True)
+
+    def hint(
+        self, feature_map: Float[Tensor, "B D h w"], side: int, block: int
+    ) -> Float[Tensor, "B G b b"]:
+        """What the features say about each pixel of the block in the lower right corner.
+
+        Args:
+            feature_map: Features of a window whose block is hidden.
+            side: Of the window, in pixels.
+            block: Side b of the block, in pixels.
+        """
+        stride, local = self.field.stride, self.local(feature_map)
+        first = round(centre(self.field) - (stride - 1) / 2)
+        cells = max((side - block - first) // stride, 0)  # before the block, of no use here
+        local = self.enlarge(local[:, :, cells:, cells:])
+        before = first + cells * stride - (side - block)
+        after = block - before - local.shape[2]
+        local = functional.pad(local, (before, after, before, after))
+        overall = self.overall(feature_map.mean(dim=(2, 3)))[:, :, None, None]
+        hinted: Tensor = local + overall
+        return hinted
+
+    def forward(
+        self, hint: Float[Tensor, "B G r b"], levels: Int[Tensor, "B 3 r b"]
+    ) -> Float[Tensor, "B K 3 r b"]:
+        """Logits of each pixel's level, given the levels before it; any number of first rows."""
+        known = 2 * levels.to(hint.dtype) / (self.num_levels - 1) - 1
+        hidden = self.first(known) + hint
+        for layer in self.later:
+            hidden = hidden + layer(torch.relu(hidden))
+        logits: Tensor = self.last(torch.relu(hidden))
+        num, _, height, width = logits.shape
+        return logits.reshape(num, 3, self.num_levels, height, width).transpose(1, 2)
+
+
+class PixelHistogram:
+    """Share of each gray level at each place, as if pixels knew nothing of each other.
+
+    Args:
+        num_levels: Gray levels K.
+    """
+
+    def __init__(self, num_levels: int) -> None:
+        self._num_levels = num_levels
+        self._counts: Tensor | None = None
+
+    def update(self, levels: Int[Tensor, "B 3 H W"]) -> None:
+        """Count the levels of more images, all of one size."""
+        counts = torch.stack([(levels == k).sum(dim=0) for k in range(self._num_levels)])
+        self._counts = counts if self._counts is None else self._counts + counts
+
+    def nats(self, levels: Int[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        """Surprise ``-log p`` of each pixel, every level counted once more than it was seen.
+
+        Raises:
+            InvalidInputError: If the images differ in size from those that were counted.
+        """
+        assert self._counts is not None
+        if self._counts.shape[1:] != levels.shape[1:]:
+            raise InvalidInputError(
+                f"Images must have the size of the training images, {tuple(self._counts.shape[2:])}"
+                f", got {tuple(levels.shape[2:])}. Set image_size in the recipe."
+            )
+        counts = self._counts.to(levels.device) + 1
+        share = counts.double() / counts.sum(dim=0)
+        return -share.gather(0, levels).log()
 
 
 def _num_colours(images: Tensor) -> int:

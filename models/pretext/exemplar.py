@@ -18,8 +18,8 @@ from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.composition import NUM_UNIFORM, Changes, composed_views
 from models.functional.mean_frames import mean_frames
 from models.functional.seed_patches import SeedPatches, best_patches
-from models.pretext._classifier import Classifier
-from models.pretext._descent import Descent
+from models.heads import Classifier
+from models.training import Trainer, cosine
 
 CONTEXT = 1.5
 """Side of a seed patch with its surroundings, which views may shift to, in sides of the patch."""
@@ -105,7 +105,7 @@ class Exemplar(nn.Module):
         return logits
 
     def embed(self, views: Float[Tensor, "B C S S"]) -> Float[Tensor, "B E"]:
-        """Return what the classes are told by, of length 1."""
+        """Return what the classes are distinguished by, of length 1."""
         embeddings: Tensor = self.head.hidden(self.encoder(views))
         return functional.normalize(embeddings, dim=1)
 
@@ -138,18 +138,18 @@ class Exemplar(nn.Module):
             self.encoder.embedding_dim, self.config.width, len(seeds), self.config.seed
         )
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        descent = Descent(self, optimizer, self.config.epochs, fabric)
-        seeds = descent.fabric.to_device(seeds)
         draw = Generator().manual_seed(self.config.seed)
         views = len(seeds) * self.config.views_per_class
         per_epoch = max(math.ceil(views / self.config.batch_size), num_batches)
         total = per_epoch * self.config.epochs
+        trainer = Trainer(self.train(), optimizer, fabric, cosine(optimizer, total))
+        seeds = trainer.fabric.to_device(seeds)
         steps = self._steps(len(seeds), per_epoch, draw)
-        for chosen in descent.through(steps, total, progress, "Exemplars"):
-            classes = descent.fabric.to_device(chosen)
-            logits = descent.network(self._views(seeds[classes], draw))
-            descent.step(functional.cross_entropy(logits.float(), classes))
-        self.history_ = descent.losses.means()
+        for chosen in trainer.steps(steps, total, progress, "Exemplars"):
+            classes = trainer.fabric.to_device(trainer.part(chosen))
+            logits = trainer.network(self._views(seeds[classes], draw))
+            trainer.step(functional.cross_entropy(logits.float(), classes))
+        self.history_ = trainer.history()
         self.eval()
         return self
 
@@ -172,8 +172,8 @@ class Exemplar(nn.Module):
         seeds, _ = self._seeds(batches, NUM_EVALUATED)
         views = self._rounds(seeds, NUM_PROTOTYPE + NUM_TESTED)
         return {
-            "accuracy": _told(_nearest([self.embed(seen) for seen in views])),
-            "pixel_accuracy": _told(_nearest([_standardised(seen) for seen in views])),
+            "accuracy": _accuracy(_nearest([self.embed(seen) for seen in views])),
+            "pixel_accuracy": _accuracy(_nearest([_standardised(seen) for seen in views])),
             "chance": 1 / len(seeds),
         }
 
@@ -257,6 +257,6 @@ def _nearest(rounds: list[Tensor]) -> Tensor:
     return (torch.stack(rounds[NUM_PROTOTYPE:]) @ prototypes.T).argmax(dim=2)
 
 
-def _told(nearest: Tensor) -> float:
+def _accuracy(nearest: Tensor) -> float:
     own = torch.arange(nearest.shape[1], device=nearest.device)
     return (nearest == own).float().mean().item()

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from models.contracts import Encoder, Progress, silent
 from models.errors import InvalidInputError, NotFittedError
 from models.functional.mean_frames import mean_frames
+from models.functional.mean_image import MeanImage
 from models.functional.permutations import (
     hamming_distances,
     inverse,
@@ -23,11 +24,10 @@ from models.functional.permutations import (
     minimum_distance,
     permutation_set,
 )
-from models.functional.tiles import GRID, alike, laid_out
-from models.pretext._descent import Descent
-from models.pretext._history import MeanImage
-from models.pretext._puzzles import NUM_TILES, Puzzles
+from models.functional.tiles import GRID, alike, cut_tiles, enlarged, laid_out
+from models.training import Trainer, cosine, num_steps
 
+NUM_TILES = GRID**2
 MOST_CELLS = 4
 """Rows and columns of a tile's feature map, to which larger ones are averaged."""
 GAP = 0.5
@@ -166,20 +166,24 @@ class Jigsaw(nn.Module):
         """
         config = self.config
         optimizer = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-        descent, seen = Descent(self, optimizer, config.epochs, fabric), MeanImage()
+        total = num_steps(batches, config.epochs)
+        trainer, seen = (
+            Trainer(self.train(), optimizer, fabric, cosine(optimizer, total)),
+            MeanImage(),
+        )
         puzzles = Puzzles(
             config.crop,
             config.tile,
             colour_shift=config.colour_shift,
             gray_share=config.gray_share,
-            seed=descent.seed(config.seed),
+            seed=trainer.seed(config.seed),
         )
-        for images in descent.over(batches, progress, "Jigsaw puzzles"):
-            if descent.epoch == 0:
-                seen.update(descent.whole)
-            descent.step(self._loss(descent.network, descent.fabric.to_device(images), puzzles))
+        for images in trainer.epochs(batches, config.epochs, progress, "Jigsaw puzzles"):
+            if trainer.epoch == 0:
+                seen.update(trainer.whole)
+            trainer.step(self._loss(trainer.network, trainer.fabric.to_device(images), puzzles))
         seen.value()  # refuses images in which there was nothing to see
-        self.history_ = descent.losses.means()
+        self.history_ = trainer.history()
         self.eval()
         return self
 
@@ -228,25 +232,90 @@ class Jigsaw(nn.Module):
             for title, each in (("shuffled", shuffled), ("solved", solved), ("truth", tiles))
         }
 
-    def _held_out(self) -> Puzzles:
+    def _held_out(self) -> "Puzzles":
         if not self.history_:
             raise NotFittedError("Jigsaw is not fitted. Call fit(batches) first.")
         return Puzzles(self.config.crop, self.config.tile, seed=self.config.seed + 2)
 
-    def _loss(self, solver: nn.Module, images: Tensor, puzzles: Puzzles) -> Tensor:
+    def _loss(self, solver: nn.Module, images: Tensor, puzzles: "Puzzles") -> Tensor:
         tiles = alike(puzzles.tiles(images), images)
         labels = puzzles.labels(len(images), self.config.num_puzzles, len(self.permutations))
         labels = labels.to(images.device)
         logits = solver(tiles, self.permutations[labels]).float()
         return functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
-    def _solve(self, images: Tensor, puzzles: Puzzles) -> tuple[Tensor, Tensor, Tensor]:
+    def _solve(self, images: Tensor, puzzles: "Puzzles") -> tuple[Tensor, Tensor, Tensor]:
         """The tiles in their true order, the permutation shown, and the one that is named."""
         images = images.to(self.permutations.device)
         tiles = puzzles.tiles(images)
         labels = puzzles.labels(len(images), 1, len(self.permutations)).to(images.device)
         logits = self(alike(tiles, images), self.permutations[labels])
         return tiles, labels[:, 0], logits[:, 0].argmax(dim=1)
+
+
+class Puzzles:
+    """Cut tiles at random places and draw orders for them.
+
+    The gap between two tiles is random too, so that neighbours cannot be found by continued lines.
+    What is drawn depends on the order of the images, not on how they are cut into batches.
+
+    Args:
+        crop: Side of the square that is cut into nine cells, in pixels. In a smaller image square,
+            cells and tiles shrink alike, and the tiles are enlarged afterwards.
+        tile: Side of a tile, which lies anywhere within its cell.
+        colour_shift: Pixels by which each colour of a tile may lie off, so that chromatic
+            aberration does not tell its place.
+        gray_share: Share of colour images whose tiles are gray.
+        seed: Of all that is drawn.
+    """
+
+    def __init__(
+        self, crop: int, tile: int, *, colour_shift: int = 0, gray_share: float = 0.0, seed: int = 0
+    ) -> None:
+        self._cell, self._tile = crop // GRID, tile
+        self._shift, self._gray = colour_shift, gray_share
+        self._places = Generator().manual_seed(seed)
+        self._orders = Generator().manual_seed(seed + 1)
+
+    def tiles(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B N C T T"]:
+        """Nine tiles of a random square of each image.
+
+        Raises:
+            InvalidInputError: If images are too small to have nine tiles.
+        """
+        if min(images.shape[-2:]) < NUM_TILES:
+            raise InvalidInputError(
+                f"A jigsaw puzzle needs images of at least {NUM_TILES} x {NUM_TILES} pixels, got "
+                f"{images.shape[-2]} x {images.shape[-1]}. Set image_size in the recipe."
+            )
+        cell = min(self._cell, min(images.shape[-2:]) // GRID)
+        side = max(self._tile * cell // self._cell, 1)
+        slack = torch.tensor(images.shape[-2:]) - GRID * cell + 1
+        uniform = torch.rand(len(images), 1 + NUM_TILES, 2, generator=self._places)
+        squares = (uniform[:, :1] * slack).long()
+        jitter = (uniform[:, 1:] * (cell - side + 1)).long()
+        grid = torch.cartesian_prod(torch.arange(GRID), torch.arange(GRID)) * cell
+        corners = (squares + grid + jitter)[:, :, None].expand(-1, -1, images.shape[1], -1)
+        if images.shape[1] == 3:
+            images, corners = self._discoloured(images, corners, side)
+        tiles = cut_tiles(images, corners[..., 0], corners[..., 1], side)
+        return enlarged(tiles, self._tile)
+
+    def labels(self, num: int, num_puzzles: int, num_classes: int) -> Int[Tensor, "B P"]:
+        """Numbers of the permutations to apply to the tiles of ``num`` images."""
+        return torch.randint(num_classes, (num, num_puzzles), generator=self._orders)
+
+    def _discoloured(self, images: Tensor, corners: Tensor, side: int) -> tuple[Tensor, Tensor]:
+        if self._gray:
+            gray = torch.rand(len(images), generator=self._places) < self._gray
+            mean = images.mean(dim=1, keepdim=True).expand_as(images)
+            images = torch.where(gray.to(images.device)[:, None, None, None], mean, images)
+        if self._shift:
+            size = (2 * self._shift + 1,)
+            shift = torch.randint(*size, corners.shape, generator=self._places) - self._shift
+            most = torch.tensor(images.shape[-2:]) - side
+            corners = (corners + shift).clamp(min=0).minimum(most)
+        return images, corners
 
 
 def _cells(encoder: Encoder, tile: int) -> int:

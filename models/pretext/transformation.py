@@ -17,9 +17,9 @@ from models.errors import InvalidInputError, NotFittedError
 from models.functional.families import FAMILIES, NUM_UNIFORM, Strengths, one_family_views
 from models.functional.holes import crops
 from models.functional.mean_frames import mean_frames
-from models.pretext._classifier import Classifier
-from models.pretext._descent import Descent
-from models.pretext._history import MeanImage
+from models.functional.mean_image import MeanImage
+from models.heads import Classifier
+from models.training import Trainer, cosine, num_steps
 
 
 class TransformationClassifier(nn.Module):
@@ -107,23 +107,27 @@ class TransformationClassifier(nn.Module):
             TrainingError: If the images are constant, there are none, or the loss diverges.
         """
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.learning_rate)
-        descent, seen = Descent(self, optimizer, self.config.epochs, fabric), MeanImage()
-        draw = Generator().manual_seed(descent.seed(self.config.seed))
-        for images in descent.over(batches, progress, "Transformations"):
-            if descent.epoch == 0:
-                seen.update(descent.whole)
+        total = num_steps(batches, self.config.epochs)
+        trainer, seen = (
+            Trainer(self.train(), optimizer, fabric, cosine(optimizer, total)),
+            MeanImage(),
+        )
+        draw = Generator().manual_seed(trainer.seed(self.config.seed))
+        for images in trainer.epochs(batches, self.config.epochs, progress, "Transformations"):
+            if trainer.epoch == 0:
+                seen.update(trainer.whole)
             repeated = images.repeat_interleave(len(FAMILIES), dim=0)
             cut = crops(repeated, self._crop(images), self.config.candidates, draw)
-            views, families = self._one_of_each(descent.fabric.to_device(cut), draw)
-            descent.step(functional.cross_entropy(descent.network(views).float(), families))
+            views, families = self._one_of_each(trainer.fabric.to_device(cut), draw)
+            trainer.step(functional.cross_entropy(trainer.network(views).float(), families))
         seen.value()  # refuses images in which there was nothing to see
-        self.history_ = descent.losses.means()
+        self.history_ = trainer.history()
         self.eval()
         return self
 
     @torch.no_grad()
     def evaluate(self, batches: Iterable[Float[Tensor, "_ C H W"]]) -> Mapping[str, float]:
-        """Share of views whose family is told, the middle of each image once in each family.
+        """Share of views whose family is named, the middle of each image once in each family.
 
         Returns:
             ``accuracy``, ``chance`` (1/4), and ``accuracy_<family>``.
@@ -137,8 +141,8 @@ class TransformationClassifier(nn.Module):
         draw = Generator().manual_seed(self.config.seed)
         for images in batches:
             views, families = self._one_of_each(self._middle(images), draw)
-            told = self(views).argmax(dim=1) == families
-            right += told.view(-1, len(FAMILIES)).sum(dim=0).cpu()
+            correct = self(views).argmax(dim=1) == families
+            right += correct.view(-1, len(FAMILIES)).sum(dim=0).cpu()
             num += len(images)
         shares = dict(zip(FAMILIES, (right / num).tolist(), strict=True))
         return {

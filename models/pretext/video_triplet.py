@@ -13,10 +13,12 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from models.contracts import Encoder, Progress, silent
+from models.contracts import WINDOW, Encoder, Progress, silent
 from models.encoders.small import pooled
 from models.errors import InvalidInputError, NotFittedError, TrainingError
+from models.functional.holes import crops
 from models.functional.mean_frames import mean_frames
+from models.functional.mean_image import MeanImage
 from models.functional.triplets import (
     at_random,
     cosine_distances,
@@ -24,10 +26,12 @@ from models.functional.triplets import (
     num_in_order,
     ranking_losses,
 )
-from models.pretext._descent import Descent
-from models.pretext._history import MeanImage
-from models.pretext._pairs import TRACKED, Pairs
+from models.training import Trainer, cosine, num_steps
 
+CANDIDATES = 4
+"""Places drawn for the patch of an untracked clip, of which the one with most movement is taken."""
+TRACKED = 5
+"""Dimensions of a batch of tracked pairs; plain images have one less."""
 MOST = 2000
 """Untracked images that ``evaluate`` compares with each other; more are left out."""
 
@@ -149,22 +153,26 @@ class VideoTriplet(nn.Module):
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        descent, seen = Descent(self, optimizer, config.epochs, fabric), MeanImage()
-        maker, draw = self._maker(), Generator().manual_seed(descent.seed(config.seed))
-        for batch in descent.over(batches, progress, "Video triplets"):
+        total = num_steps(batches, config.epochs)
+        trainer, seen = (
+            Trainer(self.train(), optimizer, fabric, cosine(optimizer, total)),
+            MeanImage(),
+        )
+        maker, draw = self._maker(), Generator().manual_seed(trainer.seed(config.seed))
+        for batch in trainer.epochs(batches, config.epochs, progress, "Video triplets"):
             pairs = maker.drawn(batch)
-            if descent.epoch == 0:
+            if trainer.epoch == 0:
                 seen.update(pairs.flatten(0, 1))
             if len(pairs) > 1:
-                pairs = descent.fabric.to_device(pairs)
-                descent.step(self._loss(descent.network, pairs, descent.epoch, draw))
+                pairs = trainer.fabric.to_device(pairs)
+                trainer.step(self._loss(trainer.network, pairs, trainer.epoch, draw))
         seen.value()  # refuses images in which there was nothing to see
-        if not all(descent.losses.counts()):
+        if len(trainer.history()) < config.epochs:
             raise TrainingError(
                 "Triplets need batches of at least 2 different images or tracks, got 1 in each "
                 "batch. Add images, or raise batch_size."
             )
-        self.history_ = descent.losses.means()
+        self.history_ = trainer.history()
         self.eval()
         return self
 
@@ -228,7 +236,7 @@ class VideoTriplet(nn.Module):
             return at_random(losses, num, draw).mean()
         return hardest(losses, num).mean()
 
-    def _maker(self) -> Pairs:
+    def _maker(self) -> "Pairs":
         config = self.config
         return Pairs(config.patch, jitter=config.jitter, light=config.light, seed=config.seed)
 
@@ -251,3 +259,66 @@ class VideoTriplet(nn.Module):
         if waiting:
             embedded, pixels = (torch.cat(each)[:MOST] for each in zip(*waiting, strict=True))
             yield embedded, pixels
+
+
+class Pairs:
+    """Makes pairs of batches, at random to train on and without chance to judge by.
+
+    Args:
+        patch: Side of the square that a plain image gives, in pixels.
+        jitter: Part of a patch's side by which its crops are shifted at most.
+        light: Most change of contrast and brightness of a patch, relative.
+        seed: Of everything that is drawn.
+    """
+
+    def __init__(self, patch: int, *, jitter: float, light: float, seed: int) -> None:
+        self._patch, self._jitter, self._light = patch, jitter, light
+        self._draw = Generator().manual_seed(seed)
+
+    def drawn(
+        self, batch: Float[Tensor, "B C H W"] | Float[Tensor, "B 2 C H W"]
+    ) -> Float[Tensor, "B 2 C S T"]:
+        """Shift and light each patch by itself; mirror both of a pair, or none."""
+        pairs = batch if batch.ndim == TRACKED else self._at_one_place(batch)
+        patches = crops(pairs.flatten(0, 1), self._side(pairs), 1, self._draw)
+        draws = torch.rand(2, len(patches), 1, 1, 1, generator=self._draw).to(patches)
+        contrast, brightness = self._light * (2 * draws - 1)
+        lit = ((patches - 0.5) * (1 + contrast) + 0.5 + brightness / 2).clamp(0, 1)
+        pairs = lit.unflatten(0, (-1, 2))
+        mirrored = torch.rand(len(pairs), 1, 1, 1, 1, generator=self._draw).to(pairs) < 0.5
+        return torch.where(mirrored, pairs.flip(-1), pairs)
+
+    def held_out(
+        self, batch: Float[Tensor, "B C H W"] | Float[Tensor, "B 2 C H W"]
+    ) -> Float[Tensor, "B 2 C S T"]:
+        """The middle of tracked patches; opposite corners of the middle of plain images."""
+        if batch.ndim == TRACKED:
+            return _square(batch, self._side(batch), 0.5)
+        patches = _square(batch, self._patch, 0.5)
+        early, late = _early_and_late(patches)
+        side = self._side(patches)
+        return torch.stack([_square(early, side, 0.0), _square(late, side, 1.0)], dim=1)
+
+    def _at_one_place(self, images: Tensor) -> Tensor:
+        patches = crops(images, self._patch, CANDIDATES, self._draw)
+        return torch.stack(_early_and_late(patches), dim=1)
+
+    def _side(self, patches: Tensor) -> int:
+        shorter = min(patches.shape[-2:])
+        return max(shorter - round(self._jitter * shorter), 1)
+
+
+def _early_and_late(patches: Tensor) -> tuple[Tensor, Tensor]:
+    """The first and last three frames of a window, each frame twice; a still image twice."""
+    if patches.shape[1] != WINDOW:
+        return patches, patches
+    half = WINDOW // 2
+    return patches[:, :half].repeat_interleave(2, 1), patches[:, half:].repeat_interleave(2, 1)
+
+
+def _square(images: Tensor, side: int, place: float) -> Tensor:
+    """A square of at most ``side``, ``place`` of the way from the upper left to the lower right."""
+    rows, columns = min(side, images.shape[-2]), min(side, images.shape[-1])
+    top = int(place * (images.shape[-2] - rows))
+    left = int(place * (images.shape[-1] - columns))
+    return images[..., top : top + rows, left : left + columns]

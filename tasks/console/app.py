@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 USUAL_PORT = 8900
 """Where the console answers if nothing else does."""
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - they are recognised here, not listened on
 
 
@@ -157,7 +156,7 @@ def console(
             "it is asked. Give them with --host-name."
         )
     app = build_console(
-        access=access, serving=serving, hosts=LOCAL_NAMES | {host.lower(), *host_names}
+        access=access, serving=serving, hosts=pages.LOCAL_NAMES | {host.lower(), *host_names}
     )
     config = uvicorn.Config(
         app, server_header=False, timeout_graceful_shutdown=5, log_config=log_config()

@@ -82,7 +82,7 @@ class Tries:
     async def there(self, request: Request, url: str, *, maps: bool) -> Response:
         """Hand a request on to a serving process, and its answer back as it is."""
         headers = {key: request.headers[key] for key in PASSED_ON if key in request.headers}
-        headers["x-request-id"] = request.state.request_id
+        headers["x-correlation-id"] = request.state.request_id
         try:
             async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
                 reply = await client.post(
@@ -111,8 +111,9 @@ class Tries:
 
         deployed = self._load(name, version)
         contents = [file.file.read() for file in files]
-        channels = deployed.packaged.preprocessing.channels
-        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        how = deployed.packaged.preprocessing
+        received = uploads.read_frames(contents, how=how, limits=self.limits)
+        frames = received.frames
         try:
             found = deployed.packaged.predict(frames, anomaly_map=maps, batch_size=BATCH_SIZE)
         except RuntimeError as error:  # of torch, whose words say nothing of frames
@@ -121,7 +122,7 @@ class Tries:
                 f"{name} version {version} cannot score frames of {width} x {height} pixels. Send "
                 "them at the size it was trained on."
             ) from error
-        return responses.scored(deployed, found, request_id)
+        return responses.scored(deployed, found, request_id, received.warnings)
 
     def _load(self, name: str, version: int) -> Any:
         """A version that is loaded and verified, by the digest that the registry has for it now."""

@@ -2,8 +2,8 @@
 
 A difference hash (dHash) tells which neighbours in a small picture rise: it survives compression
 and resizing. Parts that are photographed in one place have hashes much alike, so that what is found
-by it is confirmed by the gray levels of a small picture. Of photographs of pills, tiles, solar cells
-and biscuits saved again as JPEG of quality 60, or at three quarters of their size, all were found.
+by it is confirmed by the gray levels of a small picture. Photographs of pills, tiles, solar cells
+and biscuits were found again after JPEG of quality 60 and at three quarters of their size.
 
 Shapes: N = images, H W = image.
 """

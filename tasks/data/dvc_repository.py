@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from tasks.data import layout
 from tasks.platform import git, workspace
 
 log = logging.getLogger(__name__)
@@ -16,6 +17,7 @@ INTERNAL = (
     "diskcache", "configobj", "voluptuous", "ruamel",
 )  # fmt: skip
 """Packages that DVC is made of: what they raise is DVC's failure, not a defect of ours."""
+IGNORED_WHY = "# What file managers leave in folders is no data."
 
 
 @contextlib.contextmanager
@@ -73,6 +75,18 @@ def _initialize(top: Path) -> Path:
     Repo(str(top)).close()  # makes .dvc/.gitignore
     log.warning("Initialized a DVC repository in %s.", made)
     return made
+
+
+def ignore_noise() -> None:
+    """Let DVC ignore what file managers leave behind: ``.dvcignore`` gets the names it lacks."""
+    path = workspace.root() / ".dvcignore"
+    text = path.read_text() if path.exists() else ""
+    lacking = [name for name in layout.IGNORED if name not in text.split()]
+    if lacking:
+        begun = f"{text.rstrip()}\n\n" if text.strip() else ""
+        partial = workspace.home() / ".dvcignore.part"
+        partial.write_text(f"{begun}{IGNORED_WHY}\n" + "".join(f"{name}\n" for name in lacking))
+        partial.replace(path)
 
 
 def _package(error: BaseException) -> str:

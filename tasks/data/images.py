@@ -7,6 +7,7 @@ scaled by the range of their data version, see ``preprocessing.quantized``.
 Shapes: H W = image.
 """
 
+import contextlib
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -37,6 +38,16 @@ ORIENTATION, BITS_PER_SAMPLE = 274, 258
 """Tags of EXIF and TIFF."""
 
 
+STARTS = (
+    *(png_chunks.SIGNATURE, b"\xff\xd8\xff", b"BM", b"GIF8", b"\xff\x4f\xff\x51"),
+    *(b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"\x00\x00\x00\x0cjP  "),
+    *(b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"),
+)
+"""First bytes of images, but for WEBP, AVIF and HEIF, whose name stands at the fifth or ninth."""
+BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+"""What a file of AVIF or HEIF says it is."""
+
+
 class UnreadableError(Exception):
     """Bytes cannot be decoded. The text is the reason, in the decoder's own words."""
 
@@ -65,15 +76,26 @@ def header(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Header:
         return header_of(image)
 
 
-def header_of(image: Image.Image) -> Header:
+def header_of(image: Image.Image, most_pages: int = 1 << 20) -> Header:
     """The header of an image that ``opened`` has opened.
+
+    Args:
+        image: Of which no pixel is decoded yet.
+        most_pages: Beyond which they are not counted.
 
     Raises:
         UnreadableError: If its pages cannot be counted.
     """
     turned = _orientation(image) > 4 and image.format != "TIFF"  # which Pillow turns by itself
     size = (image.width, image.height) if turned else (image.height, image.width)
-    return Header(image.format or "", size, _bits(image), _pages(image))
+    return Header(image.format or "", size, _bits(image), _pages(image, most_pages))
+
+
+def is_image(start: bytes) -> bool:
+    """Whether the first 16 bytes of a file are those of an image that is read here, or may be."""
+    webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
+    branded = start[4:8] == b"ftyp" and start[8:12] in BRANDS
+    return webp or branded or start.startswith(STARTS)
 
 
 def quick_header(path: Path) -> tuple[int, int]:
@@ -256,13 +278,21 @@ def _bits(image: Image.Image) -> int:
     return 8 if max(tags.get(BITS_PER_SAMPLE, (8,))) <= 8 else max(tags[BITS_PER_SAMPLE])
 
 
-def _pages(image: Image.Image) -> int:
+def _pages(image: Image.Image, most: int) -> int:
     if image.format not in PAGED:
         return 1
     try:
-        return int(getattr(image, "n_frames", 1))
+        if image.format in {"PNG", "WEBP"}:
+            return int(getattr(image, "n_frames", 1))
+        count = 1  # Pillow would look for the last of millions of pages
+        with contextlib.suppress(EOFError):
+            while count < most:
+                image.seek(count)
+                count += 1
+        image.seek(0)
     except Exception as error:  # as in opened
         raise UnreadableError(_words(error)) from error
+    return count
 
 
 def _unidentified(source: Path | bytes) -> str:

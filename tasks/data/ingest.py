@@ -9,12 +9,14 @@ from models.errors import DataError, InvalidInputError, NotFoundError
 from tasks.data import (
     dvc_cache,
     dvc_remote,
+    dvc_repository,
     embedded,
     staging,
     versions,
     working_copy,
     write_version,
 )
+from tasks.data import origin as origin_of
 from tasks.data.announce import announce
 from tasks.data.sources import catalog
 from tasks.data.versions import Changes, Entry
@@ -45,6 +47,7 @@ def ingest(name: str, source: Path | None = None) -> DataVersion:
     known = catalog.find(name)
     name = known.name if known else _check_name(name)
     with versions.lock():
+        dvc_repository.ignore_noise()
         dvc_md5, before = versions.recorded(), _recorded(name)
         version = _bring_up_to_date(name, source, asked=False)
     if version.dvc_md5 != dvc_md5 and version.digest != versions.digest(before):
@@ -77,11 +80,12 @@ def ingest_folder(
         NotFoundError: If there is no such set or folder.
         DataError: If it cannot be brought in; then no version has changed.
     """
-    folder = _folder_to_read(source, name, origin)
+    folder = _folder_to_read(source, name, origin, discard=discard)
     known = catalog.find(name or source)
     target = known.name if known else _check_name(name or source)
     ignore_was_clean = not git.changed(workspace.root(), ".gitignore")
     with versions.lock():
+        dvc_repository.ignore_noise()
         before = _recorded(target)
         if known and folder is None and not (versions.folder() / target).is_dir() and not before:
             _download(known)
@@ -110,7 +114,13 @@ def available() -> dict[str, tuple[bool, str]]:
     return {name: ((top / name).is_dir(), catalog.about(name)) for name in every}
 
 
-def _folder_to_read(source: str, name: str | None, origin: Path | None) -> Path | None:
+def _folder_to_read(
+    source: str, name: str | None, origin: Path | None, *, discard: bool
+) -> Path | None:
+    if discard and (name is not None or origin is not None):
+        raise InvalidInputError(
+            "--discard takes what data.dvc names, and no folder: pass the name of the set alone."
+        )
     if name is not None and origin is not None:
         raise InvalidInputError(
             "--as names a folder of yours and --from a public set's raw files: pass one of them."
@@ -185,33 +195,35 @@ def _bring_up_to_date(
 ) -> DataVersion:
     """The version of a data set after a folder was brought in, or of what is there."""
     if source is not None and source.resolve() != (versions.folder() / name).resolve():
-        _bring_in(name, Path(source))
-        return working_copy.record(name)
+        return _bring_in(name, Path(source))
     if not (versions.folder() / name).is_dir():
         _get_back(name)
         return working_copy.record(name)
+    staging.copy_links(versions.folder() / name)
     return working_copy.settle(name, asked=asked, discard=discard)
 
 
-def _bring_in(name: str, source: Path) -> None:
+def _bring_in(name: str, source: Path) -> DataVersion:
     """Make ``data/<name>`` what ``source`` holds, at once or not at all."""
     if not source.is_dir():
         raise NotFoundError(f"There is no folder {source}. Check the path.")
+    came_from = origin_of.of_folder(source)
     canonical = (source / "train" / "good").is_dir()
     target = versions.folder() / name
     with staging.scratch() as scratch:
+        copied = scratch / name
         if canonical or not (known := catalog.find(name)):
             staging.check_layout(source)
             if target.is_dir() and staging.visible_files(source) == versions.hash_folder(target):
-                return
-            staging.copy(source, scratch / name)
+                return working_copy.record(name, came_from)
+            staging.copy(source, copied)
         else:
-            known.convert(source, scratch / name, bar)
-            staging.check_layout(scratch / name)
-        _replace(name, scratch / name)
+            known.convert(source, copied, bar)
+        staging.check_layout(copied, shown=source)
+        return _replace(name, copied, came_from)
 
 
-def _download(known: catalog.Source) -> None:
+def _download(known: catalog.Source) -> DataVersion:
     """Make ``data/<name>`` a public set, from its public source."""
     with staging.scratch() as scratch:
         raw = scratch / "raw"
@@ -219,11 +231,14 @@ def _download(known: catalog.Source) -> None:
         files = known.obtain(workspace.home() / "downloads", raw, bar)
         known.convert(files, scratch / known.name, bar)
         staging.check_layout(scratch / known.name)
-        _replace(known.name, scratch / known.name)
+        return _replace(known.name, scratch / known.name)
 
 
-def _replace(name: str, path: Path) -> None:
-    """Put a complete folder in the place of ``data/<name>``, unless that would lose something."""
+def _replace(name: str, path: Path, came_from: str = "") -> DataVersion:
+    """Put a complete folder in the place of ``data/<name>``, unless that would lose something.
+
+    If no version can be made of it, what was there is put back.
+    """
     target = versions.folder() / name
     here = versions.hash_folder(target) if target.is_dir() else ()
     new = bool(here) and here != versions.hash_folder(path)
@@ -234,7 +249,8 @@ def _replace(name: str, path: Path) -> None:
             f"{target} holds files that are in no version yet and would be lost. Keep them with "
             f"'unseen ingest {name}', or delete them, then try again."
         )
-    staging.move_in(path, name)
+    with staging.moved_in(path, name):
+        return working_copy.record(name, came_from)
 
 
 def _commit(name: str, *, with_gitignore: bool) -> bool:

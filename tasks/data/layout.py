@@ -49,8 +49,8 @@ LIKE_FOLDERS = {
     "test": {"test", "testing", "tests", "val", "valid", "validation"},
 }
 """Names of folders, in small letters, by which people mean those of the layout."""
-NOISE = (".*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
-"""Names, as patterns, of what file managers leave in folders."""
+IGNORED = (".DS_Store", "._*", "Thumbs.db", "desktop.ini", "@eaDir", "__MACOSX")
+"""Names, as patterns, of what file managers leave in folders; those that ``.dvcignore`` holds."""
 
 
 @dataclass(frozen=True)
@@ -121,17 +121,21 @@ def numbers(stems: Sequence[str]) -> list[int]:
 
 def is_noise(relpath: str) -> bool:
     """Whether a path is of what file managers leave behind, or hidden."""
-    return any(fnmatchcase(part, noise) for part in relpath.split("/") for noise in NOISE)
+    parts = relpath.split("/")
+    return any(fnmatchcase(part, name) for part in parts for name in (".*", *IGNORED))
 
 
 def hint(relpath: str) -> str | None:
     """What is probably not meant about the place of a file; None if it is as it should be."""
     parts, suffix = relpath.split("/"), PurePosixPath(relpath).suffix.lower()
-    role, top = place(relpath).role, parts[0]
+    role = place(relpath).role
     if role == "image" and parts[1] != NORMAL and parts[1].lower() in LIKE_NORMAL:
         return f"the kind {parts[1]!r} counts as anomalous; normal images belong in '{NORMAL}'"
-    if role != "other":
-        return None
+    return _why_not_read(parts, suffix) if role == "other" else None
+
+
+def _why_not_read(parts: list[str], suffix: str) -> str:
+    top = parts[0]
     if suffix in UNREADABLE:
         return f"no library here reads {suffix} files; save it as PNG"
     if len(parts) > 1 and top not in SPLITS:
@@ -140,7 +144,7 @@ def hint(relpath: str) -> str | None:
     if suffix not in IMAGES | VIDEOS:
         return f"{suffix or 'without a suffix, it'} is no image or video"
     if len(parts) == 1:
-        return "images belong in train/good/ and test/<kind>/"
+        return f"images belong in train/{NORMAL}/ and test/<kind>/"
     if len(parts) == 2:
         return f"it lies in {top}/ itself; images belong in a folder of it, {top}/{NORMAL}/"
     return "video files belong in the folder of their kind"

@@ -3,23 +3,28 @@
 Importing this takes seconds and a quarter of a gigabyte: it is done when needed.
 """
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
+import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.checkpoint import UpdateDataDocsAction
 
+from models.errors import DataError
 from tasks.data.limits import Expectations, Outcome
+from tasks.data.offline_docs import make_offline
 from tasks.data.suite import build
 from tasks.packaging.preprocessing import Levels
 
 MAX_FILES = 20
 """Files that an outcome names; it counts all of them."""
 SITE = "local_site"
+ALONE = "one_run"
+SOURCE = "unseen"
+"""Name of the data source in the context, which may have others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +46,10 @@ def check(
     *,
     name: str,
     folder: Path,
+    added: Sequence[gxe.Expectation] = (),
+    alone: Path | None = None,
 ) -> Checked:
-    """Run the suite and write its Data Docs.
+    """Run the suite in a context that is kept, with what came of it before, and write Data Docs.
 
     Args:
         manifest: One row per file.
@@ -51,27 +58,28 @@ def check(
             expectations.
         facts: Range of images of more than 8 bits, and frame rate, of the data version.
         name: Of the suite.
-        folder: For the context of Great Expectations; what is there is replaced.
+        folder: Of the context ``gx``, which is made on first use.
+        added: Expectations of the user's.
+        alone: Folder for Data Docs of this run without those before it.
+
+    Raises:
+        DataError: If an expectation of the user's cannot be evaluated.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     context = gx.get_context(mode="file", project_root_dir=folder)
     context.variables.progress_bars = {"globally": False}
-    docs = folder / "gx" / "uncommitted" / "data_docs" / SITE
     site = context.variables.data_docs_sites[SITE] | {"show_how_to_buttons": False}
     context.update_data_docs_site(SITE, site)
-    suite = context.suites.add(gx.ExpectationSuite(name, expectations=build(limits, usual, *facts)))
-    asset = context.data_sources.add_pandas("manifest").add_dataframe_asset("files")
-    definition = context.validation_definitions.add(
-        gx.ValidationDefinition(
-            name=name, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite
-        )
+    suite = context.suites.add_or_update(
+        gx.ExpectationSuite(name, expectations=[*build(limits, usual, *facts), *added])
     )
-    checkpoint = context.checkpoints.add(
+    definition = context.validation_definitions.add_or_update(
+        gx.ValidationDefinition(name=name, data=_batch(context), suite=suite)
+    )
+    checkpoint = context.checkpoints.add_or_update(
         gx.Checkpoint(
             name=name,
             validation_definitions=[definition],
-            actions=[UpdateDataDocsAction(name="docs")],
+            actions=[UpdateDataDocsAction(name="docs", site_names=[SITE])],
             result_format={
                 "result_format": "COMPLETE",
                 "unexpected_index_column_names": ["path", "problem"],
@@ -79,9 +87,11 @@ def check(
         )
     )
     found = checkpoint.run(batch_parameters={"dataframe": manifest})
-    for film in docs.glob("static/images/*.gif"):  # 3 MB of how-to films, whose button is off
-        film.unlink()
-    (results,) = found.run_results.values()
+    docs = folder / "gx" / "uncommitted" / "data_docs" / SITE
+    make_offline(docs)
+    ((identifier, results),) = found.run_results.items()
+    if alone:
+        _write_alone(context, alone, [identifier, identifier.expectation_suite_identifier])
     return Checked(
         outcomes=tuple(_outcome(result) for result in results.results),
         suite=suite.to_json_dict(),
@@ -89,21 +99,62 @@ def check(
     )
 
 
+def _batch(context: Any) -> Any:
+    """The whole table that a run is given, as the context names it."""
+    source = context.data_sources.add_or_update_pandas(SOURCE)
+    try:
+        return source.get_asset("files").get_batch_definition("all")
+    except LookupError:
+        asset = source.add_dataframe_asset("files")
+        return asset.add_batch_definition_whole_dataframe("all")
+
+
+def _write_alone(context: Any, folder: Path, identifiers: list[Any]) -> None:
+    """Write Data Docs of one run, as its MLflow run keeps them, without those before it."""
+    backend = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
+    site = {
+        "class_name": "SiteBuilder",
+        "store_backend": backend,
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "show_how_to_buttons": False,
+    }
+    context.add_data_docs_site(ALONE, site)
+    try:
+        context.build_data_docs(site_names=[ALONE], resource_identifiers=identifiers)
+    finally:
+        context.delete_data_docs_site(ALONE)
+    make_offline(folder)
+
+
 def _outcome(result: Any) -> Outcome:
     config, found = result.expectation_config, result.result
-    raised = result.exception_info
-    assert not raised.get("raised_exception"), raised
+    if problem := _problem(result.exception_info):
+        raise DataError(
+            f"The expectation {_name(config)} must be one that a manifest can be held to, got: "
+            f"{problem}. Its columns are those of tasks/data/manifest.py; correct it."
+        )
     files = [] if result.success else found.get("unexpected_index_list") or []
     observed = found.get("observed_value")
     return Outcome(
-        name=config.meta["name"],
-        description=config.description,
+        name=_name(config),
+        description=config.description or f"{config.type} {config.kwargs}",
         severity=config.severity.value,
         success=bool(result.success),
         observed=None if observed is None else str(observed),
         files=tuple(_file(each) for each in files[:MAX_FILES]),
         num_files=len(files),
     )
+
+
+def _name(config: Any) -> str:
+    return str((config.meta or {}).get("name") or config.type)
+
+
+def _problem(raised: Mapping[str, Any]) -> str | None:
+    """What kept an expectation from being evaluated; one entry for each metric that failed."""
+    each = raised.values() if "raised_exception" not in raised else [raised]
+    failed = (one for one in each if isinstance(one, Mapping) and one.get("raised_exception"))
+    return next((str(one.get("exception_message")) for one in failed), None)
 
 
 def _file(found: Mapping[str, Any]) -> str:

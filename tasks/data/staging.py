@@ -1,22 +1,27 @@
 """Folders on their way into ``data/``: checked, written beside their place, moved in at once."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
 from models.errors import DataError
-from tasks.data import layout, versions
+from tasks.data import dvc_cache, layout, versions
 from tasks.data.versions import Entry
 from tasks.platform.progress import bar
 
+log = logging.getLogger(__name__)
+
 PREFIX = ".incoming-"
 """Begins the names of folders in ``data/`` that are not complete, or no longer needed."""
+MOST_NAMED = 8
+"""Folders and files that a refusal names."""
 LAYOUT = (
-    "train/good/ and test/<kind>/ (kinds 'good' and 'good-<class>' are normal), each with images, "
-    "with folders of numbered frames, or with video files; masks, if there are any, in "
-    "ground_truth/<kind>/"
+    "train/good/ and, to measure it, test/<kind>/ (kinds 'good' and 'good-<class>' are normal), "
+    "each with images, with folders of numbered frames, or with video files; masks, if there are "
+    "any, in ground_truth/<kind>/"
 )
 
 
@@ -49,49 +54,160 @@ def remove_leftovers() -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+@contextmanager
+def moved_in(path: Path, name: str) -> Iterator[None]:
+    """Make a complete folder ``data/<name>``, in place of what was there.
+
+    If the block fails, everything is as it was before.
+
+    Args:
+        path: A folder in ``data/``.
+        name: Of the data set.
+    """
+    target = versions.folder() / name
+    former = path.with_name(f"{path.name}.former")
+    if target.exists():
+        target.rename(former)
+    path.rename(target)
+    try:
+        yield
+    except BaseException:
+        target.rename(path)
+        if former.exists():
+            former.rename(target)
+        raise
+
+
 def move_in(path: Path, name: str) -> None:
     """Make a complete folder ``data/<name>``, in place of what was there."""
-    target = versions.folder() / name
-    if target.exists():
-        target.rename(path.with_name(f"{path.name}.former"))
-    path.rename(target)
+    with moved_in(path, name):
+        pass
+
+
+def files_of(source: Path) -> dict[str, Path]:
+    """The files of a folder that are data, by their path below it; links are followed.
+
+    Hidden files and what file managers leave behind are left out.
+
+    Raises:
+        DataError: If a link is broken or leads back to a folder above it, a name cannot be kept
+            as it is, or something is neither file nor folder.
+    """
+    found: dict[str, Path] = {}
+    _collect(source, "", (source.resolve(),), found)
+    return found
+
+
+def _collect(folder: Path, prefix: str, above: tuple[Path, ...], found: dict[str, Path]) -> None:
+    for path in sorted(folder.iterdir()):
+        if layout.is_noise(path.name):
+            continue
+        _check_name(path)
+        if path.is_dir():
+            target = path.resolve()
+            if target in above:
+                raise DataError(
+                    f"A link must not lead back to a folder above it, and {path} leads to "
+                    f"{target}. Remove the link."
+                )
+            _collect(path, f"{prefix}{path.name}/", (*above, target), found)
+        elif path.is_file():
+            found[f"{prefix}{path.name}"] = path
+        else:
+            raise DataError(
+                f"A data set must consist of files and folders, and {path} is "
+                f"{'a broken link' if path.is_symlink() else 'neither'}. Remove it."
+            )
+
+
+def copy_links(folder: Path) -> None:
+    """Replace links to folders, which DVC does not follow, by copies of what they lead to.
+
+    Args:
+        folder: The working copy of a data set.
+
+    Raises:
+        DataError: As ``files_of`` does.
+    """
+    places = {folder / relpath for relpath in files_of(folder)}
+    links = {up for path in places for up in path.parents if up.is_symlink() and up != folder}
+    for link in sorted(path for path in links if path.is_relative_to(folder)):
+        if not link.is_symlink():  # it lay in one that was copied
+            continue
+        target = link.resolve()
+        with scratch() as place:
+            copy(target, place / link.name)
+            link.unlink()
+            (place / link.name).rename(link)
+        log.warning(
+            "%s was a link to %s, and is a copy of it now, as DVC follows none.", link, target
+        )
+
+
+def _check_name(path: Path) -> None:
+    """Raise unless every tool that keeps the name will keep it as it is."""
+    name = path.name
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        problem = "is not UTF-8"
+    else:
+        if name.isprintable():
+            return
+        problem = "holds a character that cannot be printed"
+    raise DataError(
+        f"Names of files must be printable UTF-8, and {str(path)!a} {problem}. Rename it."
+    )
 
 
 def visible_files(source: Path) -> tuple[Entry, ...]:
-    """Files of a folder, without hidden ones."""
-    return tuple(
-        entry for entry in versions.hash_folder(source) if not _is_hidden(Path(entry.relpath))
+    """Files of a folder that are data, with their md5.
+
+    Raises:
+        DataError: As ``files_of`` does.
+    """
+    kept = files_of(source)
+    known = {entry.relpath: entry.md5 for entry in versions.hash_folder(source)}
+    return tuple(  # DVC follows no links to folders
+        Entry(relpath, known.get(relpath) or dvc_cache.file_md5(kept[relpath]))
+        for relpath in sorted(kept, key=lambda each: tuple(each.split("/")))
     )
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a folder without hidden files, behind a progress bar."""
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
-    kept = [path for path in files if not _is_hidden(path.relative_to(source))]
-    for path in bar(kept, total=len(kept), description=f"Copying {source.name}"):
-        place = target / path.relative_to(source)
+    """Copy what ``files_of`` finds in a folder, behind a progress bar.
+
+    Raises:
+        DataError: As ``files_of`` does, before anything is copied.
+    """
+    files = files_of(source)
+    steps = bar(files.items(), total=len(files), description=f"Copying {source.name}")
+    target.mkdir(parents=True, exist_ok=True)
+    for relpath, path in steps:
+        place = target / relpath
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, place)
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") or part == "Thumbs.db" for part in path.parts)
+def check_layout(path: Path, shown: Path | None = None) -> None:
+    """Raise unless a folder has images or clips in ``train/good``.
 
-
-def check_layout(path: Path) -> None:
-    """Raise unless a folder has images or clips in ``train/good`` and in ``test``.
+    Args:
+        path: The folder.
+        shown: What to call it in a message, if it is a copy of another.
 
     Raises:
         DataError: Otherwise.
     """
-    for part in ("train/good", "test"):
-        if not any(_is_media(file) for file in (path / part).rglob("*")):
-            found = ", ".join(sorted(child.name for child in path.iterdir())[:8])
-            raise DataError(
-                f"{path} must have {LAYOUT}. There is no image or video in {part}/; the folder "
-                f"holds: {found or 'nothing'}."
-            )
+    files = files_of(path)
+    if any(relpath.startswith("train/good/") and _is_media(relpath) for relpath in files):
+        return
+    held = dict.fromkeys("/".join(PurePosixPath(each).parts[:-1][:2]) or each for each in files)
+    raise DataError(
+        f"{shown or path} must have {LAYOUT}. There is no image or video in train/good/; the "
+        f"folder holds: {', '.join(list(held)[:MOST_NAMED]) or 'nothing'}."
+    )
 
 
-def _is_media(path: Path) -> bool:
-    return path.suffix.lower() in layout.IMAGES | layout.VIDEOS and path.is_file()
+def _is_media(relpath: str) -> bool:
+    return layout.place(relpath).role in {"image", "video"}

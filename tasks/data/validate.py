@@ -1,42 +1,41 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from filelock import FileLock
-from prefect import task
 
 from models.errors import DataError, DataValidationError, NotFoundError
-from tasks.data import manifest, mlflow_dataset, snapshots
+from tasks.data import extension, manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED, cache_key
+from tasks.registry.caching import remembered
 from tasks.registry.tags import DATA_DIGEST, TRAIN
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
-    from prefect.context import TaskRunContext
 
     from tasks.data.run_suite import Checked
 
 
-def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
-    """As ``cache_key``, and another one when the range that images must lie in is another."""
-    champion = _champion(arguments["model_name"], arguments["version"])
-    return cache_key(context, {**arguments, "usual": champion.get("range")})
+def _limits(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The range that images must lie in, as the champion's did, and the user's expectations."""
+    name = arguments["model_name"]
+    usual = _champion(name, arguments["version"]).get("range")
+    return {"usual": usual, "added": extension.content(name)}
 
 
-@task(task_run_name=named("validate {version}"), **{**REMEMBERED, "cache_key_fn": _cache_key})
+@remembered("validate {version}", also=_limits)
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 
@@ -58,7 +57,19 @@ def validate(version: DataVersion, expectations: Expectations, model_name: str) 
         snapshot = snapshots.open_version(version)
         rows = manifest.read(snapshot, progress.bar)
         champion = _champion(model_name, version)
-        checked = _check(rows, expectations, champion, snapshot, model_name)
+        with TemporaryDirectory() as alone:
+            added = extension.build(model_name)
+            checked = _check(
+                rows,
+                expectations,
+                champion,
+                snapshot,
+                model_name,
+                folder=workspace.root(),
+                added=added,
+                alone=Path(alone),
+            )
+            mlflow.log_artifacts(alone, "validation/data_docs")
         failed = [each for each in checked.outcomes if not each.success]
         critical = [each for each in failed if each.severity == "critical"]
         for each in failed:
@@ -89,14 +100,15 @@ def _check(
     champion: dict[str, Any],
     snapshot: Snapshot,
     model_name: str,
+    *,
+    folder: Path,
+    **more: Any,
 ) -> "Checked":
     from tasks.data.run_suite import check
 
-    folder = workspace.home() / "validation" / f"{model_name}-{snapshot.version.digest[:12]}"
-    folder.parent.mkdir(exist_ok=True)
     usual, facts = champion.get("range"), (snapshot.levels, _frame_rate(snapshot))
-    with FileLock(folder.with_suffix(".lock")):
-        return check(rows, expectations, usual, facts, name=model_name, folder=folder)
+    with FileLock(workspace.home() / "gx.lock"):
+        return check(rows, expectations, usual, facts, name=model_name, folder=folder, **more)
 
 
 def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
@@ -113,7 +125,10 @@ def look(version: DataVersion) -> tuple["pd.DataFrame", tuple[Outcome, ...]]:
     snapshot = snapshots.open_version(version)
     rows = manifest.read(snapshot, progress.bar)
     limits = Expectations(min_train_images=1, min_test_images=0, min_frames_per_clip=1)
-    checked = _check(rows, limits, {}, snapshot, f"ingest-{version.name}")
+    top = workspace.home() / "validation"
+    top.mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=top) as folder:
+        checked = _check(rows, limits, {}, snapshot, version.name, folder=Path(folder))
     return rows, tuple(each for each in checked.outcomes if not each.success)
 
 
@@ -183,7 +198,6 @@ def _log(
     mlflow.log_dict(result, "validation/result.json")
     mlflow.log_dict(checked.suite, "validation/suite.json")
     mlflow.log_text(rows.to_csv(index=False), "validation/manifest.csv")
-    mlflow.log_artifacts(str(checked.docs), "validation/data_docs")
 
 
 def _summary(rows: "pd.DataFrame", failed: Sequence[Outcome]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from models.errors import DataError, NotFoundError
-from tasks.data import dvc_cache, dvc_remote, dvc_repository
+from tasks.data import dvc_cache, dvc_remote, dvc_repository, origin
 from tasks.platform import git, workspace
 from tasks.records import DataVersion
 
@@ -157,8 +157,9 @@ def hash_folder(path: Path) -> tuple[Entry, ...]:
     from dvc_data.hashfile.build import build
 
     with dvc_repository.opened() as repo:
-        store = repo.cache.local
-        _, _, tree = build(store, str(path.resolve()), store.fs, "md5", dry_run=True)
+        store, top = repo.cache.local, path.resolve()
+        ignored = _ignored(repo, top)
+        _, _, tree = build(store, str(top), store.fs, "md5", dry_run=True, ignore=ignored)
     return _parsed(tree.as_list())
 
 
@@ -183,19 +184,25 @@ def describe(name: str, files: Sequence[Entry], dvc_md5: str) -> DataVersion:
     """The record of a data version that lies in DVC's cache."""
     commit = git.head(workspace.root()) or "unborn"
     dirty = git.changed(workspace.root(), "data.dvc")
+    own = digest(files)
     return DataVersion(
         name=name,
-        digest=digest(files),
+        digest=own,
         dvc_md5=dvc_md5,
         git_commit=f"{commit}+dirty" if dirty else commit,
         remote=dvc_remote.url(),
         num_files=len(files),
         num_bytes=dvc_cache.num_bytes(entry.md5 for entry in files),
+        origin=origin.noted(name, own),
     )
 
 
-def add(name: str) -> DataVersion:
+def add(name: str, came_from: str = "") -> DataVersion:
     """Make the files in ``data/<name>`` a version, and leave every other set as it was.
+
+    Args:
+        name: The set.
+        came_from: See ``tasks.data.origin``.
 
     Raises:
         DataError: If DVC cannot read the folder or write its cache.
@@ -214,6 +221,8 @@ def add(name: str) -> DataVersion:
         dvc_cache.check_stored(added)
         before = [each.md5 for each in entries_at(dvc_md5, name)] if dvc_md5 else []
         out.meta.size = dvc_cache.size_after(size, before, added, files.values())
+        own = digest(Entry("/".join(key[1:]), md5) for key, md5 in files.items() if key[0] == name)
+        stage.meta = origin.merged(stage.meta, name, own, came_from or origin.noted(name, own))
         dvc_repository.replace_dvc_file(stage)
     return current(name)
 
@@ -228,10 +237,15 @@ def store(path: Path) -> None:
     from dvc_data.hashfile.transfer import transfer
 
     with dvc_repository.opened() as repo:
-        cache = repo.cache.local
-        staging, _, tree = build(cache, str(path.resolve()), cache.fs, "md5")
+        cache, top = repo.cache.local, path.resolve()
+        staging, _, tree = build(cache, str(top), cache.fs, "md5", ignore=_ignored(repo, top))
         transfer(staging, cache, {tree.hash_info}, shallow=False)
         dvc_cache.check_stored(item["md5"] for item in tree.as_list())
+
+
+def _ignored(repo: Any, path: Path) -> Any:
+    """What ``.dvcignore`` says of a folder of the repository; other folders it says nothing of."""
+    return repo.dvcignore if path.is_relative_to(repo.root_dir) else None
 
 
 def remember(files: Iterable[Entry]) -> None:

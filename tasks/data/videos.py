@@ -5,6 +5,7 @@ A file is what its bytes say: OpenCV decodes videos, Pillow the pages of GIF, TI
 Shapes: H W = frame.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ AVI, ISO, MATROSKA, MPEG = b"RIFF", b"ftyp", b"\x1aE\xdf\xa3", b"\x00\x00\x01"
 """Bytes by which the containers of videos are known; ``ftyp`` stands at the fifth byte."""
 PAGED = (b"GIF8", b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 """First bytes of images that may have several pages: GIF, PNG, TIFF and BigTIFF."""
+QUIET = "-8"
+"""FFmpeg's level of log that says nothing."""
 TOLERATED = 0.02
 """Share of the frames that the header of a video may say too many, where it can only estimate."""
 
@@ -29,7 +32,7 @@ TOLERATED = 0.02
 def is_video(content: bytes) -> bool:
     """Whether the first 16 bytes of a file are those of a container of videos."""
     if content[4:8] == ISO:
-        return content[8:12] not in {b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"}
+        return content[8:12] not in images.BRANDS
     riff = content.startswith(AVI) and content[8:12] == b"AVI "
     return riff or content.startswith((MATROSKA, MPEG))
 
@@ -152,8 +155,10 @@ def _has_pages(path: Path) -> bool:
 
 @contextmanager
 def _capture(path: Path) -> Iterator[Any]:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", QUIET)  # what it says, our errors say
     import cv2
 
+    cv2.setLogLevel(0)
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():

@@ -65,8 +65,12 @@ def _catch_up(name: str, here: tuple[Entry, ...], named: tuple[Entry, ...], *, a
         raise _unclear(name, named)
 
 
-def record(name: str) -> DataVersion:
+def record(name: str, came_from: str = "") -> DataVersion:
     """The version of ``data/<name>``, a new one only if its files are new.
+
+    Args:
+        name: The set.
+        came_from: Where its files were imported from; empty if nobody has said it now.
 
     Raises:
         DataError: If ``data.dvc`` names a folder whose list of files is lost, and what is here
@@ -82,10 +86,11 @@ def record(name: str) -> DataVersion:
             return versions.describe(name, files, older)
         if older != dvc_md5:
             embedded.recover(dvc_md5)
+    version = None
     if dvc_md5 and _is_stored(files, versions.entries_at(dvc_md5, name)):
         version = versions.describe(name, files, dvc_md5)
-    else:
-        version = versions.add(name)
+    if version is None or (came_from and came_from != version.origin):
+        version = versions.add(name, came_from)
     _note({**noted, name: version.digest})
     return version
 

@@ -199,7 +199,7 @@ def _against_chance(
     value, bound = _shown(metric, new), _shown(metric, chance + found.lower_bound)
     floor = _shown(metric, chance) if policy.floor is None else policy.floor
     rises = METRICS[metric].higher_is_better
-    accepted = bound > floor if rises else bound < floor
+    accepted = policy.floor == -1 or (bound > floor if rises else bound < floor)
     what = f"chance, {METRICS[metric].chance}" if policy.floor is None else "the policy's floor"
     why = (
         f"{metric} {value:.4f}: with {policy.confidence:.0%} confidence at "

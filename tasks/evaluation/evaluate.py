@@ -11,20 +11,19 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import DatasetInput, InputTag, Metric
 from numpy.typing import NDArray
-from prefect import task
 
 from models.contracts import Progress, silent
 from models.metrics import detection, intervals
 from tasks.data import mlflow_dataset
-from tasks.evaluation import clusters, measure_sharded, pictures, plots
+from tasks.evaluation import clusters, measure_sharded, pictures, plots, put_in
 from tasks.evaluation.measure import Measured, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import STEADY
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.registry.tags import EVALUATION_DATA_DIGEST, EVALUATION_NOTES
 
 TITLES = {
@@ -34,8 +33,15 @@ TITLES = {
     "pixel_auroc": "pixel AUROC",
     "cluster_acc": "cluster accuracy",
     "cluster_nmi": "NMI",
+    "put_in_auroc": "AUROC of put-in defects",
 }
 """What the title of the picture of a result says."""
+
+
+PUT_IN = (
+    "No test image is marked as anomalous: figures that begin with put_in_ are about defects that "
+    "were put into normal images."
+)
 
 
 @dataclass
@@ -46,7 +52,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(task_run_name=named("evaluate on {version}"), **REMEMBERED)
+@remembered("evaluate on {version}")
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 
@@ -64,12 +70,15 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
         DataError: If the test split cannot be read, or is shorter than the detector's window.
         RegistryError: If the packaged detector does not load.
     """
-    packaged = package.load(model_versions.folder(detector.model_uri), device="auto")
+    packaged = package.load(model_versions.folder(detector.model_uri), device="auto", engine=STEADY)
     measured = measure_sharded.measured(version, detector, packaged, progress.bar)
     metrics = summarize(measured.scores, packaged.threshold, is_video=measured.is_video)
     pixel_auroc = measured.pixels.auroc()
     if not np.isnan(pixel_auroc):
         metrics.values["pixel_auroc"] = pixel_auroc
+    if measured.put_in:
+        metrics.values = put_in.renamed(metrics.values)
+        metrics.notes.append(PUT_IN)
     found, notes = clusters.measure(measured.scores)
     metrics.values.update(found)
     metrics.notes.extend(notes)

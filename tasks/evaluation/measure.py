@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from models.contracts import Progress
 from models.metrics import detection
 from tasks.data import snapshots
-from tasks.evaluation import clusters
+from tasks.evaluation import clusters, put_in
 from tasks.evaluation.gallery import Gallery
 from tasks.evaluation.scoring import Scored, scored
 from tasks.packaging.detector import Packaged
@@ -27,6 +28,8 @@ class Measured:
     scores: pd.DataFrame
     """One row per frame; ``pixel_score`` settles the pixel-level criterion, NaN without masks."""
     is_video: bool
+    put_in: bool
+    """Its anomalies are defects that were put in, because it had none of its own."""
     pixels: detection.PixelRoc
     """Of all pixels of still images with masks."""
     gallery: Gallery
@@ -53,10 +56,16 @@ def measure(
     """
     snapshot = snapshots.open_version(version)
     clips = snapshot.clips("test")
-    is_video = snapshots.is_video(clips)
+    is_video = snapshots.is_video(clips or snapshot.clips("train"))
+    judged = put_in.wanted(snapshot)
     pixels, gallery, members = detection.PixelRoc(), Gallery(), clusters.Members()
     tables, seconds, started = [], 0.0, time.perf_counter()
-    for part in scored(snapshot, clips, packaged, progress, share):
+    if judged and not clips:
+        tables.append(put_in.calibration_rows(packaged))
+    for part in chain(
+        scored(snapshot, clips, packaged, progress, share) if clips else (),
+        put_in.scored(snapshot, packaged, progress) if judged else (),
+    ):
         tables.append(_table(part))
         gallery.update(part)
         members.update(part)
@@ -67,6 +76,7 @@ def measure(
     return Measured(
         scores=pd.concat(tables, ignore_index=True),
         is_video=is_video,
+        put_in=judged,
         pixels=pixels,
         gallery=gallery,
         members=members,
@@ -90,6 +100,7 @@ def joined(shards: Sequence[Measured], elapsed: float) -> Measured:
     return Measured(
         scores=pd.concat([each.scores for each in shards], ignore_index=True),
         is_video=shards[0].is_video,
+        put_in=shards[0].put_in,
         pixels=pixels,
         gallery=gallery,
         members=members,

@@ -6,10 +6,11 @@ from prefect import task
 
 from models.contracts import Progress, silent
 from tasks.data import snapshots
-from tasks.evaluation import scoring
+from tasks.evaluation import put_in, scoring
 from tasks.evaluation.measure import Measured, joined, measure
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import STEADY
 from tasks.records import DataVersion, TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.training import sharding
@@ -29,7 +30,7 @@ def measure_shard(part: range, version: DataVersion, detector: TrainedModel) -> 
         RegistryError: If the packaged detector does not load.
     """
     mlflow_store.client()  # a worker may not have been told of the store by anybody
-    packaged = package.load(model_versions.folder(detector.model_uri), device="auto")
+    packaged = package.load(model_versions.folder(detector.model_uri), device="auto", engine=STEADY)
     return measure(version, packaged, silent, part)
 
 
@@ -44,10 +45,10 @@ def measured(
         packaged: The same, loaded.
         progress: Shows the parts, if they are scored here.
     """
-    if sharding.num() == 1:
+    snapshot = snapshots.open_version(version)
+    if sharding.num() == 1 or put_in.wanted(snapshot):
         return measure(version, packaged, progress)
     started = time.perf_counter()
-    snapshot = snapshots.open_version(version)
     weights = scoring.weights(snapshot, snapshot.clips("test"), packaged.preprocessing.window)
     ranges = sharding.cut(weights, sharding.num())
     found = sharding.each(measure_shard, ranges, version=version, detector=detector)

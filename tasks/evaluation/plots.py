@@ -37,6 +37,7 @@ STYLE: Any = {
     "grid.color": "#E6E6E6",
     "legend.frameon": False,
     "figure.titlesize": 13,
+    "text.parse_math": False,  # names of files hold dollar signs
 }
 DPI = 110
 MAX_CLIPS = 24

@@ -49,7 +49,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """Still images, or consecutive frames of a clip."""
 
     clips: tuple[Clip, ...]
@@ -80,18 +80,18 @@ def scored(
     Raises:
         DataError: If a file cannot be read, or no clip is as long as the detector's window.
     """
-    localises: bool | None = None
+    maps: bool | None = None
     preprocessing = packaged.preprocessing
-    parts = _long_enough(snapshot, clips, preprocessing.window, packaged.smoothing)
-    parts = parts if share is None else parts[share.start : share.stop]
-    for part in progress(parts, total=len(parts), description="Scoring test clips"):
-        for read, frames in _read(snapshot, part, preprocessing):
+    wanted = _long_enough(snapshot, clips, preprocessing.window, packaged.smoothing)
+    wanted = wanted if share is None else wanted[share.start : share.stop]
+    for part in progress(wanted, total=len(wanted), description="Scoring test clips"):
+        for members, frames in read(snapshot, part, preprocessing):
             started = time.perf_counter()
-            if localises is None:
-                localises = _localises(packaged, frames)
-            prediction = _without(part.lead, packaged.predict(frames, anomaly_map=localises))
+            if maps is None:
+                maps = localises(packaged, frames)
+            prediction = _without(part.lead, packaged.predict(frames, anomaly_map=maps))
             seconds = time.perf_counter() - started
-            yield _with_truth(snapshot, read, frames, prediction, seconds)
+            yield _with_truth(snapshot, members, frames, prediction, seconds)
 
 
 def weights(snapshot: Snapshot, clips: Sequence[Clip], window: int) -> list[int]:
@@ -106,17 +106,18 @@ def weights(snapshot: Snapshot, clips: Sequence[Clip], window: int) -> list[int]
 
 def _long_enough(
     snapshot: Snapshot, clips: Sequence[Clip], window: int, smoothing: int = 1
-) -> list[_Part]:
+) -> list[Part]:
     chosen = [clip for clip in clips if len(clip.frames) >= window]
     if not chosen:
         raise DataError(
             f"The test split must hold an image or clip of at least {window} frames for this "
             f"detector, got {len(clips)} clips, all shorter. Add some to test/."
         )
-    return list(_parts(snapshot, chosen, window, smoothing))
+    return list(parts(snapshot, chosen, window, smoothing))
 
 
-def _localises(packaged: Packaged, frames: NDArray[np.uint8]) -> bool:
+def localises(packaged: Packaged, frames: NDArray[np.uint8]) -> bool:
+    """Whether a detector makes anomaly maps."""
     try:
         packaged.predict(frames[: packaged.preprocessing.window], anomaly_map=True)
     except InvalidInputError:
@@ -134,14 +135,12 @@ def _without(num: int, prediction: Prediction) -> Prediction:
     return replace(prediction, **kept)
 
 
-def _parts(
-    snapshot: Snapshot, clips: Sequence[Clip], window: int, smoothing: int
-) -> Iterator[_Part]:
+def parts(snapshot: Snapshot, clips: Sequence[Clip], window: int, smoothing: int) -> Iterator[Part]:
     """Still images of one kind; clips, or overlapping parts of them if their maps take too much."""
     for (still, _), group in groupby(clips, key=lambda clip: (len(clip.frames) == 1, clip.kind)):
         members = tuple(group)
         if still:
-            yield from (_Part(members[i : i + STILLS]) for i in range(0, len(members), STILLS))
+            yield from (Part(members[i : i + STILLS]) for i in range(0, len(members), STILLS))
             continue
         for clip in members:
             height, width = snapshot.frame_size(clip)
@@ -149,27 +148,27 @@ def _parts(
             for first in range(0, len(clip.frames) - window + 1, most - window + 1):
                 start = max(first - smoothing + 1, 0)
                 cut = replace(clip, frames=clip.frames[start : first + most])
-                yield _Part((cut,), clip, start, first - start)
+                yield Part((cut,), clip, start, first - start)
 
 
-def _read(
-    snapshot: Snapshot, part: _Part, how: Preprocessing
-) -> Iterator[tuple[_Part, NDArray[np.uint8]]]:
+def read(
+    snapshot: Snapshot, part: Part, how: Preprocessing
+) -> Iterator[tuple[Part, NDArray[np.uint8]]]:
     """The frames of one clip, or the still images that follow each other and have one size."""
-    read = partial(snapshot.read_clip, image_size=None, channels=how.channels, levels=how.levels)
+    decode = partial(snapshot.read_clip, image_size=None, channels=how.channels, levels=how.levels)
     if part.whole:
-        yield part, read(part.clips[0])
+        yield part, decode(part.clips[0])
         return
-    images = [(clip, read(clip)) for clip in part.clips]
+    images = [(clip, decode(clip)) for clip in part.clips]
     for _, group in groupby(images, key=lambda image: image[1].shape):
         members = tuple(group)
         pixels = np.concatenate([image for _, image in members])
-        yield _Part(tuple(clip for clip, _ in members)), pixels
+        yield Part(tuple(clip for clip, _ in members)), pixels
 
 
 def _with_truth(
     snapshot: Snapshot,
-    part: _Part,
+    part: Part,
     frames: NDArray[np.uint8],
     prediction: Prediction,
     seconds: float,
@@ -191,13 +190,13 @@ def _with_truth(
     )
 
 
-def _labels(snapshot: Snapshot, part: _Part) -> NDArray[np.bool_]:
+def _labels(snapshot: Snapshot, part: Part) -> NDArray[np.bool_]:
     if part.whole:
         return snapshot.labels(part.whole)[part.start : part.start + len(part.clips[0].frames)]
     return np.concatenate([snapshot.labels(clip) for clip in part.clips])
 
 
-def _masks(snapshot: Snapshot, part: _Part, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+def _masks(snapshot: Snapshot, part: Part, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     unmarked_part = part.whole is not None and part.whole.has_masks
     masks = []
     for clip in part.clips:

@@ -20,7 +20,7 @@ from models.functional.conformal import (
     threshold_at,
 )
 from models.functional.smoothing import running_mean
-from models.functional.thresholds import exceeded_by
+from models.functional.thresholds import threshold_at_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +106,7 @@ class Calibration:
         parts = [scores[torch.from_numpy(self.clip == clip)] for clip in np.unique(self.clip)]
         means = torch.cat([running_mean(part, num) for part in parts])
         return replace(self, image_score=means.numpy()), max(
-            threshold, float(exceeded_by(means, share))
+            threshold, float(threshold_at_rate(means, share))
         )
 
     def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:

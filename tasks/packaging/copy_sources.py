@@ -20,6 +20,7 @@ READER = (
     "packaging/import_sources.py",
     "packaging/package.py",
     "packaging/preprocessing.py",
+    "packaging/program.py",
 )
 """Files of ``tasks`` that travel with the model, so that it loads without this repository."""
 

@@ -20,6 +20,7 @@ from models.functional.conformal import discovery_q_values
 from models.functional.smoothing import running_mean
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing, as_tensor
+from tasks.packaging.program import FEATURES, SCORE, TORCH, Choice, Program
 
 BATCH_PIXELS, MAX_BATCH = 1_400_000, 32
 """Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
@@ -102,6 +103,8 @@ class Packaged:
         lineage: What the model was made from; see ``tasks.registry.lineage_record``.
         digest: SHA-256 over all its files; names this model's bytes.
         device: Where it computes.
+        program: What scores inputs of its size, in place of the detector; None if torch is faster.
+        engine: What it scores by, and why.
     """
 
     def __init__(  # noqa: PLR0913 - all that a package holds
@@ -116,7 +119,11 @@ class Packaged:
         digest: str,
         device: torch.device,
         smoothing: int = 1,
+        program: Program | None = None,
+        engine: Choice | None = None,
     ) -> None:
+        self.program = program
+        self.engine = engine or Choice(engine=TORCH, why="No other was asked for.")
         self.detector = detector
         self.preprocessing = preprocessing
         self.threshold = threshold
@@ -202,6 +209,8 @@ class Packaged:
         Raises:
             InvalidInputError: If the detector refuses the inputs, or scores one with NaN.
         """
+        if self.program and self.program.fits(inputs):
+            return _by_program(self.program, inputs, observe)
         found = self._call(as_tensor(inputs, self.device), observe)
         q = found.soft_assignment
         return Raw(
@@ -249,6 +258,20 @@ class Packaged:
             if type(error).__name__ != InvalidInputError.__name__:
                 raise
             raise InvalidInputError(str(error)) from error  # theirs is a class of the sources
+
+
+def _by_program(
+    program: Program, inputs: NDArray[np.uint8], observe: Callable[[Tensor], None] | None
+) -> Raw:
+    found = program(inputs, features=observe is not None)
+    if observe is not None and FEATURES in found:
+        observe(torch.from_numpy(found[FEATURES]))
+    maps, q = found.get("anomaly_map"), found.get("soft_assignment")
+    return Raw(
+        image_score=found[SCORE].astype(np.float64),
+        anomaly_map=None if maps is None else torch.from_numpy(maps),
+        soft_assignment=None if q is None else q.astype(np.float64),
+    )
 
 
 def together(parts: Sequence[Raw]) -> Raw:

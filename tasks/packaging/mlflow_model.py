@@ -41,7 +41,7 @@ class DetectorModel(PythonModel):  # type: ignore[misc]
         bootstrap = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(bootstrap)  # type: ignore[union-attr]
         reader = bootstrap.Vendored(folder / "sources").load("tasks.packaging.package")
-        self.packaged = reader.load(folder, device="auto")
+        self.packaged = reader.load(folder, device="auto", engine="auto")
 
     def predict(
         self,

@@ -6,6 +6,7 @@
     calibration.safetensors  scores of held-out normal images, clip by clip, for p-values
     lineage.json             what it was made from: data, validation, pretext run, recipe, commit
     files.json               path and md5 of every file of that data version
+    program/                 the detector as an ONNX program, and how it agrees with torch, if asked
     sources/                 the Python packages it was trained with, and this reader
     digest.json              SHA-256 of every other file
 
@@ -32,6 +33,7 @@ from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import RegistryError
+from models.former_names import present, present_weights
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.copy_sources import copy_sources, modules_of
 from tasks.packaging.detector import Packaged
@@ -39,6 +41,7 @@ from tasks.packaging.formats import CURRENT
 from tasks.packaging.formats import check as check_format
 from tasks.packaging.import_sources import Vendored
 from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.program import FOLDER, TORCH, choose
 
 Json: TypeAlias = Any
 
@@ -111,15 +114,18 @@ def save(  # noqa: PLR0913 - all that a package holds
     return digest(sums)
 
 
-def load(folder: Path, *, device: str = "cpu") -> Packaged:
+def load(folder: Path, *, device: str = "cpu", engine: str = TORCH) -> Packaged:
     """Read a detector, after verifying every byte, with the sources it was trained with.
 
     Args:
         folder: Written by ``save``.
         device: Where it will compute; ``auto`` takes a GPU if there is one.
+        engine: What scores on a processor, as in ``tasks.packaging.program.choose``. On a GPU it
+            is torch.
 
     Raises:
         RegistryError: If the folder is not such a package, was changed, or cannot be run here.
+        InvalidInputError: If the engine is not here, or does not give what torch gives.
     """
     sums = verify(folder)
     try:
@@ -140,8 +146,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         ) from error
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    program, choice = None, None
+    if device == "cpu":
+        by_torch = _scorer(detector)
+        program, choice = choose(folder / FOLDER, engine, torch.get_num_threads(), by_torch)
     return Packaged(
         detector.to(device),
+        program=program,
+        engine=choice,
         preprocessing=preprocessing,
         threshold=described["threshold"],
         smoothing=described.get("smoothing", 1),  # older packages do not average
@@ -151,6 +163,14 @@ def load(folder: Path, *, device: str = "cpu") -> Packaged:
         digest=digest(sums),
         device=torch.device(device),
     )
+
+
+def _scorer(detector: Any) -> Callable[[NDArray[np.uint8]], object]:
+    @torch.no_grad()
+    def score(images: NDArray[np.uint8]) -> object:
+        return detector(torch.from_numpy(images).float() / 255)
+
+    return score
 
 
 def rebuild(
@@ -168,7 +188,7 @@ def rebuild(
     verify(folder)
     described = json.loads((folder / "detector.json").read_text())
     try:
-        detector = _build(folder, described, load_module)
+        detector = _build(folder, present(described), load_module, described["detector"])
     except (ImportError, AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise RegistryError(
             f"The packaged detector in {folder} must fit the present code to be trained further, "
@@ -185,11 +205,15 @@ def _preprocessing(described: dict[str, Json]) -> Preprocessing:
 
 
 def _build(
-    folder: Path, described: dict[str, Json], load_module: Callable[[str], ModuleType]
+    folder: Path,
+    described: dict[str, Json],
+    load_module: Callable[[str], ModuleType],
+    former: dict[str, Json] | None = None,
 ) -> Any:
     encoder = from_json(described["encoder"], load_module).build()
     detector = from_json(described["detector"], load_module).build(encoder)
-    detector.load_state_dict(load_file(folder / "weights.safetensors"))
+    weights = load_file(folder / "weights.safetensors")
+    detector.load_state_dict(present_weights(former, weights) if former else weights)
     return detector.eval()
 
 

@@ -70,7 +70,7 @@ def through(url: str) -> str:
     """Which proxy an address is asked through, as the end of an error message; empty if none."""
     parsed = urlsplit(url)
     proxy = getproxies().get(parsed.scheme) or getproxies().get("all")
-    if not proxy or proxy_bypass(parsed.hostname or ""):
+    if not is_server(url) or not proxy or proxy_bypass(parsed.hostname or ""):
         return ""
     shown = urlsplit(proxy)._replace(netloc=urlsplit(proxy).netloc.rpartition("@")[2]).geturl()
     return (

@@ -23,11 +23,7 @@ METRICS = {
     "frame_auc": Metric(chance="0.5: scores that are all equal"),
     "image_auroc": Metric(chance="0.5: scores that are all equal"),
     "cluster_acc": Metric(chance="the share of the largest class: one cluster for all images"),
-    "put_in_auroc": Metric(
-        chance="0.5: scores that are all equal",
-        scores="evaluation/put_in_scores.csv",
-        needs_labels=False,
-    ),
+    "put_in_auroc": Metric(chance="0.5: scores that are all equal", needs_labels=False),
     "false_alarm_rate": Metric(
         chance="0.5: a coin for every normal image", higher_is_better=False, needs_labels=False
     ),
@@ -51,7 +47,8 @@ class PromotionPolicy:
     """How much worse the challenger may be, in the metric's own unit, at least 0."""
     floor: float | None = None
     """What the lower confidence bound of the metric of a first champion must be above; chance if
-    None. Of a rate that should be low: what its upper bound must be below."""
+    None, and anything will do at -1. Of a rate that should be low: what its upper bound must be
+    below."""
     confidence: float = 0.95
     """Confidence of the bounds, in (0.5, 1)."""
     num_resamples: int = 1000
@@ -65,8 +62,8 @@ class PromotionPolicy:
             )
         if not self.margin >= 0:
             raise InvalidInputError(f"margin must be at least 0, got {self.margin}.")
-        if self.floor is not None and not 0 <= self.floor < 1:
-            raise InvalidInputError(f"floor must be in [0, 1), got {self.floor}.")
+        if self.floor is not None and not -1 <= self.floor < 1:
+            raise InvalidInputError(f"floor must be in [-1, 1), got {self.floor}.")
         if self.floor is not None and self.metric == LABEL_FREE:
             raise InvalidInputError(
                 f"floor must be None for {LABEL_FREE}, whose metrics each have their own chance, "

@@ -4,15 +4,19 @@ Decisions are about versions and data: what was refused, rolled back or replaced
 back with new data or another recipe, or when a person says so.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tasks.records import Decision
 from tasks.registry import history, model_versions
 from tasks.registry.policy import PromotionPolicy
 from tasks.registry.who import who
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 
 def standing(
@@ -30,8 +34,11 @@ def standing(
     decisions = history.read(judged.name, client)
     champion, number = model_versions.champion(client, judged.name), int(judged.version)
     if champion == number:
-        moves = (each for each in reversed(decisions) if each.action in history.MOVES)
-        return next((each for each in moves if each.champion == number), None)
+        moves = [each for each in decisions if each.action in history.MOVES]
+        brought = [each for each in moves if each.champion == number]
+        about = [each for each in brought if each.version == number]  # a rollback is about another
+        known = about or brought
+        return known[-1] if known else None
     if pin := history.pinned(decisions):
         advice = f"'unseen unpin {judged.name}' lets retrains promote again."
         return _held(decisions, pin, number, champion, f"Pinned: {history.told(pin)} {advice}")

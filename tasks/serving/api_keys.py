@@ -11,12 +11,14 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from fastapi import Security
+from fastapi.security import APIKeyHeader, HTTPBearer
 from filelock import FileLock
 from starlette.requests import Request
 
@@ -28,6 +30,8 @@ PREDICT = "predict"
 PROMOTE = "promote"
 """Right to decide which version serves."""
 RIGHTS = (PREDICT, PROMOTE)
+BEARER = HTTPBearer(auto_error=False, description="A token that 'unseen keys add' printed.")
+HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same token.")
 ANYBODY = ""
 """Name of who asks without a key, where none is needed."""
 TOKEN_BYTES = 32
@@ -239,6 +243,23 @@ def require(request: Request, right: str | None = None) -> str:
     """``Access.require`` of the app that the request came to, which has it as ``state.access``."""
     access: Access = request.app.state.access
     return access.require(request, right)
+
+
+def may(right: str | None = None) -> Callable[..., Awaitable[str]]:
+    """A security dependency for FastAPI: the name of the key, if it has a right.
+
+    Args:
+        right: As in ``Access.require``.
+    """
+
+    async def entered(
+        request: Request,
+        bearer: Annotated[object, Security(BEARER)],  # noqa: ARG001 - they describe what is read
+        key: Annotated[object, Security(HEADER)],  # noqa: ARG001
+    ) -> str:
+        return require(request, right)
+
+    return entered
 
 
 def token_of(request: Request) -> str | None:

@@ -13,6 +13,7 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from models.errors import RegistryError
 from tasks.packaging.detector import Packaged
+from tasks.packaging.program import AUTO
 from tasks.registry import history, mlflow_store, model_versions
 
 log = logging.getLogger(__name__)
@@ -34,14 +35,21 @@ class Deployed:
     """When it was ready to serve; UTC, ISO 8601."""
 
 
-def deploy(version: RegisteredVersion, false_alarm_rate: float | None = None) -> Deployed:
+def deploy(
+    version: RegisteredVersion, false_alarm_rate: float | None = None, engine: str = AUTO
+) -> Deployed:
     """Download a model version, verify its bytes, and score a window of noise with it.
+
+    Args:
+        version: The version.
+        false_alarm_rate: That its calibration must be able to vouch for.
+        engine: What scores; see ``tasks.packaging.program.choose``.
 
     Raises:
         InvalidInputError: If its calibration cannot vouch for the false-alarm rate.
         RegistryError: If its files are not those that were registered, or it does not score.
     """
-    packaged = model_versions.load(version, device="auto")
+    packaged = model_versions.load(version, device="auto", engine=engine)
     window, size = packaged.preprocessing.window, packaged.preprocessing.image_size
     noise = np.random.default_rng(0).integers(0, 256, (window, *(size or WARM_UP_SIZE)))
     found = packaged.predict(noise.astype(np.uint8), false_alarm_rate=false_alarm_rate)
@@ -67,15 +75,22 @@ class Champion:
     Attributes:
         name: Registered model to follow.
         false_alarm_rate: That it must be able to vouch for; None if its own threshold decides.
+        engine: What scores.
         deployed: What serves now; None before the first is loaded.
         problem: Why ``deployed`` may not be the champion; None if all is well.
     """
 
     def __init__(
-        self, name: str, *, poll_seconds: float, false_alarm_rate: float | None = None
+        self,
+        name: str,
+        *,
+        poll_seconds: float,
+        false_alarm_rate: float | None = None,
+        engine: str = AUTO,
     ) -> None:
         self.name = name
         self.false_alarm_rate = false_alarm_rate
+        self.engine = engine
         self.poll_seconds = poll_seconds
         self.deployed: Deployed | None = None
         self.problem: str | None = "The champion is being loaded."
@@ -115,7 +130,7 @@ class Champion:
     def _replace(self, version: RegisteredVersion) -> None:
         number = int(version.version)
         try:
-            self.deployed = deploy(version, self.false_alarm_rate)
+            self.deployed = deploy(version, self.false_alarm_rate, self.engine)
         except Exception:
             self._failures = self._failures + 1 if number == self._broken else 1
             self._broken = number
@@ -123,7 +138,9 @@ class Champion:
             self._try_again = time.monotonic() + pause
             raise
         self._broken = self.problem = None
-        log.info("%s version %d serves from now on.", self.name, number)
+        engine = self.deployed.packaged.engine
+        log.info("%s version %d serves from now on, by %s.", self.name, number, engine.engine)
+        log.info("Milliseconds for an image: %s. %s", engine.milliseconds, engine.why)
 
     def _follow(self) -> None:
         while True:

@@ -10,9 +10,12 @@ from PIL import Image
 
 from models.contracts import Progress, silent
 from models.errors import InvalidInputError, NotFoundError
+from tasks.data import layout
 from tasks.data import masks as masks_of
 from tasks.data.decoding import read_mask
 from tasks.packaging.detector import Packaged, Prediction
+from tasks.packaging.preprocessing import Preprocessing
+from tasks.packaging.program import AUTO
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.responses import Region, find_regions
@@ -27,11 +30,16 @@ COLOURS = 40
 """Of a picture; fewer make smaller files."""
 MILLISECONDS = 100
 """That each frame is shown."""
-IMAGES = frozenset({".png", ".jpg", ".jpeg"})
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def film(reference: str, clip: Path, target: Path, progress: Progress = silent) -> int:
+def film(
+    reference: str,
+    clip: Path,
+    target: Path,
+    progress: Progress = silent,
+    engine: str = AUTO,
+) -> int:
     """Write an animated GIF of a clip as a registered detector sees it.
 
     Each frame shows the anomaly map, boxes around anomalous regions with their p-values, the
@@ -43,6 +51,7 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         clip: A folder of frames, or a video.
         target: File to write; it is there whole or not at all.
         progress: Shows the frames.
+        engine: What scores; see ``tasks.packaging.program.choose``.
 
     Returns:
         Number of frames shown.
@@ -55,8 +64,8 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
         raise InvalidInputError(f"The film must be a .gif file, got {target}.")
     name, _, wanted = reference.partition("@")
     version = model_versions.resolve(mlflow_store.client(), name, wanted or model_versions.CHAMPION)
-    packaged = model_versions.load(version, device="auto")
-    frames = _read(clip, packaged.preprocessing.channels)
+    packaged = model_versions.load(version, device="auto", engine=engine)
+    frames = _read(clip, packaged.preprocessing)
     found = packaged.predict(frames, anomaly_map=True)
     truth = _ground_truth(clip, len(frames), frames.shape[-2:])
     numbers = progress(
@@ -77,27 +86,49 @@ def film(reference: str, clip: Path, target: Path, progress: Progress = silent) 
     return len(pictures)
 
 
-def _read(clip: Path, channels: int) -> NDArray[np.uint8]:
+def _read(clip: Path, how: Preprocessing) -> NDArray[np.uint8]:
+    limits = Limits(num_files=2**20, num_frames=2**20, total_pixels=2**40)
     if clip.is_dir():
-        files = sorted(path for path in clip.iterdir() if path.suffix.lower() in IMAGES)
+        names = [path.name for path in clip.iterdir() if not layout.is_noise(path.name)]
+        files = [clip / name for name in sorted(names, key=layout.natural)]
+        files = [path for path in files if path.suffix.lower() in layout.IMAGES]
     else:
         files = [clip] if clip.is_file() else []
     if not files:
         raise NotFoundError(
-            f"A clip must be a video or a folder of PNG or JPEG frames, got {clip}, which is "
-            "neither. For example: data/walkway/test/cyclist/01"
+            f"A clip must be a video or a folder of images, got {clip}, which is neither. For "
+            "example: data/walkway/test/cyclist/01"
         )
-    return uploads.read_frames(
-        [path.read_bytes() for path in files], channels=channels, limits=Limits(num_files=2**20)
-    )
+    if len(files) == 1 and files[0].suffix.lower() in layout.VIDEOS:
+        return uploads.read_video(files[0], how=how, limits=limits).frames
+    contents = [path.read_bytes() for path in files]
+    return uploads.read_frames(contents, how=how, limits=limits).frames
 
 
 def _ground_truth(clip: Path, num: int, size: Sequence[int]) -> list[NDArray[np.bool_]] | None:
-    folder = clip.parents[2] / "ground_truth" / clip.parent.name / clip.name
-    if clip.parents[1].name != "test" or not folder.is_dir():
+    """Masks of all frames, where they lie beside ``test/``; frames without one have none marked."""
+    clip = clip.absolute()
+    parts = clip.parts
+    if "test" not in parts[:-2]:
         return None
-    masks = [read_mask(path, path.name) for path in sorted(folder.iterdir())]
-    return [masks_of.resize(mask, tuple(size)) for mask in masks] if len(masks) == num else None
+    place = len(parts) - 1 - parts[::-1].index("test")
+    folder = Path(*parts[:place], layout.TRUTH, *parts[place + 1 :])
+    if not folder.is_dir() or not clip.is_dir():
+        return None
+    masks = {
+        path.stem.removesuffix("_mask"): path
+        for path in folder.iterdir()
+        if path.suffix.lower() in layout.IMAGES
+    }
+    names = [path.stem for path in clip.iterdir() if path.suffix.lower() in layout.IMAGES]
+    found = [masks.get(name) for name in sorted(names, key=layout.natural)]
+    if len(found) != num or not masks:
+        return None
+    nothing = np.zeros(tuple(size), bool)
+    return [
+        nothing if path is None else masks_of.resize(read_mask(path, path.name), tuple(size))
+        for path in found
+    ]
 
 
 def _drawn(

@@ -11,8 +11,8 @@ FORM = {
         "files": {
             "type": "array",
             "items": {"type": "string", "format": "binary"},
-            "description": "PNG or JPEG images: the consecutive frames of one clip, in the order "
-            "sent. Or one MP4 or AVI video.",
+            "description": "Images: the consecutive frames of one clip, in the order sent. Or one "
+            "video, or image of several pages.",
         },
         "anomaly_map": {
             "type": "boolean",
@@ -23,7 +23,11 @@ FORM = {
 }
 FILES = {
     kind: {"schema": {"type": "string", "format": "binary"}}
-    for kind in ("application/octet-stream", "image/jpeg", "image/png", "video/mp4", "video/avi")
+    for kind in (
+        "application/octet-stream",
+        *(f"image/{each}" for each in ("bmp", "gif", "jpeg", "png", "tiff", "webp")),
+        *(f"video/{each}" for each in ("avi", "mp4", "mpeg", "x-matroska")),
+    )
 }
 """Types of a body that is a single file, and how they are described."""
 YES, NO = frozenset({"1", "on", "true", "yes"}), frozenset({"", "0", "false", "no", "off"})

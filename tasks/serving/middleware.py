@@ -1,7 +1,9 @@
 """What stands between the network and the app: request ids, body limits, errors as JSON.
 
-Every response, whoever made it, carries ``X-Request-ID``; every error is a JSON object ``{"error":
-sentence, "request_id": ...}``. A body that is too long or too slow is refused while it arrives.
+Every response, whoever made it, carries ``X-Request-ID``, which is the server's own and never
+twice the same; an id that the client sent as ``X-Correlation-ID`` comes back as such, and is
+logged. Every error is a JSON object ``{"error": sentence, "request_id": ...}``. A body that is too
+long or too slow is refused while it arrives.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -26,12 +29,24 @@ from tasks.serving.uploads import Limits, TooLargeError
 log = logging.getLogger(__name__)
 
 PROCESS, NUMBERS = uuid.uuid4().hex[:20], itertools.count()
-"""Of which the ids of requests are made that come without one: random, then counted."""
+"""Of which the ids of requests are made: random, then counted."""
 LINGER_SECONDS = 5.0
 """How long the rest of a refused body is thrown away, so that its sender gets to read why."""
 Record = Callable[[Scope, int, float], None]
 CLIENT_WENT_AWAY = 499
 """Status under which a request is recorded that nobody waited for."""
+
+
+class Refusal(TypedDict):
+    """What every error says."""
+
+    error: str
+    request_id: str
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Errors that an address may answer with, for its description: every one may be 421 or 500."""
+    return {status: {"model": Refusal} for status in (*statuses, 403, 408, 413, 421, 500)}
 
 
 class TooSlowError(UnseenError):
@@ -87,7 +102,9 @@ class Guard:
             return
         started = time.perf_counter()
         exchange = _Exchange(scope, receive, send, self.limits)
-        scope.setdefault("state", {})["request_id"] = exchange.request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = exchange.request_id
+        state["correlation_id"] = exchange.correlation_id
         try:
             exchange.check_length()
             await self.app(scope, exchange.receive, exchange.send)
@@ -106,9 +123,10 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._limits = limits
         self._headers = Headers(scope=scope)
-        given = self._headers.get("x-request-id", "")
+        given = self._headers.get("x-correlation-id", "")
         valid = re.fullmatch(r"[\w.:-]{1,64}", given, re.ASCII)
-        self.request_id = given if valid else f"{PROCESS}{next(NUMBERS):012x}"
+        self.correlation_id = given if valid else None
+        self.request_id = f"{PROCESS}{next(NUMBERS):012x}"
         self._deadline = time.monotonic() + limits.body_seconds
         self._received = 0
         self._arriving = "content-length" in self._headers or "transfer-encoding" in self._headers
@@ -150,6 +168,8 @@ class _Exchange:
             self._started, self.status = True, message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
+            if self.correlation_id:
+                headers["X-Correlation-ID"] = self.correlation_id
             if self._arriving:
                 headers["Connection"] = "close"
         elif self._arriving and not message.get("more_body", False):

@@ -17,6 +17,8 @@ from tasks.platform import background
 
 PROCESS = "console"
 """Name of the console among the background processes."""
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+"""Of this machine, which no name of somebody else's can stand for."""
 ASSETS = Path(__file__).parents[1] / "console" / "assets"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -39,7 +41,9 @@ SECURE = {
 
 
 class Shield:
-    """ASGI middleware: secure headers on every answer, and no answer under a foreign name.
+    """ASGI middleware: secure headers on every answer, and none to pages of other sites.
+
+    A browser names the site whose page makes it send something in ``Origin``.
 
     Args:
         app: What is shielded.
@@ -65,13 +69,31 @@ class Shield:
                 headers.setdefault("Cache-Control", "no-cache")
             await send(message)
 
-        asked = host_of(Headers(scope=scope).get("host", ""))
-        if self.hosts is not None and asked not in self.hosts:
-            known = ", ".join(sorted(self.hosts))
-            refusal = f"This server answers as {known}, got {asked!r}. Add it with --host-name."
-            await JSONResponse({"error": refusal}, 421)(scope, receive, shielded)
+        refused = self._refusal(Headers(scope=scope))
+        if refused is None:
+            await self.app(scope, receive, shielded)
             return
-        await self.app(scope, receive, shielded)
+        status, sentence = refused
+        known = scope.get("state", {}).get("request_id")
+        told = {"error": sentence, **({"request_id": known} if known else {})}
+        await JSONResponse(told, status)(scope, receive, shielded)
+
+    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
+        asked, origin = headers.get("host", ""), headers.get("origin")
+        if self.hosts is not None and host_of(asked) not in self.hosts:
+            known = ", ".join(sorted(self.hosts))
+            return (
+                421,
+                f"This server answers as {known}, got {host_of(asked)!r}. Ask under one of these.",
+            )
+        own = headers.get("sec-fetch-site") in ("same-origin", "none")  # no page can set this
+        if (
+            origin is not None
+            and not own
+            and origin.partition("://")[2].lower() != asked.strip().lower()
+        ):
+            return 403, f"Pages of other sites must not ask this server; got one of {origin!r}."
+        return None
 
 
 def host_of(header: str) -> str:

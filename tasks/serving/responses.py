@@ -86,9 +86,13 @@ class Scored:
     """How rare such a clip is among normal ones, in (0, 1]; None for still images."""
     calibration_clips: int
     """Held-out normal clips behind all p-values, none of which is below 1 / (this + 1)."""
+    warnings: tuple[str, ...] = ()
+    """What to know of how the files were read."""
 
 
-def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Scored:
+def scored(
+    deployed: Deployed, prediction: Prediction, request_id: str, warnings: tuple[str, ...] = ()
+) -> Scored:
     """The answer to a request whose frames got this prediction."""
     packaged = deployed.packaged
     frames = []
@@ -123,6 +127,7 @@ def scored(deployed: Deployed, prediction: Prediction, request_id: str) -> Score
         frames=frames,
         clip_p_value=prediction.clip_p_value,
         calibration_clips=packaged.calibration.num_clips,
+        warnings=warnings,
     )
 
 

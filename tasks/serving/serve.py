@@ -12,23 +12,25 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import torch
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from tasks.packaging.program import AUTO
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import pages
-from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, require
+from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, may
 from tasks.serving.forms import FILES, FORM
-from tasks.serving.middleware import Guard, answer
+from tasks.serving.middleware import Guard, answer, refusals
 from tasks.serving.prometheus import CONTENT_TYPE, Metrics
 from tasks.serving.responses import Scored
 from tasks.serving.service import Service
@@ -51,6 +53,8 @@ def build_app(
     false_alarm_rate: float | None = None,
     access: Access | None = None,
     log_predictions: bool = True,
+    engine: str = AUTO,
+    hosts: frozenset[str] | None = None,
 ) -> FastAPI:
     """The app that serves a registered model.
 
@@ -62,9 +66,18 @@ def build_app(
             threshold decides if None.
         access: Who may ask for what; as on a server that this machine alone can reach if None.
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
+        engine: What scores; see ``tasks.packaging.program.choose``.
+        hosts: Names under which it may be asked; None for any.
     """
     limits = limits or Limits()
-    service = Service(name, limits, poll_seconds, false_alarm_rate, log_predictions=log_predictions)
+    service = Service(
+        name,
+        limits,
+        poll_seconds,
+        false_alarm_rate,
+        log_predictions=log_predictions,
+        engine=engine,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,46 +86,58 @@ def build_app(
         await anyio.to_thread.run_sync(service.stop)
 
     app = FastAPI(title=f"unseen: {name}", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(pages.Shield, hosts=hosts)
     app.add_middleware(Guard, limits=limits, record=functools.partial(record, service.metrics))
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
     pages.add_entrance(app)
     app.state.access = access or Access(Keys(), local=True)
-    body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}, **FILES}}
+    _add_addresses(app, service)
+    return app
 
-    @app.post("/predict", response_model=Scored, openapi_extra={"requestBody": body})
-    async def predict(request: Request, *, anomaly_map: bool = False) -> Response:
+
+def _add_addresses(app: FastAPI, service: Service) -> None:
+    """What the server answers; all but ``/health`` and pages need what ``may`` asks for."""
+    body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}, **FILES}}
+    reading: Any = {"dependencies": [Security(may())], "responses": refusals(401, 503)}
+
+    @app.post(
+        "/predict",
+        response_model=Scored,
+        openapi_extra={"requestBody": body},
+        responses=refusals(400, 401, 415, 422, 429, 503),
+    )
+    async def predict(
+        request: Request,
+        client: Annotated[str, Security(may(PREDICT))],
+        *,
+        anomaly_map: bool = False,
+    ) -> Response:
         """Score images, or the frames of a clip."""
-        client = require(request, PREDICT)
         found = await service.predict(request, client, anomaly_map=anomaly_map)
         return Response(json.dumps(found, default=vars), media_type="application/json")
 
-    @app.get("/health")
+    @app.get("/health", responses=refusals(503))
     async def health() -> dict[str, Any]:
         """Which version serves; 503 before the first is loaded."""
         return service.health()
 
-    @app.get("/lineage")
-    async def lineage(request: Request) -> dict[str, Any]:
+    @app.get("/lineage", **reading)
+    async def lineage() -> dict[str, Any]:
         """What the served version was made from."""
-        require(request)
         return await service.lineage()
 
-    @app.get("/drift")
-    async def drift(request: Request) -> dict[str, Any]:
+    @app.get("/drift", **reading)
+    async def drift() -> dict[str, Any]:
         """Whether what the served version is shown is still like what it learned."""
-        require(request)
         return await service.drift()
 
-    @app.get("/metrics")
-    async def metrics(request: Request) -> Response:
+    @app.get("/metrics", response_class=PlainTextResponse, **reading)
+    async def metrics() -> Response:
         """What Prometheus reads."""
-        require(request)
         text = await anyio.to_thread.run_sync(service.metrics.text)
         return Response(text, media_type=CONTENT_TYPE)
-
-    return app
 
 
 def share_cores() -> None:
@@ -130,6 +155,7 @@ def record(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
     metrics.request(getattr(scope.get("route"), "path", "other"), status, seconds)
     facts = {
         "request_id": scope["state"]["request_id"],
+        "correlation_id": scope["state"]["correlation_id"],
         "method": scope["method"],
         "path": scope["path"],
         "status": status,
@@ -151,6 +177,7 @@ def serve(  # noqa: PLR0913
     wait: bool = False,
     access: Access | None = None,
     log_predictions: bool = True,
+    engine: str = AUTO,
 ) -> None:
     """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
 
@@ -176,6 +203,8 @@ def serve(  # noqa: PLR0913
         false_alarm_rate=false_alarm_rate,
         access=access,
         log_predictions=log_predictions,
+        engine=engine,
+        hosts=pages.LOCAL_NAMES | {host.lower()} if is_local(host) else None,
     )
     config = uvicorn.Config(
         app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()

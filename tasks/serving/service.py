@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 from tasks.lineage.trace import trace
 from tasks.lineage.trace_records import Trace
 from tasks.packaging.detector import Prediction, Raw
+from tasks.packaging.program import AUTO
 from tasks.serving import prometheus, responses, uploads
 from tasks.serving.admission import Admission
 from tasks.serving.batching import Batcher, Job
@@ -67,6 +68,7 @@ class Service:
         poll_seconds: Time between two looks at the alias.
         false_alarm_rate: Share of normal frames that may be called anomalous.
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
+        engine: What scores; see ``tasks.packaging.program.choose``.
     """
 
     def __init__(
@@ -77,9 +79,12 @@ class Service:
         false_alarm_rate: float | None = None,
         *,
         log_predictions: bool = True,
+        engine: str = AUTO,
     ) -> None:
         self.limits = limits
-        self.champion = Champion(name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate)
+        self.champion = Champion(
+            name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate, engine=engine
+        )
         self.watch = Watch(name, false_alarm_rate)
         self.metrics = Metrics()
         self.metrics.add(self._tell)
@@ -173,8 +178,9 @@ class Service:
     def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, tuple[str, ...]]:
         contents = [file.read() for file in files]
         packaged, note = asked.deployed.packaged, asked.note
-        channels = packaged.preprocessing.channels
-        frames = uploads.read_frames(contents, channels=channels, limits=self.limits)
+        received = uploads.read_frames(contents, how=packaged.preprocessing, limits=self.limits)
+        frames = received.frames
+        asked.request.state.warnings = received.warnings
         job = Job(
             packaged=packaged,
             inputs=packaged.preprocessing(frames),
@@ -198,7 +204,9 @@ class Service:
         }
         if self.predictions:
             self.predictions.put(logged(asked, found, digests))
-        return responses.scored(asked.deployed, found, asked.request_id)
+        return responses.scored(
+            asked.deployed, found, asked.request_id, asked.request.state.warnings
+        )
 
     def health(self) -> dict[str, Any]:
         """Which version serves, and whether anything is wrong."""
@@ -211,6 +219,7 @@ class Service:
             "data_digest": deployed.packaged.lineage["data"]["digest"],
             "model_digest": deployed.packaged.digest,
             "since": deployed.since,
+            "engine": deployed.packaged.engine.engine,
             "problem": self.champion.problem,
         }
 

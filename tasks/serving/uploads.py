@@ -7,21 +7,24 @@ Shapes: T = frames, H W = frame.
 """
 
 import tempfile
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.data import images
+from tasks.data import images, videos
+from tasks.data.images import MAX_PIXELS, TooManyPixelsError, UnreadableError
+from tasks.packaging.preprocessing import RATE_TOLERANCE, Preprocessing
 
-SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
-"""First bytes of the images that are accepted."""
+PLAIN, PLAIN_PIXELS = (b"P1", b"P2", b"P3"), 1 << 22
+"""First bytes of images whose pixels are decimal numbers, which are slow to decode, and the most
+pixels that such an image may have."""
+Result = TypeVar("Result")
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 """Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
 
@@ -50,8 +53,8 @@ class Limits:
     """Files in one request."""
     num_frames: int = 2048
     """Frames in one request, those of a video included."""
-    frame_pixels: int = 4096 * 4096
-    """Pixels of one frame, read from its header before decoding."""
+    frame_pixels: int = MAX_PIXELS
+    """Pixels of one frame, read from its header before decoding; as many as in training."""
     total_pixels: int = 100_000_000
     """Pixels of all frames of one request together."""
     concurrent: int = 2
@@ -64,92 +67,123 @@ class Limits:
     """Bytes of decoded frames that may wait to be scored."""
     answer_seconds: float = 30.0
     """Seconds in which a request must be answered after it has arrived."""
+    same_rate: bool = False
+    """Refuse videos of another frame rate than those of the training, instead of a warning."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if value <= 0:
+            if not isinstance(value, bool) and value <= 0:
                 raise InvalidInputError(f"{name} must be positive, got {value}.")
 
 
-def read_frames(files: Sequence[bytes], *, channels: int, limits: Limits) -> NDArray[np.uint8]:
+@dataclass(frozen=True, eq=False)
+class Received:
+    """The frames of one request, as a detector is to see them."""
+
+    frames: NDArray[np.uint8]
+    """(T, H, W) gray or (T, 3, H, W) colour."""
+    warnings: tuple[str, ...] = ()
+    """What the sender should know of how they were read."""
+
+
+def read_frames(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) -> Received:
     """Decode the files of one request to the frames of one clip, in the order sent.
 
+    They are read as in training: whatever the format, turned by their EXIF orientation, and scaled
+    by the range of the images that the detector was trained on.
+
     Args:
-        files: Contents of PNG or JPEG images, or of a single MP4 or AVI video.
-        channels: 1 for gray frames (T, H, W), 3 for colour (T, 3, H, W).
+        files: Contents of images, or of a single video or image of several pages.
+        how: What the detector was trained on.
         limits: What is refused.
 
     Raises:
         TooLargeError: If there are more frames or pixels than allowed.
         UnsupportedError: If a file is neither image nor video.
-        InvalidInputError: If there is no file, one is empty or damaged, or frames differ in size.
+        InvalidInputError: If there is no file, one is empty or damaged, or frames differ in size;
+            or a video has another frame rate than in training and that is refused.
     """
     if not files:
         raise InvalidInputError("A request must hold at least one file, got none.")
     kinds = [_kind(content, place) for place, content in enumerate(files, start=1)]
     if "video" not in kinds:
-        return _read_images(files, channels=channels, limits=limits)
+        return _read_images(files, how=how, limits=limits)
     if len(files) > 1:
         raise InvalidInputError(
             f"A video must come alone, got {len(files)} files. Send one video, or only images."
         )
-    return _read_video(files[0], channels=channels, limits=limits)
+    return _read_video(files[0], how=how, limits=limits)
 
 
 def _kind(content: bytes, place: int) -> str:
     if not content:
         raise InvalidInputError(f"File {place} must hold an image or a video, and is empty.")
-    if content.startswith(tuple(SIGNATURES.values())):
+    start = content[:16]
+    if images.is_image(start):
         return "image"
-    if content[4:8] == b"ftyp" or (content[:4] == b"RIFF" and content[8:12] == b"AVI "):
+    if videos.is_video(start):
         return "video"
     raise UnsupportedError(
-        f"File {place} must be a PNG or JPEG image, or an MP4 or AVI video; its first bytes say "
-        "that it is none of them."
+        f"File {place} must be an image ({', '.join(images.FORMATS)}) or a video (MP4, AVI, MKV, "
+        "MPEG); its first bytes say that it is none of them."
     )
 
 
-def _read_images(files: Sequence[bytes], *, channels: int, limits: Limits) -> NDArray[np.uint8]:
-    images = [_open(content, place) for place, content in enumerate(files, start=1)]
-    sizes = dict.fromkeys(image.size for image in images)
-    _check_size(max(sizes, key=lambda size: size[0] * size[1]), len(images), limits)
+def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) -> Received:
+    opened = [_open(content, place, limits) for place, content in enumerate(files, start=1)]
+    headers = [
+        _told(place, lambda image=image: images.header_of(image, limits.num_frames + 1))
+        for place, image in enumerate(opened, start=1)
+    ]
+    sizes = dict.fromkeys(header.size for header in headers)
+    pages = headers[0].pages if len(files) == 1 and how.window > 1 else 1
+    largest = max(sizes, key=lambda size: size[0] * size[1])
+    _check_size((largest[1], largest[0]), len(files) * pages, limits)
     if len(sizes) > 1:
-        found = ", ".join(f"{width} x {height}" for width, height in sizes)
+        found = ", ".join(f"{width} x {height}" for height, width in sizes)
         raise InvalidInputError(
             f"All frames of one request must have one size, got {found}. Send them separately."
         )
-    return np.stack([_decode(image, place, channels) for place, image in enumerate(images, 1)])
+    frames = [
+        _decode(content, place, page, how)
+        for place, content in enumerate(files, start=1)
+        for page in range(pages)
+    ]
+    return Received(np.stack(frames), tuple(_page_warnings(headers) if pages == 1 else ()))
 
 
-def _open(content: bytes, place: int) -> Image.Image:
+def _page_warnings(headers: Sequence[images.Header]) -> Iterator[str]:
+    for place, header in enumerate(headers, start=1):
+        if header.pages > 1:
+            yield f"File {place} has {header.pages} pages, of which the first was read."
+
+
+def _open(content: bytes, place: int, limits: Limits) -> Image.Image:
     """The image with its header read and no pixel decoded."""
-    if content.startswith(SIGNATURES["JPEG"]) and content.count(START_OF_SCAN) > MOST_SCANS:
+    if content.startswith(b"\xff\xd8") and content.count(START_OF_SCAN) > MOST_SCANS:
         raise TooLargeError(
             f"File {place} may have {MOST_SCANS} scans, and has more: it would take minutes to "
             "decode. Save it again."
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(BytesIO(content), formats=tuple(SIGNATURES))
-        except Image.DecompressionBombError as error:
-            raise TooLargeError(f"File {place} has too many pixels: {error}") from error
-        except Exception as error:  # damaged bytes raise whatever Pillow's parsers stumble over
-            raise _damaged(place) from error
+    most = min(limits.frame_pixels, PLAIN_PIXELS) if content[:2] in PLAIN else limits.frame_pixels
+    return _told(place, lambda: images.opened(content, most))
 
 
-def _decode(image: Image.Image, place: int, channels: int) -> NDArray[np.uint8]:
+def _decode(content: bytes, place: int, page: int, how: Preprocessing) -> NDArray[np.uint8]:
+    return _told(place, lambda: images.read(content, how.channels, how.levels, page))
+
+
+def _told(place: int, read: Callable[[], Result]) -> Result:
+    """What ``read`` returns; its failure names the file of the request."""
     try:
-        image.load()
-        return images.to_channels(ImageOps.exif_transpose(image), channels)
-    except Exception as error:  # see _open
-        raise _damaged(place) from error
-
-
-def _damaged(place: int) -> InvalidInputError:
-    return InvalidInputError(
-        f"File {place} must be a whole image, and cannot be decoded: it is truncated or damaged."
-    )
+        return read()
+    except TooManyPixelsError as error:
+        raise TooLargeError(f"File {place} must have fewer pixels: {error}.") from error
+    except (UnreadableError, OSError) as error:
+        raise InvalidInputError(
+            f"File {place} must be whole, and cannot be decoded, as it is truncated or damaged: "
+            f"{error}. Send it again."
+        ) from error
 
 
 def _check_size(size: tuple[int, int], num_frames: int, limits: Limits) -> None:
@@ -166,34 +200,45 @@ def _check_size(size: tuple[int, int], num_frames: int, limits: Limits) -> None:
         )
 
 
-def _read_video(content: bytes, *, channels: int, limits: Limits) -> NDArray[np.uint8]:
+def _read_video(content: bytes, *, how: Preprocessing, limits: Limits) -> Received:
     with tempfile.TemporaryDirectory(prefix="unseen-upload-") as folder:
         path = Path(folder) / "clip"  # OpenCV reads videos from disk only
         path.write_bytes(content)
-        frames = list(_video_frames(path, channels=channels, limits=limits))
+        return read_video(path, how=how, limits=limits)
+
+
+def read_video(path: Path, *, how: Preprocessing, limits: Limits) -> Received:
+    """The frames of a video file; see ``read_frames``."""
+    header = _told(1, lambda: videos.header(path))
+    frames = []
+    reader = videos.read(path, how.channels, range(limits.num_frames + 1), how.levels)
+    while (frame := _told(1, lambda: next(reader, None))) is not None:
+        _check_size((frame.shape[-1], frame.shape[-2]), len(frames) + 1, limits)
+        frames.append(frame)
     if not frames:
         raise InvalidInputError("File 1 must be a whole video, and holds no frame that decodes.")
-    return np.stack(frames)
+    if len({frame.shape for frame in frames}) > 1:
+        raise InvalidInputError("File 1 must have frames of one size, and they differ.")
+    if len(frames) <= limits.num_frames:
+        _told(1, lambda: videos.check_count(path, len(frames), header.pages))
+    return Received(np.stack(frames), _rate_warnings(videos.frame_rate(path), how, limits))
 
 
-def _video_frames(path: Path, *, channels: int, limits: Limits) -> Iterator[NDArray[np.uint8]]:
-    import cv2
+def _rate_warnings(rate: float | None, how: Preprocessing, limits: Limits) -> tuple[str, ...]:
+    """What a frame rate other than in training means for speeds, which a window of frames sees.
 
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    try:
-        size = (
-            int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
-            int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
-        )
-        num_frames = 0
-        while capture.grab():
-            num_frames += 1
-            _check_size(size, num_frames, limits)
-            decoded, pixels = capture.retrieve()
-            if not decoded or pixels.shape[1::-1] != size:
-                raise InvalidInputError(
-                    f"File 1 is damaged: frame {num_frames - 1} cannot be read."
-                )
-            yield images.to_channels(Image.fromarray(pixels[..., ::-1]), channels)
-    finally:
-        capture.release()
+    Raises:
+        InvalidInputError: If such videos are refused.
+    """
+    known = how.frame_rate
+    if how.window == 1 or not known or not rate:
+        return ()
+    if 1 / RATE_TOLERANCE <= rate / known <= RATE_TOLERANCE:
+        return ()
+    told = (
+        f"The detector was trained on videos of {known:g} frames per second, and this one has "
+        f"{rate:g}: speeds look {known / rate:.2g} times as high"
+    )
+    if limits.same_rate:
+        raise InvalidInputError(f"{told}. Send it at the rate of the training videos.")
+    return (f"{told}.",)

@@ -6,7 +6,8 @@ T = frames.
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -34,6 +35,7 @@ def split_calibration(
     seed: int,
     window: int,
     seen: Collection[str] = (),
+    groups: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:
     """Hold out a part of the normal clips, from which alone thresholds are set.
 
@@ -48,6 +50,8 @@ def split_calibration(
         window: Consecutive frames that describe one frame.
         seen: ``identity`` of clips that an encoder was trained on. They are held out only where
             nothing else is left.
+        groups: First clip of the group of each clip, by name: clips that show the same are held
+            out together or not at all, see ``copies.groups``. None if all differ.
 
     Returns:
         The clips for training and those for calibration.
@@ -61,15 +65,29 @@ def split_calibration(
         return _split_clip(clips[0], share, window)
     if not clips:
         raise DataError("Training needs normal images in train/good, got none. Add some.")
-    held_out = min(max(round(share * len(clips)), 1), len(clips) - 1)
-    lots = [(identity(clip) in seen, _lot(clip, seed)) for clip in clips]
-    chosen = set(sorted(range(len(clips)), key=lots.__getitem__)[:held_out])
+    wanted = min(max(round(share * len(clips)), 1), len(clips) - 1)
+    together: dict[str, list[int]] = defaultdict(list)
+    for place, clip in enumerate(clips):
+        together[(groups or {}).get(clip.name, clip.name)].append(place)
+    lots = {
+        name: (any(identity(clips[place]) in seen for place in places), _lot(name, seed))
+        for name, places in together.items()
+    }
+    chosen: set[int] = set()
+    for name in sorted(together, key=lots.__getitem__):
+        if len(chosen) < wanted and len(chosen) + len(together[name]) < len(clips):
+            chosen.update(together[name])
+    if not chosen:
+        raise DataError(
+            f"Training and calibration need images that differ, and all {len(clips)} images or "
+            "clips of train/good show the same. Add others."
+        )
     train = tuple(clip for place, clip in enumerate(clips) if place not in chosen)
     return train, tuple(clips[place] for place in sorted(chosen))
 
 
-def _lot(clip: Clip, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{clip.name}".encode()).digest()
+def _lot(name: str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
 def _split_clip(clip: Clip, share: float, window: int) -> tuple[tuple[Clip, ...], tuple[Clip, ...]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.contracts import PretextConfig
 from models.pretext.video_triplet import VideoTriplet
+from tasks.data import copies
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.platform import progress
 from tasks.records import Training
@@ -37,7 +38,8 @@ def normal_clips(
         DataError: If there is too little for two parts.
     """
     share, seed, window = training.calibration_share, training.seed, training.window
-    return split_calibration(snapshot.clips("train"), share, seed, window, seen)
+    clips = snapshot.clips("train")
+    return split_calibration(clips, share, seed, window, seen, copies.groups(snapshot))
 
 
 def normal_batches(

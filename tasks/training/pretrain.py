@@ -4,17 +4,15 @@ import time
 
 import mlflow
 from mlflow.entities import Metric
-from prefect import task
 
 from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
-from tasks.registry.caching import REMEMBERED
-from tasks.registry.tags import DEVICE, TAG
+from tasks.registry.caching import remembered
+from tasks.registry.tags import BACKBONE, DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
 from tasks.training.pretext import contact_sheet, examples
@@ -23,7 +21,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(task_run_name=named("pretrain {pretext} on {version}"), **REMEMBERED)
+@remembered("pretrain {pretext} on {version}", apart_from=("training.smoothing",))
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,
@@ -82,7 +80,7 @@ def pretrain(
             for pairs in (images, held_out):
                 if isinstance(pairs, TrackedPairs):
                     contact_sheet.log(pairs.tracks)
-        mlflow.set_tag(f"{TAG}backbone", backbone)
+        mlflow.set_tag(BACKBONE, backbone)
         encoder_store.log(trunk, version, backbone, seen)
     return TrainedModel(
         run_id=run_id,

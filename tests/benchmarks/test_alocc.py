@@ -33,14 +33,14 @@ def test_the_mean_goes_over_digits_and_the_spread_over_seeds(tmp_path):
     rows = Rows({}, tmp_path)
     for seed, aucs in enumerate(([0.6, 0.8], [0.8, 1.0])):
         for digit, auc in enumerate(aucs):
-            rows.add("alocc", f"digit{digit}", seed, {"auc": auc, "auc_raw_d": 0.5})
+            rows.add("ognet", f"digit{digit}", seed, {"auc": auc, "auc_raw_d": 0.5})
             rows.add("knn", f"digit{digit}", seed, {"auc": 0.9})
-            rows.add("plain", f"digit{digit}", seed, {"auc": 0.7, "auc_raw_d": 0.6})
+            rows.add("alocc", f"digit{digit}", seed, {"auc": 0.7, "auc_raw_d": 0.6})
     found = summary(rows, "_cpu")
-    assert found["auc_mean_cpu"] == pytest.approx(0.8)
-    assert found["auc_mean_cpu_std"] == pytest.approx(0.2 / 2**0.5)
-    assert found["auc_raw_d_cpu"] == 0.5
+    assert found["auc_mean_ognet_cpu"] == pytest.approx(0.8)
+    assert found["auc_mean_ognet_cpu_std"] == pytest.approx(0.2 / 2**0.5)
+    assert found["auc_raw_d_ognet_cpu"] == 0.5
     assert found["auc_mean_knn_cpu"] == 0.9
-    assert found["auc_mean_plain_cpu"] == pytest.approx(0.7)
-    assert found["auc_raw_d_plain_cpu"] == pytest.approx(0.6)
-    assert found["auc_digit1_cpu"] == 0.8
+    assert found["auc_mean_alocc_cpu"] == pytest.approx(0.7)
+    assert found["auc_raw_d_alocc_cpu"] == pytest.approx(0.6)
+    assert found["auc_ognet_digit1_cpu"] == 0.8

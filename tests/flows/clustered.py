@@ -4,7 +4,6 @@ import numpy as np
 from PIL import Image
 
 from flows.recipes import Recipe
-from models.clustering import Schedule
 from models.clustering.dcec import DCEC
 from models.encoders.pixels import Pixels
 from tasks.data.limits import Expectations
@@ -16,16 +15,23 @@ SIDE = 12
 
 def halves() -> Recipe:
     """DCEC on squares that are bright in one of their halves."""
-    schedule = Schedule(epochs=20, max_iterations=20, update_interval=5, batch_size=16)
     return Recipe(
         name="halves",
         dataset="halves",
         training=Training(batch_size=8),
         encoder=Pixels.Config(),
         pretext=None,
-        detector=DCEC.Config(num_clusters=2, side=8, embedding_dim=3, schedule=schedule),
+        detector=DCEC.Config(
+            num_clusters=2,
+            side=8,
+            embedding_dim=3,
+            epochs=20,
+            max_iterations=20,
+            update_interval=5,
+            batch_size=16,
+        ),
         expectations=Expectations(anomalies=False),
-        promotion=PromotionPolicy(metric="cluster_acc"),
+        promotion=PromotionPolicy(metric="cluster_acc", floor=-1.0),
     )
 
 

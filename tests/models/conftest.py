@@ -52,8 +52,3 @@ def anomalous(normal):
 def wide(held_out):
     """Calibration images that vary more than ``held_out``, so that thresholds must be looser."""
     return (held_out - 0.5) * 3 + 0.5
-
-
-@pytest.fixture
-def detects():
-    """Skips what needs a detector that tells anomalies after as little training as here."""

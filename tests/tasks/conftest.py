@@ -50,7 +50,7 @@ def log_detector(repository, tiny_detector, tmp_path_factory):
     """
     from tasks.packaging import package
     from tasks.registry import lineage_record, mlflow_store, model_versions
-    from tasks.training.fit import log_model
+    from tasks.training.log_detector import log_model
 
     def log(name="squares", seed=0, version=VERSION, scores=None, *, loadable=False):
         torch.manual_seed(seed)

@@ -131,12 +131,14 @@ def bring_in(source):
 def deployer(clips, tiny_detector, tmp_path_factory):
     """Function that fits a detector to windows of the clips, registers it and makes it champion."""
     from tasks.data import snapshots
-    from tasks.packaging import package
+    from tasks.packaging import make_program, package
     from tasks.registry import lineage_record, mlflow_store, model_versions
     from tasks.registry.register import register
-    from tasks.training.fit import log_model
+    from tasks.training.log_detector import log_model
 
-    def deploy(name="squares", *, seed=0, version=clips, pretext=clips, promoted=True):
+    def deploy(
+        name="squares", *, seed=0, version=clips, pretext=clips, promoted=True, program=False
+    ):
         snapshot = snapshots.open_version(version)
         preprocessing = Preprocessing(window=6)
         normal = [
@@ -170,6 +172,8 @@ def deployer(clips, tiny_detector, tmp_path_factory):
                 ),
                 files=[asdict(entry) for entry in snapshot.entries],
             )
+            if program:
+                make_program.add_program(folder, detector, normal[0])
             uri = log_model(folder, lineage_record.data_tags(version))
         run_id, metrics = active.info.run_id, {"frame_auc": 0.875, "frame_eer": 0.125}
         registered = register.fn(

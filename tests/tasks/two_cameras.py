@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from models.encoders.small import SmallTrunk
-from models.one_class._sparse_layer import SparseLayerConfig
-from models.one_class.deep_anomaly import DeepAnomaly
+from models.one_class.deep_anomaly import DeepAnomaly, SparseLayerConfig
 from tasks.records import Report, Training, Validation
 from tests.tasks.pictures import save
 
 TRAINING = Training(batch_size=8, device="cpu", seed=3)
 DETECTOR = DeepAnomaly.Config(
-    movement=0.0, layer=SparseLayerConfig(kernels=4, epochs=1, num_samples=200)
+    neighbourhood=3, layer=SparseLayerConfig(kernels=4, epochs=1, num_samples=200)
 )
 
 

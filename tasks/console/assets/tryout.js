@@ -43,13 +43,13 @@ function versions(detector, health) {
 }
 
 function dropzone(send) {
-  const input = h("input", { type: "file", id: "files", multiple: true, accept: ".png,.jpg,.jpeg,.mp4,.avi", class: "hidden", tabindex: "-1", "aria-label": "Image or video files" });
+  const input = h("input", { type: "file", id: "files", multiple: true, accept: "image/*,video/*,.tif,.tiff,.ppm,.pgm,.mkv", class: "hidden", tabindex: "-1", "aria-label": "Image or video files" });
   const zone = h(
     "div",
     { class: "drop" },
     h("p", {}, "Drop an image here, the frames of a clip, or a video. Or "),
     h("button", { type: "button", class: "main", id: "choose", onclick: () => input.click() }, "Choose files …"),
-    h("p", { class: "muted" }, "PNG, JPEG, MP4 or AVI. Frames are taken in the order of their names. Nothing is kept."),
+    h("p", { class: "muted" }, "Images of any usual format, or MP4, AVI, MKV. Frames are taken in the order of their names. Nothing is kept."),
     input,
   );
   const take = (files) => {

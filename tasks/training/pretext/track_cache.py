@@ -43,7 +43,7 @@ class Track:
 def remembered(
     clip: str, settings: Mapping[str, object], find: Callable[[], Sequence[Track]]
 ) -> list[Track]:
-    """Tracks of a part of a clip, found once for these settings and the present code.
+    """Tracks of a part of a clip, found once for these settings.
 
     Following is deterministic, so what was found before a run was killed, for another seed or for
     another pretext task's settings need not be found again. A file that cannot be read counts as
@@ -51,7 +51,8 @@ def remembered(
 
     Args:
         clip: Name of the clip.
-        settings: All that decides what is found, as JSON: which bytes, and how they are followed.
+        settings: All that decides what is found, as JSON: which bytes, how they are followed, and
+            the code that follows them.
         find: Finds the tracks.
     """
     path = _path(settings)
@@ -64,8 +65,7 @@ def remembered(
 
 
 def _path(settings: Mapping[str, object]) -> Path:
-    described = json.dumps({**settings, "code": workspace.code_version()}, sort_keys=True)
-    name = hashlib.sha256(described.encode()).hexdigest()[:32]
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
     return workspace.home() / FOLDER / f"{name}.npz"
 
 

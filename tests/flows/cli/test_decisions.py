@@ -9,7 +9,6 @@ from tasks.registry import mlflow_store, model_versions
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,
-    repository,
     tiny_detector,
 )
 

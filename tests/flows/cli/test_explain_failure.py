@@ -47,6 +47,15 @@ def test_a_locked_database_is_told_as_such(locked, monkeypatch):
     assert explain_failure.explain(MlflowException(str(error))) is not None
 
 
+def test_a_server_that_was_asked_through_a_proxy_is_told_with_it(monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example:4200/api")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    told = explain_failure.explain(httpx.ConnectError("All connection attempts failed"))
+    assert "through the proxy http://proxy.example:3128" in told
+
+
 def test_a_full_disk_is_told_however_deep_it_lies():
     full = OSError(errno.ENOSPC, "No space left on device")
     outer = MlflowException("It failed.")

@@ -10,7 +10,10 @@ def unseen(*arguments):
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
-@pytest.mark.parametrize("command", [("serve",), ("keys",), ("keys", "add"), ("keys", "remove")])
+COMMANDS = [("serve",), ("export",), ("keys",), ("keys", "add"), ("keys", "remove")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches(command):
     shown = unseen(*command, "--help")
     assert shown.exit_code == 0
@@ -37,3 +40,9 @@ def test_a_server_for_other_machines_is_not_started_without_keys(tmp_path):
     found = unseen("serve", "squares", "--host", "0.0.0.0", "--keys", path)  # noqa: S104
     assert isinstance(found.exception, InvalidInputError)
     assert "must have a key" in str(found.exception)
+
+
+def test_a_format_that_is_not_known_is_refused(tmp_path):
+    found = unseen("export", "squares", tmp_path / "out", "--format", "tflite")
+    assert isinstance(found.exception, InvalidInputError)
+    assert "onnx, openvino, torch" in str(found.exception)

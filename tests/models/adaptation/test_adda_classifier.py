@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models.adaptation._adversary import AdversaryConfig
+from models.adaptation.adda import AdversaryConfig
 from models.adaptation.adda_classifier import VIEWS, ADDAClassifier
 from models.contracts import Encoder
 from models.encoders.lenet import LeNet
@@ -159,10 +159,6 @@ def test_labels_must_be_classes():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidInputError, match=next(iter(wrong))):
         ADDAClassifier.Config(**wrong)
-
-
-def test_readers_are_warned_that_classes_can_be_exchanged():
-    assert "exchanged" in ADDAClassifier.__doc__
 
 
 @pytest.mark.parametrize("wrong", [{"shift": 0.5}, {"rotation": -1.0}])

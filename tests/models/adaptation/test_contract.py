@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from models.adaptation._adversary import AdversaryConfig
+from models.adaptation.adda import AdversaryConfig
 from models.contracts import Adapter, AdapterConfig
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError

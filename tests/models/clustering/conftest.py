@@ -6,16 +6,11 @@ import pytest
 import torch
 
 from models import clustering
-from models.clustering import Schedule
 from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 
-SMALL = {
-    "num_clusters": 2,
-    "side": 8,
-    "embedding_dim": 3,
-    "schedule": Schedule(epochs=12, max_iterations=12, update_interval=5, batch_size=8),
-}
+SMALL = {"num_clusters": 2, "side": 8, "embedding_dim": 3, "epochs": 12, "batch_size": 8}
+SMALL |= {"max_iterations": 12, "update_interval": 5}
 """Defaults under test: the real ones train for minutes."""
 
 

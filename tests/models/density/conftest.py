@@ -12,7 +12,7 @@ from tests.models.on_disk import models_of
 SMALL = {
     "image_size": (12, 12),
     "width": 8,
-    "above_width": 8,
+    "vertical_width": 8,
     "depth": 1,
     "code_dim": 8,
     "bins": 10,

@@ -11,6 +11,7 @@ from tests.models.one_class.test_contract import (  # noqa: F401
     test_a_second_fit_forgets_the_first,
     test_fit_does_not_depend_on_the_batch_size,
     test_fit_leaves_the_encoder_and_global_randomness_alone,
+    test_it_becomes_a_program_that_scores_alike,
     test_learned_state_is_nan_before_fit_and_finite_after,
     test_nothing_works_before_fit,
     test_satisfies_the_protocols,
@@ -123,7 +124,8 @@ def test_progress_sees_every_step(detector, normal, held_out):
         return steps
 
     detector.fit([normal], [held_out], progress=progress)
-    ((total, num, description),) = seen
+    (total, num, description), (held_out_total, *_) = seen
+    assert held_out_total == 1
     assert total == num == detector.config.epochs * -(-48 // detector.config.batch_size)
     assert description
     assert len(detector.history_) == detector.config.epochs

@@ -14,14 +14,16 @@ def test_weights_fit_torchvisions_alexnet():
     trunk = AlexNetTrunk.Config(temporal=False).build()
     trunk.load_state_dict({name: reference.state_dict()[name] for name in trunk.state_dict()})
     images = torch.rand(2, 3, 64, 72)
-    normalised = (images - alexnet.GRAY_MEAN) / alexnet.GRAY_STD
+    presets = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.transforms()
+    normalised = torchvision.transforms.functional.normalize(images, presets.mean, presets.std)
     expected = reference.features[:5](normalised)
     torch.testing.assert_close(trunk(images), expected)
     assert expected.shape[1] == trunk.embedding_dim
 
 
-def test_a_gray_image_counts_as_three_equal_planes():
-    trunk = AlexNetTrunk.Config().build()
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_gray_image_counts_as_three_equal_planes(temporal):
+    trunk = AlexNetTrunk.Config(temporal=temporal).build()
     torch.nn.init.normal_(trunk.features[0].bias)
     images = torch.rand(2, 1, 64, 72)
     torch.testing.assert_close(trunk(images), trunk(images.expand(-1, 3, -1, -1)))
@@ -69,13 +71,18 @@ def test_imagenet_weights_come_from_the_cache(torch_home, monkeypatch):
     name = f"alexnet-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
     path.rename(torch_home / name)
     monkeypatch.setattr(alexnet, "WEIGHTS", f"https://127.0.0.1:1/{name}")
-    trunk = AlexNetTrunk.Config().build().load_imagenet()
+    trunk = AlexNetTrunk.Config(temporal=False).build().load_imagenet()
     assert torch.equal(trunk.state_dict()["features.3.weight"], weights["features.3.weight"])
 
 
 def test_missing_imagenet_weights_say_what_to_do(torch_home, monkeypatch):
     monkeypatch.setattr(alexnet, "WEIGHTS", "https://127.0.0.1:1/alexnet-owt-7be5be79.pth")
     with pytest.raises(NotFoundError) as caught:
-        AlexNetTrunk.Config().build().load_imagenet()
+        AlexNetTrunk.Config(temporal=False).build().load_imagenet()
     for part in ("alexnet-owt-7be5be79.pth", str(torch_home), "--backbone pretext"):
         assert part in str(caught.value)
+
+
+def test_imagenet_weights_are_refused_by_a_trunk_that_sees_velocities():
+    with pytest.raises(InvalidInputError, match="need temporal=False, got True"):
+        AlexNetTrunk.Config().build().load_imagenet()

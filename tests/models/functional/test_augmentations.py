@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from models.functional.augmentations import (
-    away,
     contrast,
     curve,
     factor,
@@ -14,6 +13,7 @@ from models.functional.augmentations import (
     jittered,
     recolour,
     resample,
+    signed_magnitude,
     soften,
 )
 
@@ -117,7 +117,7 @@ def test_gray_pixels_have_no_colour_to_turn():
 
 def test_strengths_stay_in_their_range_and_reach_both_ends():
     uniform = torch.linspace(0, 0.9999, 1001)
-    signed, factors = away(uniform, 0.5, 2.0), factor(uniform, 3.0)
+    signed, factors = signed_magnitude(uniform, 0.5, 2.0), factor(uniform, 3.0)
     assert signed.abs().min() >= 0.5
     assert signed.min() == -2
     assert signed.max() == pytest.approx(2, abs=1e-3)

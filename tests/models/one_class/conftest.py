@@ -9,40 +9,29 @@ from tests.models.conftest import noise
 from tests.models.on_disk import models_of
 from tests.models.tiny import Tiny
 
-SMALL_ALOCC = {"patch": 12, "stride": 6, "width": 8, "depth": 1, "num_steps": 12}
-SMALL_ALOCC |= {
-    "num_snapshots": 2,
-    "contrast_steps": 4,
-    "refiner_rate": 1e-3,
-    "discriminator_rate": 1e-2,
-}
+ADVERSARIAL = {"patch": 12, "stride": 6, "width": 8, "depth": 1, "num_steps": 60}
+ADVERSARIAL |= {"refiner_rate": 1e-3, "discriminator_rate": 1e-3}
 SETTINGS = {
-    "ALOCC": [SMALL_ALOCC],
-    "DeepSVDD": [{"side": 12, "pretrain_epochs": 0, "epochs": 8, "batch_size": 8}],
-    "NearestNeighbours": [{}, {"per_place": True}],
-    "SimpleNet": [{"num_steps": 60, "width": 32}],
+    "ALOCC": ADVERSARIAL,
+    "OGNet": {**ADVERSARIAL, "num_snapshots": 2, "contrast_steps": 60},
+    "DeepSVDD": {"side": 12, "batch_size": 8},
+    "SimpleNet": {"num_steps": 60, "width": 32},
 }
 """With which a detector is held to the promises; the defaults if it is not named here."""
-FROM_PIXELS = {"ALOCC", "DeepSVDD"}
+FROM_PIXELS = {"ALOCC", "OGNet", "DeepSVDD"}
 """Those that learn from images end to end."""
-SLOW = {"ALOCC", "DeepSVDD"}
-"""Those that tell anomalies only after more steps than are taken here; their own tests show it."""
 
 
 def pytest_generate_tests(metafunc):
     """One case for each class and its settings."""
     if "detector_class" not in metafunc.fixturenames:
         return
-    cases = [
-        (found, settings)
-        for found in models_of(one_class)
-        for settings in SETTINGS.get(found.__name__, [{}])
-    ]
+    found = list(models_of(one_class))
     made = [
-        (found, found.Config(**settings), found.__name__ in FROM_PIXELS)
-        for found, settings in cases
+        (each, each.Config(**SETTINGS.get(each.__name__, {})), each.__name__ in FROM_PIXELS)
+        for each in found
     ]
-    names = [found.__name__ + "-per-place" * ("per_place" in given) for found, given in cases]
+    names = [each.__name__ for each in found]
     metafunc.parametrize(("detector_class", "config", "from_pixels"), made, ids=names)
 
 
@@ -87,9 +76,3 @@ def wide(from_pixels, held_out):
         others = bars(6, 3, upright=False), noise(6, 4), torch.zeros(6, 1, 12, 12)
         return torch.cat([held_out[:6], *others])
     return (held_out - 0.5) * 3 + 0.5
-
-
-@pytest.fixture
-def detects(detector_class):
-    if detector_class.__name__ in SLOW:
-        pytest.skip("This detector needs more steps to tell anomalies; its own tests take them.")

@@ -4,7 +4,7 @@ from sklearn import ensemble
 
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._embeddings import sampled
+from models.functional.embeddings import sampled
 from models.one_class.isolation_forest import IsolationForest
 
 

@@ -36,20 +36,9 @@ def test_memory_is_bounded(normal, held_out):
     assert (apart.amin(dim=1) < 1e-5).all()
 
 
-def test_each_place_is_judged_by_its_nearest_normal_place(normal, held_out):
-    config = NearestNeighbours.Config(per_place=True, neighbourhood=1)
-    detector = config.build(Pixels.Config().build()).fit([normal[:2]], [held_out])
-    found = detector(held_out[:1])
-    levels = normal[:2].flatten()
-    for row, column in ((0, 0), (5, 7)):
-        nearest = (levels - held_out[0, 0, row, column]).abs().min()
-        torch.testing.assert_close(found.anomaly_map[0, row, column], nearest, atol=1e-6, rtol=0)
-    assert found.image_score == found.anomaly_map.max()
-
-
 def test_what_it_cannot_do_is_refused(normal, held_out):
     with pytest.raises(TrainingError, match="there are only 32"):
         fitted(normal, held_out, num_neighbours=40)
-    for settings in ({"num_neighbours": 0}, {"metric": "taxi"}, {"neighbourhood": 2}):
+    for settings in ({"num_neighbours": 0}, {"metric": "taxi"}):
         with pytest.raises(InvalidInputError, match="must be"):
             NearestNeighbours.Config(**settings)

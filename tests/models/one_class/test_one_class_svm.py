@@ -4,7 +4,7 @@ from sklearn import svm
 
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
-from models.one_class._embeddings import sampled
+from models.functional.embeddings import sampled
 from models.one_class.one_class_svm import OneClassSVM
 
 

@@ -23,7 +23,7 @@ def colour(num, seed=0, size=6):
 
 def test_distances_are_those_of_scipy_at_each_place():
     images, others = colour(40), colour(24, 1)
-    settings = {"neighbourhood": 1, "smoothing": 0.0, "shrinkage": 0.2}
+    settings = {"pooling": 1, "smoothing": 0.0, "shrinkage": 0.2}
     detector = built(Pixels.Config(channels=3).build(), **settings).fit([images], [others])
     found = detector(others).anomaly_map
     variance = images.double().var(dim=0, correction=0).mean()
@@ -35,6 +35,21 @@ def test_distances_are_those_of_scipy_at_each_place():
             for pixel in others[:, :, row, column].double().numpy()
         ]
         np.testing.assert_allclose(found[:, row, column], expected, rtol=1e-4)
+
+
+def test_a_place_is_described_by_the_samples_of_its_neighbours_too():
+    images = colour(40)
+    settings = {"pooling": 3, "shrinkage": 0.2}
+    detector = built(Pixels.Config(channels=3).build(), **settings).fit([images])
+    mean, whitener = detector._gaussians()
+    for row, column, rows, columns in ((2, 3, (1, 4), (2, 5)), (0, 5, (0, 2), (4, 6))):
+        part = images[:, :, slice(*rows), slice(*columns)].double()
+        samples = part.permute(0, 2, 3, 1).reshape(-1, 3)
+        torch.testing.assert_close(mean[row, column].double(), samples.mean(dim=0))
+        target = 0.2 * images.double().var(dim=0, correction=0).mean()
+        covariance = 0.8 * samples.T.cov(correction=0) + target * torch.eye(3)
+        inverse = whitener[row * 6 + column].double()
+        torch.testing.assert_close(inverse.T @ inverse, covariance.inverse(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("side", [32, 3])
@@ -74,7 +89,7 @@ def test_large_images_share_gaussians():
 def test_the_layer_and_the_channels_that_speak_are_those_that_changed():
     encoder = Pixels.Config(channels=3).build()
     encoder.layer_names, encoder.layer_dims = ("red", "others"), (1, 2)
-    detector = built(encoder, neighbourhood=1).fit([colour(40)])
+    detector = built(encoder).fit([colour(40)])
     assert isinstance(detector, TracesChannels)
     image = colour(1, 5)[0].clone()
     image[2, 4, 1] += 5
@@ -115,7 +130,7 @@ def test_images_that_are_all_alike_are_refused():
         built().fit_moments(built().moments([]), [noise(24, 0)])
 
 
-@pytest.mark.parametrize("settings", [{"shrinkage": 0.0}, {"side": 0}])
+@pytest.mark.parametrize("settings", [{"shrinkage": 0.0}, {"side": 0}, {"pooling": 2}])
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(InvalidInputError, match="shrinkage must be in"):
         PaDiM.Config(**settings)

@@ -40,7 +40,8 @@ def chromium():
 @pytest.fixture(scope="module")
 def address(chromium, stocked):
     """Where the console answers, in a thread of this process."""
-    from tasks.console.app import LOCAL_NAMES, build_console
+    from tasks.console.app import build_console
+    from tasks.serving.pages import LOCAL_NAMES
 
     listener = socket.create_server(("127.0.0.1", 0))
     app = build_console(hosts=LOCAL_NAMES)

@@ -1,13 +1,11 @@
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from models.errors import DataError, NotFoundError
-from tasks.data import dvc_cache, dvc_remote, dvc_repository, versions
-from tasks.platform import git
+from tasks.data import dvc_cache, dvc_repository, versions
 from tests.tasks.pictures import write_stills
 
 
@@ -87,36 +85,9 @@ def test_a_corrupt_list_of_files_is_named(stills):
         dvc_cache.listing(stills.dvc_md5)
 
 
-def test_a_remote_that_does_not_answer_is_a_clear_error(stills):
-    from dvc.repo import Repo
-
-    md5 = versions.entries(stills)[0].md5
-    dvc_cache.cached_path(md5).unlink()
-    with Repo(".") as repo, repo.config.edit("local") as config:
-        config["remote"]["store"] = {"url": "s3://nowhere", "endpointurl": "http://127.0.0.1:9"}
-        config["core"]["remote"] = "store"
-    with pytest.raises(DataError, match="remote 'store' must answer"):
-        dvc_remote.fetch([md5])
-    assert not dvc_cache.at_hand(md5)
-
-
 def test_a_repository_without_data_says_what_to_do(repository):
     with pytest.raises(NotFoundError, match="Bring data in with 'unseen ingest'"):
         dvc_cache.cache_folder()
-
-
-def test_failures_of_dvc_come_out_as_data_errors(repository):
-    (repository / "data" / "stills").mkdir(parents=True)
-    (repository / "data.dvc").write_text("outs: 5\n")
-    with pytest.raises(DataError, match="DVC must be able to do its work"):
-        versions.add("stills")
-
-
-def test_the_staged_files_of_the_user_are_not_committed_by_dvc(repository, stills):
-    staged = subprocess.run(
-        ["git", "diff", "--cached", "--name-only"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    assert "data.dvc" not in staged
 
 
 @pytest.mark.parametrize("place", [None, "../elsewhere", "absolute", "remote"])
@@ -137,28 +108,3 @@ def test_settings_of_dvc_that_cannot_be_read_are_reported(repository):
     (repository / ".dvc" / "config").write_text("[cache\n")
     with pytest.raises(DataError, match="DVC must be able to do its work"):
         dvc_cache.cache_folder()
-
-
-def test_a_git_that_refuses_is_not_a_repository_without_git(repository, monkeypatch):
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    with pytest.raises(DataError, match="dubious ownership"), dvc_repository.opened():
-        pass
-    assert not (repository / ".dvc").exists()
-
-
-def test_making_a_dvc_repository_leaves_gits_index_alone(repository):
-    with dvc_repository.opened():
-        pass
-    listed = git.ask("status", "--porcelain", folder=repository).splitlines()
-    assert set(listed) == {"?? .dvc/", "?? .dvcignore", "?? .unseen/"}
-
-
-def test_a_workplace_below_uses_the_dvc_repository_of_its_monorepo(repository, monkeypatch):
-    with dvc_repository.opened():
-        pass
-    (repository / "gate").mkdir()
-    (repository / "gate" / "data.dvc").write_text("outs: []\n")
-    monkeypatch.chdir(repository / "gate")
-    assert dvc_cache.cache_folder() == repository / ".dvc" / "cache" / "files" / "md5"
-    with dvc_repository.opened() as repo:
-        assert repo.root_dir == str(repository)

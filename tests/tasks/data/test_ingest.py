@@ -148,15 +148,40 @@ def test_an_interrupted_ingest_leaves_nothing_half_written(repository, source, m
     assert ingest.fn("mine", source).num_files == 9
 
 
-@pytest.mark.parametrize("lacking", ["train", "test"])
-def test_a_folder_without_a_split_is_refused(repository, source, lacking):
+def test_a_folder_without_normal_images_is_refused(repository, source):
     ingest.fn("other", source)
     before = state(repository)
-    shutil.rmtree(source / lacking)
-    with pytest.raises(DataError, match=r"train/good/ and test/<kind>/"):
+    shutil.rmtree(source / "train")
+    with pytest.raises(DataError, match=r"train/good/ and.*test/<kind>/"):
         ingest_folder(str(source), name="mine")
     assert state(repository)[0] == before[0]
     assert not (repository / "data" / "mine").exists()
+
+
+def test_texts_beside_the_splits_do_not_stop_later_sets(repository, source, tmp_path):
+    (source / "readme.txt").write_text("about")
+    (source / "license.txt").write_text("free")
+    assert ingest.fn("mine", source).num_files == 10
+    (repository / "data" / "notes.txt").write_text("mine")
+    assert ingest.fn("other", write_clips(tmp_path / "clips")).num_files == 45
+    assert ingest.fn("mine").num_files == 10
+
+
+def test_what_file_managers_leave_makes_no_version(repository, source):
+    version = ingest.fn("mine", source)
+    for name in (".DS_Store", "Thumbs.db", "train/._good", "train/good/desktop.ini"):
+        (repository / "data" / "mine" / name).write_text("left")
+    (repository / "data" / "mine" / "@eaDir").mkdir()
+    (repository / "data" / "mine" / "@eaDir" / "a.png").write_text("left")
+    assert ingest.fn("mine") == version
+    assert "@eaDir" in (repository / ".dvcignore").read_text().split()
+
+
+def test_a_set_whose_training_images_are_a_link_comes_in_whole(repository, source, tmp_path):
+    (source / "train/good").rename(tmp_path / "images")
+    (source / "train/good").symlink_to(tmp_path / "images")
+    assert ingest.fn("mine", source).num_files == 8
+    assert len(list((repository / "data/mine/train/good").iterdir())) == 5
 
 
 def test_an_empty_folder_is_refused(repository, tmp_path):

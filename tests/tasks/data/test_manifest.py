@@ -63,11 +63,12 @@ def test_16_bit_and_colour_images_are_measured_as_they_are_trained_on(repository
     deep = np.arange(192, dtype=np.uint16).reshape(SIZE) * 300
     Image.fromarray(deep).save(folder / "train/good/000.png")
     save(folder / "train/good/001.png", np.dstack([picture(k) for k in range(3)]))
-    Image.fromarray(np.ones(SIZE, np.float32)).save(folder / "train/good/float.tiff")
+    Image.fromarray(np.full(SIZE, np.nan, np.float32)).save(folder / "train/good/nan.tiff")
     rows = read("squares")
-    assert rows.loc["train/good/000.png"]["mean"] == pytest.approx((deep >> 8).mean() / 255)
+    assert rows.loc["train/good/000.png"]["mean"] == pytest.approx(deep.mean() / 65535, abs=0.003)
     assert rows.loc["train/good/001.png"]["mode"] == "RGB"
-    unfit = rows.loc["train/good/float.tiff"]
+    assert rows.loc["train/good/000.png"].bits == 16
+    unfit = rows.loc["train/good/nan.tiff"]
     assert not unfit.decodes
     assert unfit.num_frames == 0
     assert "floating point" in unfit.problem
@@ -106,11 +107,66 @@ def test_what_has_no_place_is_other_and_is_not_decoded(repository):
     folder = write_stills(versions.folder() / "squares")
     (folder / "README.md").write_text("about")
     (folder / "train/good/notes.txt").write_text("sunny")
-    save(folder / "train/good/a/b/0.png", picture(0))
+    save(folder / "train/0.png", picture(0))
     rows = read("squares")
     others = rows[rows["role"] == "other"]
-    assert set(others.index) == {"README.md", "train/good/notes.txt", "train/good/a/b/0.png"}
-    assert others["decodes"].isna().all()
+    assert set(others.index) == {"train/good/notes.txt", "train/0.png"}
+    assert others["hint"].notna().all()
+    assert rows[rows["role"].isin(["other", "note"])]["decodes"].isna().all()
+
+
+def test_deeper_folders_are_clips(repository):
+    folder = write_stills(versions.folder() / "squares")
+    for t in range(3):
+        save(folder / f"test/cart/cam1/day2/{t}.png", picture((9, t)))
+    save(folder / "ground_truth/cart/cam1/day2/1.png", np.eye(*SIZE, dtype=bool))
+    rows = read("squares")
+    assert rows.loc["test/cart/cam1/day2/1.png"]["clip"] == "cart/cam1/day2"
+    labels = [rows.loc[f"test/cart/cam1/day2/{t}.png"].label for t in range(3)]
+    assert labels == ["normal", "anomalous", "normal"]
+
+
+def test_a_mask_that_marks_everything_is_refused_and_a_doubtful_one_told(repository):
+    folder = write_stills(versions.folder() / "squares")
+    marked = np.eye(*SIZE, dtype=bool)
+    for name in ("all", "none", "rough"):
+        save(folder / f"test/scratch/{name}.png", picture(len(name)))
+    save(folder / "ground_truth/scratch/all_mask.png", np.ones(SIZE, bool))
+    save(folder / "ground_truth/scratch/none_mask.png", np.zeros(SIZE, bool))
+    rough = np.linspace(0, 255, marked.size).reshape(SIZE).astype(np.uint8)
+    save(folder / "ground_truth/scratch/rough_mask.png", rough)
+    save(folder / "ground_truth/good/000_mask.png", marked)
+    rows = read("squares")
+    assert "marks every pixel" in rows.loc["ground_truth/scratch/all_mask.png"].problem
+    assert not rows.loc["ground_truth/scratch/all_mask.png"].decodes
+    assert "marks nothing" in rows.loc["ground_truth/scratch/none_mask.png"].doubt
+    assert "192 levels" in rows.loc["ground_truth/scratch/rough_mask.png"].doubt
+    assert "normal image" in rows.loc["ground_truth/good/000_mask.png"].doubt
+    assert isinstance(rows.loc["ground_truth/scratch/000_mask.png"].doubt, float)  # none
+
+
+def test_pages_are_frames_where_clips_are_expected(repository):
+    pages = [Image.fromarray(picture(t)) for t in range(8)]
+    for name in ("clips/train/good/1.tif", "clips/test/cart/1.tif", "stills/test/cart/1.tif"):
+        path = versions.folder() / name
+        path.parent.mkdir(parents=True)
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+    write_stills(versions.folder() / "stills")
+    row = read("clips").loc["test/cart/1.tif"]
+    assert (row.role, row["clip"], row.num_frames) == ("video", "cart/1", 8)
+    row = read("stills").loc["test/cart/1.tif"]
+    assert (row.role, row["clip"], row.num_frames, row.num_pages) == ("image", None, 1, 8)
+
+
+def test_a_region_of_interest_has_the_size_of_all_images(repository):
+    folder = write_stills(versions.folder() / "squares")
+    save(folder / "roi.png", np.eye(*SIZE, dtype=bool))
+    row = read("squares").loc["roi.png"]
+    assert (row.role, row["size"], row.size_of_owner) == ("roi", "16x12", "16x12")
+    save(folder / "roi.png", np.zeros(SIZE, bool))
+    assert "marks no pixel" in read("squares").loc["roi.png"].problem
+    save(folder / "train/good/000.png", picture(0, (8, 8)))
+    assert read("squares").loc["roi.png"].size_of_owner == "of different images"
 
 
 def test_the_progress_bar_counts_the_files(repository):

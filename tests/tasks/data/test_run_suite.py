@@ -1,9 +1,12 @@
 from dataclasses import fields
 
 import pandas as pd
+import pytest
 
+from models.errors import DataError
 from tasks.data.limits import Expectations
 from tasks.data.manifest import Row
+from tasks.data.offline_docs import OUTSIDE
 
 
 def rows(count, **columns):
@@ -20,8 +23,6 @@ def test_many_failing_files_are_counted_and_the_first_are_named(tmp_path):
     from tasks.data.run_suite import MAX_FILES, check
 
     folder = tmp_path / "context"
-    (folder / "gx").mkdir(parents=True)
-    (folder / "gx" / "left.over").touch()
     checked = check(rows(30, kind="odd"), Expectations(), None, name="squares", folder=folder)
 
     outcomes = {each.name: each for each in checked.outcomes}
@@ -33,7 +34,53 @@ def test_many_failing_files_are_counted_and_the_first_are_named(tmp_path):
     assert outcomes["enough_training_images"].success
     assert outcomes["enough_training_images"].observed == "30"
 
-    assert not (folder / "gx" / "left.over").exists()
     assert (checked.docs / "index.html").exists()
     assert list(checked.docs.rglob("*.gif")) == []
     assert len(checked.suite["expectations"]) == len(checked.outcomes)
+
+
+def test_the_context_keeps_the_results_of_every_run_and_pages_open_without_internet(tmp_path):
+    from tasks.data.run_suite import check
+
+    for count in (12, 30):
+        alone = tmp_path / f"alone-{count}"
+        checked = check(
+            rows(count), Expectations(), None, name="squares", folder=tmp_path, alone=alone
+        )
+    kept = list((tmp_path / "gx" / "uncommitted" / "validations").rglob("*.json"))
+    assert len(kept) == 2
+    assert len(list(checked.docs.glob("validations/**/*.html"))) == 2
+    assert len(list(alone.glob("validations/**/*.html"))) == 1
+    assert (tmp_path / "gx" / "expectations" / "squares.json").exists()
+    for page in (*checked.docs.rglob("*.html"), *alone.rglob("*.html")):
+        assert OUTSIDE.search(page.read_text()) is None
+        assert "border-collapse" in page.read_text()
+    assert "one_run" not in (tmp_path / "gx" / "great_expectations.yml").read_text()
+
+
+def test_an_expectation_of_the_users_is_evaluated_with_ours(tmp_path):
+    import great_expectations.expectations as gxe
+
+    from tasks.data.run_suite import check
+
+    wide = gxe.ExpectColumnValuesToBeBetween(column="contrast", min_value=0.5, severity="warning")
+    checked = check(rows(12), Expectations(), None, name="s", folder=tmp_path, added=[wide])
+    mine = checked.outcomes[-1]
+    assert (mine.success, mine.severity, mine.num_files) == (False, "warning", 12)
+    assert mine.name == "expect_column_values_to_be_between"
+    lost = gxe.ExpectColumnValuesToNotBeNull(column="nowhere")
+    with pytest.raises(DataError, match=r"expect_column_values_to_not_be_null .*nowhere"):
+        check(rows(12), Expectations(), None, name="s", folder=tmp_path, added=[lost])
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_expectations_about_rows_that_are_not_there_behave(tmp_path, split):
+    from tasks.data.run_suite import check
+
+    checked = check(rows(12, split=split), Expectations(), None, name="s", folder=tmp_path)
+    failed = {each.name: each.message for each in checked.outcomes if not each.success}
+    needed = "enough_test_images" if split == "train" else "enough_training_images"
+    assert needed in failed
+    assert all(isinstance(message, str) for message in failed.values())
+    empty = check(rows(0), Expectations(), None, name="s", folder=tmp_path)
+    assert not {each.name: each for each in empty.outcomes}["enough_training_images"].success

@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import pytest
 
 from models.errors import DataError
@@ -54,14 +57,19 @@ def test_video_files_are_accepted(tmp_path):
     staging.check_layout(tmp_path)
 
 
-@pytest.mark.parametrize("lacking", ["train/good", "test"])
-def test_a_missing_split_is_named_with_the_layout(tmp_path, lacking):
+def test_a_missing_split_is_named_with_the_layout(tmp_path):
     write_stills(tmp_path)
-    (tmp_path / lacking).rename(tmp_path / "elsewhere")
+    (tmp_path / "train/good").rename(tmp_path / "train/Good")
     with pytest.raises(
-        DataError, match=rf"train/good/ and test/<kind>/.*in {lacking}/; the folder"
+        DataError, match=r"train/good/ and.*test/<kind>/.*in train/good/;.*train/Good"
     ):
         staging.check_layout(tmp_path)
+
+
+def test_a_set_without_a_test_split_may_be_brought_in(tmp_path):
+    write_stills(tmp_path)
+    shutil.rmtree(tmp_path / "test")
+    staging.check_layout(tmp_path)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
@@ -78,3 +86,68 @@ def test_hidden_files_are_left_behind(repository, tmp_path):
     staging.copy(source, tmp_path / "copy")
     assert versions.hash_folder(tmp_path / "copy") == staging.visible_files(source)
     assert len(staging.visible_files(source)) == 8
+
+
+def test_links_are_followed(tmp_path):
+    source = write_stills(tmp_path / "source")
+    (source / "train/good").rename(tmp_path / "images")
+    (source / "train/good").symlink_to(tmp_path / "images")
+    (source / "test/good/link.png").symlink_to(tmp_path / "images/000.png")
+    staging.copy(source, tmp_path / "copy")
+    staging.check_layout(tmp_path / "copy")
+    assert len(staging.files_of(tmp_path / "copy")) == 9
+    assert not any(path.is_symlink() for path in (tmp_path / "copy").rglob("*"))
+
+
+def test_a_loop_of_links_and_a_broken_one_are_named(tmp_path):
+    source = write_stills(tmp_path / "source")
+    (source / "train/again").symlink_to(source)
+    with pytest.raises(DataError, match=r"train/again leads to"):
+        staging.copy(source, tmp_path / "copy")
+    (source / "train/again").unlink()
+    (source / "test/good/gone.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"gone.png is a broken link"):
+        staging.copy(source, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("name", [b"\xff.png", b"a\nb.png", b"a\x1b.png"])
+def test_a_name_that_tools_would_change_is_refused_before_anything_is_copied(tmp_path, name):
+    source = write_stills(tmp_path / "source")
+    (source / "train/good/000.png").rename(source / "train/good" / os.fsdecode(name))
+    with pytest.raises(DataError, match="Names of files must be printable UTF-8"):
+        staging.copy(source, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("name", ["[bold].png", "$a^b$.png", "ä ü.png", f"{'x' * 251}.png"])
+def test_odd_names_are_kept(tmp_path, name):
+    source = write_stills(tmp_path / "source")
+    (source / "train/good/000.png").rename(source / "train/good" / name)
+    staging.copy(source, tmp_path / "copy")
+    assert f"train/good/{name}" in staging.files_of(tmp_path / "copy")
+
+
+def test_links_in_the_working_copy_become_copies(repository, tmp_path, caplog):
+    folder = write_stills(versions.folder() / "set")
+    (folder / "train/good").rename(tmp_path / "images")
+    (folder / "train/good").symlink_to(tmp_path / "images")
+    staging.copy_links(folder)
+    assert not (folder / "train/good").is_symlink()
+    assert len(list((folder / "train/good").iterdir())) == 5
+    assert "was a link to" in caplog.text
+
+
+def test_what_was_there_is_back_if_no_version_can_be_made(repository):
+    write_stills(versions.folder() / "set", seed=0)
+    before = versions.hash_folder(versions.folder() / "set")
+
+    def fail():
+        with staging.scratch() as scratch:
+            write_clips(scratch / "new")
+            with staging.moved_in(scratch / "new", "set"):
+                raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert versions.hash_folder(versions.folder() / "set") == before

@@ -1,3 +1,4 @@
+import json
 import shutil
 import struct
 import zlib
@@ -10,7 +11,7 @@ import pytest
 
 from models.errors import DataValidationError, InvalidInputError
 from tasks.data import dvc_cache, versions
-from tasks.data.validate import Expectations, _cache_key, validate
+from tasks.data.validate import Expectations, _cache_key, look, validate
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.tags import DATA_DIGEST, TAG, TRAIN
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
@@ -92,7 +93,12 @@ def result_of(name):
         ("bytes_as_versioned", ["train/good/01/008.png", "train/good/02/008.png"]),
         (
             "every_file_decodes",
-            ["test/good/01/002.png", "train/good/01/003.png", "train/good/02/001.png"],
+            [
+                "ground_truth/bike/01.txt",
+                "test/good/01/002.png",
+                "train/good/01/003.png",
+                "train/good/02/001.png",
+            ],
         ),
         ("every_file_has_a_place", ["train/good/01/notes.txt"]),
         ("one_format_per_clip", ["test/cart/01/004.png"]),
@@ -103,7 +109,6 @@ def result_of(name):
         ("no_orphaned_ground_truth", ["ground_truth/bike/07.txt", "ground_truth/cart/01/099.png"]),
         ("masks_fit_their_images", ["ground_truth/cart/01/004.png"]),
         ("ground_truth_is_complete", [f"test/cart/02/{t}.png" for t in range(6)]),
-        ("labels_are_known", [f"test/bike/01/{t}.png" for t in range(6)]),
         ("few_constant_images", ["train/good/02/007.png"]),
     ],
 )
@@ -122,12 +127,14 @@ def test_what_is_wrong_with_a_file_is_told(faulty):
     assert "18x12 L" in found["one_format_per_clip"]["files"][0]
     assert "3600000000 pixels" in faulty[0]["problems"]["train/good/02/001.png"]
     assert "unseen ingest" in faulty[0]["problems"]["train/good/02/008.png"]
+    label_file, *_ = found["every_file_decodes"]["files"]
+    assert "a 0 or 1 for each of the 6 frames of its clip, got 3 values" in label_file
 
 
 def test_a_critical_failure_names_files_and_where_to_look(faulty):
     _, message, folder = faulty
-    docs = folder / ".unseen/validation"
-    [index] = docs.glob("squares-*/gx/uncommitted/data_docs/local_site/index.html")
+    index = folder / "gx/uncommitted/data_docs/local_site/index.html"
+    assert index.is_file()
     assert str(index) in message
     assert "nothing was trained" in message
     assert "train/good/01/003.png" in message
@@ -138,7 +145,7 @@ def test_a_critical_failure_names_files_and_where_to_look(faulty):
 def test_a_failed_run_keeps_its_result_and_data_docs(faulty):
     run = faulty[0]["run"]
     assert run.info.status == "FAILED"
-    assert run.data.metrics["num_critical"] >= 12
+    assert run.data.metrics["num_critical"] >= 11
     client = mlflow_store.client()
     names = {each.path for each in client.list_artifacts(run.info.run_id, "validation")}
     assert {"validation/suite.json", "validation/manifest.csv"} <= names
@@ -149,10 +156,31 @@ def test_a_failed_run_keeps_its_result_and_data_docs(faulty):
 
 
 def test_data_docs_say_what_was_expected(faulty):
-    [page] = (faulty[2] / ".unseen/validation").rglob("validations/**/*.html")
+    [page] = (faulty[2] / "gx").rglob("data_docs/**/validations/squares/**/*.html")
     text = page.read_text()
     assert "train/ holds nothing but the kind" in text
     assert "train/good/01/003.png" in text
+    assert "it must hold a 0 or 1 for each of the 6 frames" in text
+
+
+def test_what_a_user_expects_besides_counts_and_makes_another_key(repository):
+    version = add("squares", write_stills, train=12)
+    suite = repository / "gx" / "expectations" / "squares.json"
+    validate.fn(version, LIMITS, "squares")
+    arguments = {"version": version, "expectations": LIMITS, "model_name": "squares"}
+    context = SimpleNamespace(
+        task=SimpleNamespace(name="validate"),
+        result_store=SimpleNamespace(exists=lambda _: False),
+    )
+    before = _cache_key(context, arguments)
+    content = json.loads(suite.read_text())
+    wanted = {"column": "size", "value_set": ["9x9"]}
+    mine = {"type": "expect_column_values_to_be_in_set", "kwargs": wanted, "description": "Nine."}
+    suite.write_text(json.dumps({**content, "expectations": [*content["expectations"], mine]}))
+    assert _cache_key(context, arguments) != before
+    with pytest.raises(DataValidationError, match=r"expect_column_values_to_be_in_set: Nine\."):
+        validate.fn(version, LIMITS, "squares")
+    assert "Nine." in suite.read_text()
 
 
 def test_a_good_set_passes_and_its_statistics_are_those_of_the_training_images(repository):
@@ -245,7 +273,7 @@ def test_another_champion_is_a_reason_to_validate_again(repository, register_det
     ("field", "value"),
     [
         ("min_train_images", 0),
-        ("min_test_images", 0),
+        ("min_test_images", -1),
         ("min_frames_per_clip", 0),
         ("frame_step", 0),
         ("tolerated_share", 1.0),
@@ -255,3 +283,43 @@ def test_another_champion_is_a_reason_to_validate_again(repository, register_det
 def test_limits_out_of_range_are_refused(field, value):
     with pytest.raises(InvalidInputError, match=field):
         Expectations(**{field: value})
+
+
+def test_a_set_without_a_test_split_passes_where_nothing_is_measured(repository):
+    folder = versions.folder() / "normal"
+    for index in range(12):
+        save(folder / f"train/good/{index}.png", picture(index))
+    limits = replace(LIMITS, min_test_images=0, anomalies=False)
+    assert validate.fn(versions.add("normal"), limits, "normal").failed == ()
+
+
+def test_warnings_are_told_when_they_happen(repository, caplog):
+    folder = write_stills(versions.folder() / "squares", train=12)
+    save(folder / "train/0.png", picture(99))
+    save(folder / "test/ok/0.png", picture(98))
+    with caplog.at_level("WARNING"):
+        found = validate.fn(versions.add("squares"), LIMITS, "squares")
+    assert found.failed == ("every_file_has_a_place",)
+    assert "test/ok/0.png (hint the kind 'ok' counts as anomalous" in caplog.text
+    assert "train/0.png (hint it lies in train/ itself" in caplog.text
+
+
+def test_the_range_of_deep_images_is_part_of_the_statistics(repository, caplog):
+    folder = write_stills(versions.folder() / "deep", train=12)
+    for index in range(12):
+        values = picture(index).astype(np.uint16) * 16
+        save(folder / f"train/good/{index:03d}.png", values)
+    found = validate.fn(versions.add("deep"), LIMITS, "deep")
+    assert found.failed == ("images_have_8_bits",)
+    assert (found.statistics["levels_low"], found.statistics["levels_high"]) == (0, 4095)
+    assert found.statistics["train_contrast_min"] > 0.2
+    assert "4095 white" in caplog.text
+
+
+def test_a_look_at_a_version_tells_files_and_what_fails(repository):
+    folder = write_stills(versions.folder() / "squares", train=2)
+    save(folder / "ground_truth/scratch/000_mask.png", np.ones(SIZE, bool))
+    rows, failed = look(versions.add("squares"))
+    assert len(rows) == 5
+    assert [each.name for each in failed] == ["every_file_decodes"]
+    assert "it marks every pixel" in failed[0].message

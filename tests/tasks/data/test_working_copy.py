@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DataError
+from models.errors import DataError, InvalidInputError
 from tasks.data import dvc_cache, versions, working_copy
 from tasks.data.ingest import ingest, ingest_folder
 from tests.conftest import make_repository
@@ -115,6 +115,11 @@ def test_edits_can_be_discarded(repository, twice):
     save(repository / "data" / "mine" / "test" / "good" / "000.png", picture(77))
     git("checkout", "-q", "HEAD~1", "--", "data.dvc")
     assert ingest_folder("mine", discard=True)[0].digest == first.digest == here()
+
+
+def test_discarding_takes_no_folder(repository, tmp_path):
+    with pytest.raises(InvalidInputError, match="the name of the set alone"):
+        ingest_folder(str(tmp_path), name="mine", discard=True)
 
 
 def test_edits_of_what_data_dvc_names_are_the_next_version(repository, twice):

@@ -76,3 +76,23 @@ def test_the_style_of_others_is_left_alone():
     before = mpl.rcParams["axes.spines.top"]
     plots.roc(CLIPS, 0.9)
     assert mpl.rcParams["axes.spines.top"] == before
+
+
+def test_dollars_in_names_are_no_formulas():
+    from tasks.evaluation.pictures import Picture, gallery
+
+    odd = "$\\frac{$a^_[x]"
+    scores = table(["good", odd], 20).assign(clip=lambda t: t["kind"] + "/$^$")
+    stills = table(["good"] * 6 + [odd] * 5, 1)
+    shown = Picture(
+        clip=f"{odd}/{odd}",
+        frame=None,
+        label=True,
+        image_score=1.0,
+        image=RANDOM.integers(0, 256, (20, 20), dtype=np.uint8),
+        anomaly_map=RANDOM.random((20, 20)),
+        mask=None,
+    )
+    figures = [plots.roc(scores, 0.5), plots.timeline(scores, 0.5)]
+    for figure in (*figures, plots.scores_by_kind(stills, 0.5), gallery([(odd, [shown])])):
+        drawn(figure)

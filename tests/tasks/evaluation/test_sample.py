@@ -33,7 +33,7 @@ def version(repository):
 def density_model(version, tmp_path):
     """A packaged PixelCNN in a run of its own."""
     bars = torch.eye(8).reshape(8, 1, 8, 1).expand(8, 1, 8, 8).contiguous()
-    config = PixelCnn.Config(width=4, above_width=4, depth=1, epochs=2)
+    config = PixelCnn.Config(width=4, vertical_width=4, depth=1, epochs=2)
     model = config.build(Pixels.Config().build()).fit([bars], [bars])
     with mlflow_store.run("fit", "bars", tags={}, params={}) as active:
         run_id = active.info.run_id

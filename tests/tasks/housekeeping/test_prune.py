@@ -55,7 +55,7 @@ def project(settled, tmp_path):
     copy = shutil.copytree(settled.source, tmp_path / "source")
     made = SimpleNamespace(folder=settled.folder)
     made.branch = ingest_with(copy, 10)
-    git("checkout", "-q", "-b", "kept")
+    git("checkout", "-q", "-B", "kept")
     git("add", "data.dvc")
     git("commit", "-qm", "Another version")
     git("checkout", "-q", "-")

@@ -61,8 +61,7 @@ def test_a_loaded_detector_scores_as_the_one_that_was_saved(folder, detector):
 
 def test_this_projects_own_detector_comes_back_as_it_was(tmp_path):
     from models.encoders.alexnet import AlexNetTrunk
-    from models.one_class._sparse_layer import SparseLayerConfig
-    from models.one_class.deep_anomaly import DeepAnomaly
+    from models.one_class.deep_anomaly import DeepAnomaly, SparseLayerConfig
 
     torch.manual_seed(0)
     config = DeepAnomaly.Config(layer=SparseLayerConfig(kernels=8, num_samples=200, epochs=1))

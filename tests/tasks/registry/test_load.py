@@ -178,18 +178,19 @@ def test_keys_decide_who_may_predict_and_a_prediction_is_kept_under_their_name(u
             held = {"Authorization": f"Bearer {other}"}
             assert session.post("/predict", files=clip(), headers=held).status_code == 403
             assert session.get("/drift", headers=held).status_code == 200
-            held = {"X-API-Key": token, "X-Request-ID": "the-one"}
+            held = {"X-API-Key": token, "X-Correlation-ID": "the-one"}
             answer = session.post("/predict", files=clip(), headers=held).json()
     finally:
         Keys().remove("gate")
         Keys().remove("operator")
-    (kept,) = wait_for(lambda: logged("the-one"))
+    (kept,) = wait_for(lambda: logged(answer["request_id"]))
     assert (kept.client, kept.model, kept.version) == ("gate", "squares", answer["version"])
     assert kept.image_score == tuple(each["image_score"] for each in answer["frames"])
     assert kept.anomalous == tuple(e["frame"] for e in answer["frames"] if e["anomalous"])
     assert len(kept.files) == len(FRAMES)
     lines = [each.facts for each in caplog.records if getattr(each, "facts", None)]
-    (line,) = [each for each in lines if each["request_id"] == "the-one"]
+    (line,) = [each for each in lines if each["correlation_id"] == "the-one"]
+    assert line["request_id"] == answer["request_id"]
     assert (line["status"], line["key"], line["path"]) == (200, "gate", "/predict")
     assert line["data_digest"] == answer["data"]["digest"]
     assert line["seconds"] > 0

@@ -3,8 +3,10 @@ import subprocess
 from dataclasses import dataclass, field
 
 import pytest
+from filelock import FileLock
 
 from models.errors import RegistryError
+from tasks.platform import workspace
 from tasks.registry import mlflow_store
 
 
@@ -53,3 +55,22 @@ def test_a_store_that_does_not_answer_is_a_clear_error(store, monkeypatch):
     with pytest.raises(RegistryError, match="MLflow must answer at"):
         mlflow_store.client()
     assert os.environ["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "192.0.2.1:5000"])
+def test_a_dead_tracking_server_is_told_at_once_and_names_the_proxy(host, store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{host}")
+    monkeypatch.setattr(mlflow_store, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:10")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    with pytest.raises(RegistryError, match=f"MLflow must answer at http://{host}") as told:
+        mlflow_store.client()
+    assert ("the proxy http://127.0.0.1:10" in str(told.value)) is host.startswith("192")
+
+
+def test_reading_takes_no_lock_once_the_tables_are_there(store):
+    mlflow_store.client()
+    lock = FileLock(workspace.home() / "mlflow.lock", is_singleton=False)
+    with lock:
+        assert mlflow_store.client().search_registered_models() == []

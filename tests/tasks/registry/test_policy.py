@@ -12,7 +12,7 @@ from tasks.registry.policy import PARTS, PromotionPolicy
         ("metric", "pixel_eer"),
         ("margin", -0.1),
         ("floor", 1.0),
-        ("floor", -0.1),
+        ("floor", -1.1),
         ("margin", math.nan),
         ("confidence", 1.0),
         ("confidence", 0.5),

@@ -2,11 +2,11 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.testclient import TestClient
 
 from models.errors import InvalidInputError, NotFoundError, UnseenError
-from tasks.serving.api_keys import ANYBODY, PREDICT, PROMOTE, Access, Keys, is_local, require
+from tasks.serving.api_keys import ANYBODY, PREDICT, PROMOTE, Access, Keys, is_local, may, require
 from tasks.serving.middleware import Guard
 from tasks.serving.uploads import Limits
 
@@ -16,15 +16,19 @@ def keys(tmp_path):
     return Keys(tmp_path / "keys.json")
 
 
+def named(request: Request) -> str:
+    return require(request)
+
+
 def visit(access):
     """Function that asks for something, with these headers, as over the network."""
     app = FastAPI()
     app.add_middleware(Guard, limits=Limits())
     app.state.access = access
 
-    @app.get("/{right}")
-    async def enter(request: Request, right: str) -> str:
-        return require(request, None if right == "read" else right)
+    for right in ("read", PREDICT, PROMOTE):
+        needed = may(None if right == "read" else right)
+        app.get(f"/{right}", dependencies=[Security(needed)])(named)
 
     client = TestClient(app)
     return lambda right, **headers: client.get(f"/{right}", headers=headers)

@@ -119,11 +119,13 @@ def test_the_log_has_what_the_client_is_not_told(client, caplog):
     assert "ZeroDivisionError: secret" in caplog.text
 
 
-def test_a_request_id_is_kept_if_it_is_one(client):
-    given = client("POST", "/length", content=b"", headers={"x-request-id": "trace-7.a"})
-    assert given.headers["x-request-id"] == "trace-7.a"
+def test_a_correlation_id_comes_back_and_the_request_id_is_ours(client):
+    sent = {"x-correlation-id": "trace-7.a", "x-request-id": "mine"}
+    given = client("POST", "/length", content=b"", headers=sent)
+    assert given.headers["x-correlation-id"] == "trace-7.a"
+    assert len(given.headers["x-request-id"]) == 32
     for strange in ("a b", "x" * 65, "{}"):
-        made = client("POST", "/length", content=b"", headers={"x-request-id": strange})
-        assert len(made.headers["x-request-id"]) == 32
+        made = client("POST", "/length", content=b"", headers={"x-correlation-id": strange})
+        assert "x-correlation-id" not in made.headers
     ids = {client("GET", "/nowhere").headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3

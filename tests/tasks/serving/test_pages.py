@@ -45,6 +45,19 @@ def test_foreign_names_are_refused(client):
     assert client.get("/docs", headers={"Host": "[::1]:80"}).status_code == 200
 
 
+def test_pages_of_other_sites_are_refused(client):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:81", "https://127.0.0.1.evil"):
+        refused = client.get("/docs", headers={"Origin": origin})
+        assert refused.status_code == 403
+        assert origin in refused.json()["error"]
+    own = client.get("/docs", headers={"Origin": "http://127.0.0.1:80", "Host": "127.0.0.1:80"})
+    assert own.status_code == 200
+    proxied = {"Origin": "https://site.example", "Sec-Fetch-Site": "same-origin"}
+    assert client.get("/docs", headers=proxied).status_code == 200
+    foreign = {"Origin": "https://site.example", "Sec-Fetch-Site": "cross-site"}
+    assert client.get("/docs", headers=foreign).status_code == 403
+
+
 def test_assets_name_no_other_server_and_hold_no_script_or_style_inside():
     for path in ASSETS.iterdir():
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")

@@ -179,6 +179,21 @@ def test_what_an_encoder_was_trained_on_is_not_held_out(stills):
     assert split_calibration(clips, 0.3, seed=1, window=1, seen=everything) == (train, held_out)
 
 
+def test_clips_that_show_the_same_are_on_one_side(stills):
+    clips = stills.clips("train")
+    alone, _ = split_calibration(clips, 0.3, seed=1, window=1)
+    same = {clip.name: clip.name for clip in clips}
+    assert split_calibration(clips, 0.3, seed=1, window=1, groups=same)[0] == alone
+    for seed in range(9):
+        groups = same | {clip.name: clips[0].name for clip in clips[:3]}
+        parts = split_calibration(clips, 0.3, seed=seed, window=1, groups=groups)
+        sides = [{clip in part for clip in clips[:3]} for part in parts]
+        assert all(len(side) == 1 for side in sides)
+        assert all(parts)
+    with pytest.raises(DataError, match="need images that differ"):
+        split_calibration(clips, 0.3, 0, 1, groups=dict.fromkeys(same, clips[0].name))
+
+
 def test_an_identity_changes_with_name_bytes_and_extent(clips):
     clip = clips.clips("train")[0]
     frame = replace(clip.frames[0], entry=replace(clip.frames[0].entry, md5="0" * 32))

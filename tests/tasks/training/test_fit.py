@@ -1,7 +1,4 @@
-import ast
 import json
-import sys
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import mlflow
@@ -12,7 +9,7 @@ from safetensors.torch import load_file
 
 from models.errors import NotFoundError, RegistryError, TrainingError
 from tasks.data import versions
-from tasks.packaging import copy_sources, package
+from tasks.packaging import package
 from tasks.records import TrainedModel, Training
 from tasks.registry import mlflow_store, model_versions
 from tasks.training import encoder_store, fit
@@ -136,39 +133,3 @@ def test_an_encoder_whose_run_is_gone_is_refused(version, tiny_detector):
     )
     with pytest.raises(NotFoundError, match="Run the pretext task again"):
         fit_tiny(version, gone, tiny_detector.Tiny.Config())
-
-
-def test_the_requirements_name_every_package_that_a_detector_imports():
-    root = Path(fit.__file__).parents[2]
-    roots = [root / "tasks" / name for name in copy_sources.READER]
-    roots += [
-        path
-        for family in ("encoders", "one_class", "clustering", "density")
-        for path in (root / "models" / family).iterdir()
-    ]
-    waiting, seen, third_party = [*roots, fit.SCRIPT], set(), set()
-    while waiting:
-        path = waiting.pop()
-        if path in seen or path.suffix != ".py":
-            continue
-        seen.add(path)
-        for name in imported(path):
-            if name.partition(".")[0] in {"models", "tasks"}:
-                waiting.append(root.joinpath(*name.split(".")).with_suffix(".py"))
-            else:
-                third_party.add(name.partition(".")[0])
-    owners = packages_distributions()
-    unnamed = {
-        name
-        for name in third_party - sys.stdlib_module_names
-        if not {*owners[name]} & {*fit.REQUIREMENTS}
-    }
-    assert unnamed == set()
-
-
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.adaptation._adversary import AdversaryConfig
-from models.adaptation.adda import ADDA
+from models.adaptation.adda import ADDA, AdversaryConfig
 from models.errors import InvalidInputError
 from tasks.registry import mlflow_store
 from tasks.training import encoder_store

@@ -1,0 +1,228 @@
+"""One awkward input, through ingest, validation, training, evaluation and a prediction."""
+
+import hashlib
+import logging
+import re
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from benchmarks import _awkward_pictures as pictures
+from benchmarks._awkward_cases import INGEST, READ, VALIDATION, Case
+from benchmarks._awkward_pictures import KIND
+from flows.cli.tables import ingest_summary
+from models.encoders.pixels import Pixels
+from models.errors import DataValidationError, UnseenError
+from models.one_class.knn import NearestNeighbours
+from models.one_class.pooled_gaussian import PooledGaussian
+from tasks.data import dvc_cache, manifest, snapshots, versions
+from tasks.data.ingest import ingest_folder
+from tasks.data.limits import Expectations
+from tasks.data.snapshots import Clip, Snapshot
+from tasks.data.validate import validate
+from tasks.evaluation.evaluate import evaluate
+from tasks.packaging import package
+from tasks.records import DataVersion, Training, Validation
+from tasks.registry import model_versions
+from tasks.serving import uploads
+from tasks.serving.uploads import Limits
+from tasks.training.fit import fit
+from tasks.training.pretrain import pretrain
+
+NAME = "awkward"
+MASK_ERROR = 0.02
+"""Share of the pixels of a mask that compression may change."""
+Numbers = NDArray[np.int16]
+
+
+@dataclass
+class Result:
+    """What came of one input."""
+
+    name: str
+    outcome: str = ""
+    told: str = ""
+    """The error, or all warnings."""
+    traceback: str = ""
+    misread: list[str] = field(default_factory=list)
+    lost: bool = False
+
+    @property
+    def faults(self) -> list[str]:
+        """All that is wrong."""
+        lost = ["data were lost or changed by a refusal"] if self.lost else []
+        return [*self.misread, *lost, *([self.traceback] if self.traceback else [])]
+
+
+def run(case: Case, folder: Path) -> Result:
+    """Bring a set in under a name that is known already, train on it, and predict.
+
+    Args:
+        case: The input.
+        folder: A new folder for its files.
+    """
+    result = Result(case.name)
+    case.make(folder)
+    before = digest()
+    try:
+        _through(case, folder, result)
+    except UnseenError as error:
+        refused = VALIDATION if isinstance(error, DataValidationError) else INGEST
+        result.outcome, result.told = refused, str(error)
+        result.lost = refused == INGEST and digest() != before
+    except Exception:  # whatever is no error of ours is what is looked for
+        result.traceback = traceback.format_exc()
+        return result
+    if result.outcome != case.outcome:
+        result.misread.append(f"{case.outcome} expected, {result.outcome}: {result.told}")
+    elif not re.search(
+        case.words if case.words.count(".*") else re.escape(case.words), result.told
+    ):
+        result.misread.append(f"{case.words!r} not told: {result.told}")
+    return result
+
+
+def digest() -> str:
+    """SHA-256 over the names and bytes of all that is in ``data/``, and ``data.dvc``."""
+    top, found = versions.folder(), hashlib.sha256()
+    for path in [*sorted(top.rglob("*")), top.with_name("data.dvc")]:
+        found.update(str(path.relative_to(top.parent)).encode("utf-8", "surrogateescape"))
+        found.update(path.read_bytes() if path.is_file() else b"")
+    return found.hexdigest()
+
+
+def _through(case: Case, folder: Path, result: Result) -> None:
+    version, changes = ingest_folder(str(folder), name=NAME)
+    snapshot = snapshots.open_version(version)
+    shown = Console(file=StringIO(), markup=False, emoji=False)
+    shown.print(ingest_summary(version, changes, manifest.read(snapshot), (), committed=False))
+    before = digest()
+    try:
+        validation = _validated(case, version, result)
+    except DataValidationError:
+        result.lost = digest() != before
+        raise
+    result.outcome = READ
+    result.misread += misread(snapshot, case)
+    _trained(case, version, validation, snapshot, result)
+
+
+def _validated(case: Case, version: DataVersion, result: Result) -> Validation:
+    limits = Expectations(min_train_images=5, min_frames_per_clip=6 if case.clips else 1)
+    if case.normal_only:
+        limits = replace(limits, min_test_images=0, anomalies=False)
+    handler = _Kept()
+    log = logging.getLogger("tasks.data.validate")
+    log.addHandler(handler)
+    try:
+        return validate.fn(version, limits, NAME)
+    finally:
+        log.removeHandler(handler)
+        result.told = "\n".join(handler.lines)
+
+
+class _Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def _trained(
+    case: Case, version: DataVersion, validation: Validation, snapshot: Snapshot, result: Result
+) -> None:
+    """Train, evaluate and predict: the area under the ROC is 1, and serving reads the same."""
+    training = Training(window=6 if case.clips else 1, batch_size=8, device="cpu")
+    encoder = Pixels.Config()
+    detector: Any = NearestNeighbours.Config(grid=8)
+    if case.clips:
+        detector = PooledGaussian.Config(neighbourhood=1)
+    trunk = pretrain.fn(version, encoder, None, training, NAME)
+    fitted = fit.fn(version, validation, trunk, detector, training, {"name": NAME}, NAME)
+    packaged = package.load(model_versions.folder(fitted.model_uri))
+    for clip in snapshot.clips("test"):
+        received = uploads.read_frames(_sent(clip), how=packaged.preprocessing, limits=Limits())
+        trained_on = snapshot.read_clip(clip, None, 1)
+        if not np.array_equal(received.frames, trained_on):
+            result.misread.append(f"{clip.name} is served otherwise than it is trained on")
+        packaged.predict(received.frames)
+    if case.normal_only:
+        return
+    report = evaluate.fn(version, fitted)
+    found = report.metrics.get("image_auroc", 1.0)
+    if case.separable and not case.clips and found < 1:
+        result.misread.append(f"image_auroc is {found}")
+
+
+def _sent(clip: Clip) -> list[bytes]:
+    frames = clip.frames[:1] if clip.is_video_file else clip.frames
+    return [dvc_cache.cached_path(frame.entry.md5).read_bytes() for frame in frames]
+
+
+def misread(snapshot: Snapshot, case: Case) -> Iterator[str]:
+    """Pictures, labels, masks and orders of frames that are not what was written."""
+    for split in ("train", "test"):
+        wanted = dict(_expected(split, clips=case.clips))
+        seen: set[int] = set()
+        for clip in snapshot.clips(split):
+            frames = snapshot.read_clip(clip, None, 1).astype(np.int16)
+            places = [_nearest(frame, wanted, case.tolerance) for frame in frames]
+            seen |= {place for place in places if place >= 0}
+            if -1 in places and "9" not in clip.name:
+                yield f"{split}/{clip.name} shows something else"
+            if sorted(places) != places:
+                yield f"the frames of {split}/{clip.name} are out of order: {places}"
+            yield from _truth_misread(snapshot, clip, places)
+        lacking = sorted(wanted.keys() - seen)
+        if lacking and not (case.normal_only and split == "test"):
+            yield f"{split} lacks the pictures {lacking}"
+
+
+def _truth_misread(snapshot: Snapshot, clip: Clip, places: list[int]) -> Iterator[str]:
+    if clip.kind in {"good", "ok", "Good"}:
+        return
+    anomalous = [place // 100 == 2 or place in {403, 404} for place in places]
+    if snapshot.labels(clip).tolist() != anomalous:
+        yield f"{clip.name} has the labels {snapshot.labels(clip).tolist()}, not {anomalous}"
+    masks = snapshot.read_masks(clip, None)
+    if masks is None:
+        return
+    marked = pictures.mask()
+    for mask, expected in zip(masks, anomalous, strict=True):
+        if mask.shape != marked.shape or (mask != (marked & expected)).mean() > MASK_ERROR:
+            yield f"a mask of {clip.name} marks something else"
+
+
+def _expected(split: str, *, clips: bool) -> Iterator[tuple[int, Numbers]]:
+    """The pictures of a split, by the seed that they were drawn with."""
+    normal = range(pictures.NUM_TRAIN)
+    if clips:
+        normal = [10 * clip + frame for clip in range(4) for frame in range(8)]
+    if split == "train":
+        yield from ((seed, pictures.picture(seed).astype(np.int16)) for seed in normal)
+        return
+    seeds = [*range(300, 308), *range(400, 408)] if clips else [*range(100, 103), *range(200, 203)]
+    for seed in seeds:
+        anomalous = seed // 100 == 2 or seed in {403, 404}
+        yield seed, pictures.picture(seed, anomalous=anomalous).astype(np.int16)
+
+
+def _nearest(frame: Numbers, wanted: dict[int, Numbers], tolerance: int) -> int:
+    """The seed of the picture that a frame shows; -1 if none is within the tolerance."""
+    if frame.shape != (pictures.HEIGHT, pictures.WIDTH):
+        return -1
+    apart = {seed: float(np.abs(frame - shown).mean()) for seed, shown in wanted.items()}
+    best = min(apart, key=apart.__getitem__)
+    return best if np.abs(frame - wanted[best]).max() <= tolerance else -1
+
+
+__all__ = ["KIND", "Result", "digest", "run"]

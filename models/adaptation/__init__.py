@@ -1,1 +1,0 @@
-"""Domain adaptation: an encoder for images of another camera, without labels of them."""

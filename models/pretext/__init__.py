@@ -1,1 +1,0 @@
-"""Pretext tasks: one public class per file, found on disk by the contract tests."""

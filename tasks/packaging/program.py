@@ -1,0 +1,264 @@
+"""Run a detector's program on the engine that is fastest here, and gives what torch gives.
+
+    program, choice = choose(folder / "program", threads=2)
+    program(images)["image_score"]          # images: uint8 (N, C, H, W)
+
+This file needs NumPy and one engine, no torch. Nothing is trusted that was not tried: before an
+engine is taken it must give, on this machine, what torch gave for the same noise when the detector
+was registered.
+
+Shapes: N = images, C = window or channels, H W = image.
+"""
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.errors import InvalidInputError
+
+FOLDER, FILE, RECORD, EXPECTED = "program", "detector.onnx", "program.json", "expected.safetensors"
+INPUT, SCORE, FEATURES = "images", "image_score", "features"
+PARITY = 1e-4
+"""Difference from torch that a result may have, relative to the largest value."""
+TORCH, AUTO, STEADY = "torch", "auto", "steady"
+"""Beside names of engines: ``auto`` is what is fastest here; ``steady`` is the same everywhere,
+ONNX Runtime where the package has a program, and torch where it has none."""
+ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
+"""What can run a program; the last one is tried where the processor has bfloat16."""
+PROBE = 4
+"""Images of noise by which engines are checked and timed."""
+TRIES, ENOUGH_SECONDS = 3, 0.5
+"""Timings of each engine at most, and seconds after which one is enough."""
+
+Results = dict[str, NDArray[Any]]
+Run = Callable[[NDArray[np.uint8], list[str]], Results]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which engine a detector runs on, and why."""
+
+    engine: str
+    """One of ``ENGINES``, or ``torch``."""
+    why: str
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    """For one image, in a batch of ``PROBE``; by engine, of those that were tried."""
+    threads: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+class Program:
+    """A detector's program on one engine. Threads may call it at the same time.
+
+    Args:
+        folder: Holds the program and its record.
+        engine: One of ``ENGINES``.
+        threads: That compute.
+
+    Attributes:
+        engine: The engine.
+        size: Channels, height and width of its images.
+        outputs: Names of its results.
+
+    Raises:
+        InvalidInputError: If there is no such engine here.
+    """
+
+    def __init__(self, folder: Path, engine: str, threads: int) -> None:
+        record = json.loads((folder / RECORD).read_text())
+        self.engine = engine
+        self.size: tuple[int, ...] = tuple(record["input"]["shape"][1:])
+        self.outputs: tuple[str, ...] = tuple(record["outputs"])
+        opened: dict[str, Callable[[Path, int], Run]] = {
+            "onnxruntime": _onnxruntime,
+            "openvino": _openvino,
+            "openvino-bf16": _openvino_bf16,
+        }
+        if engine not in opened:
+            raise InvalidInputError(
+                f"engine must be one of {', '.join(ENGINES)}, {TORCH} or {AUTO}, got {engine!r}."
+            )
+        try:
+            self._run = opened[engine](folder / FILE, threads)
+        except ImportError as error:
+            raise InvalidInputError(
+                f"The engine {engine} is not installed here: {error}. Install it, or choose "
+                "another one."
+            ) from error
+
+    def fits(self, inputs: NDArray[np.uint8]) -> bool:
+        """Whether these images have the size that it was made for."""
+        return inputs.shape[1:] == self.size
+
+    def __call__(self, inputs: NDArray[np.uint8], *, features: bool = False) -> Results:
+        """Results by name, for images (N, C, H, W); ``features`` only if they are asked for."""
+        wanted = [name for name in self.outputs if features or name != FEATURES]
+        return self._run(np.ascontiguousarray(inputs), wanted)
+
+
+def choose(
+    folder: Path,
+    wanted: str,
+    threads: int,
+    by_torch: Callable[[NDArray[np.uint8]], object],
+) -> tuple[Program | None, Choice]:
+    """The program on the fastest engine here, or on the one that is wanted.
+
+    Args:
+        folder: Holds the program, its record and what torch gave for noise.
+        wanted: One of ``ENGINES``, ``torch``, ``auto`` or ``steady``.
+        threads: That compute.
+        by_torch: Scores a batch by torch, to be timed.
+
+    Returns:
+        The program, None if torch is to be used; and the reasons.
+
+    Raises:
+        InvalidInputError: If the engine that is wanted is not here, or gives something else.
+    """
+    record = json.loads((folder / RECORD).read_text()) if (folder / RECORD).is_file() else None
+    if wanted == TORCH:
+        return None, Choice(engine=TORCH, why="It was asked for.", threads=threads)
+    if record is None or not record["usable"]:
+        why = record["why"] if record else "The package has no program: it is of an older version."
+        if wanted not in (AUTO, STEADY):
+            raise InvalidInputError(f"This version cannot run on {wanted}. {why} Take torch.")
+        return None, Choice(engine=TORCH, why=why, threads=threads)
+    probe = noise(tuple(record["input"]["shape"][1:]))
+    if wanted != AUTO:
+        program = Program(folder, ENGINES[0] if wanted == STEADY else wanted, threads)
+        _check(program, folder, probe)
+        why = "It is the same everywhere." if wanted == STEADY else "It was asked for."
+        return program, Choice(engine=program.engine, why=why, threads=threads)
+    return _fastest(folder, threads, probe, by_torch)
+
+
+def _fastest(
+    folder: Path,
+    threads: int,
+    probe: NDArray[np.uint8],
+    by_torch: Callable[[NDArray[np.uint8]], object],
+) -> tuple[Program | None, Choice]:
+    programs: dict[str, Program] = {}
+    spent, refused = {TORCH: _milliseconds(by_torch, probe)}, []
+    for engine in ENGINES:
+        if engine.endswith("bf16") and not _has_bfloat16():
+            continue
+        try:
+            program = Program(folder, engine, threads)
+            _check(program, folder, probe)
+        except (InvalidInputError, RuntimeError) as error:
+            refused.append(f"{engine}: {error}")
+            continue
+        programs[engine] = program
+        spent[engine] = _milliseconds(program, probe)
+    best = min(spent, key=lambda engine: spent[engine])
+    why = " ".join(["It is the fastest here.", *refused])
+    choice = Choice(engine=best, why=why, milliseconds=spent, threads=threads)
+    return programs.get(best), choice
+
+
+def difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """Largest difference, relative to the largest expected value; infinite if shapes differ."""
+    if found.shape != expected.shape:
+        return math.inf
+    apart = np.abs(np.where(found == expected, 0, found.astype(np.float64) - expected))
+    finite = np.abs(expected[np.isfinite(expected)])
+    largest = float(finite.max()) if finite.size else 0.0
+    worst = float(apart.max()) if apart.size else 0.0
+    return worst / largest if worst and largest else worst
+
+
+def noise(size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Images (N, C, H, W) that are the same everywhere and always, unlike those of generators."""
+    number = np.arange(PROBE * math.prod(size), dtype=np.uint64)
+    mixed = (number ^ (number >> np.uint64(5))) * np.uint64(2654435761)
+    return (mixed >> np.uint64(23)).astype(np.uint8).reshape(PROBE, *size)
+
+
+def default_threads() -> int:
+    """As many as the environment says, or as there are cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
+
+
+def _check(program: Program, folder: Path, probe: NDArray[np.uint8]) -> None:
+    found, expected = program(probe), load_file(folder / EXPECTED)
+    worst = max(difference(found[name], value) for name, value in expected.items())
+    if not worst <= PARITY:
+        raise InvalidInputError(
+            f"{program.engine} must give here what torch gave within {PARITY:g} of the largest "
+            f"value, and differs by {worst:.3g}."
+        )
+
+
+def _milliseconds(run: Callable[[NDArray[np.uint8]], object], probe: NDArray[np.uint8]) -> float:
+    run(probe)
+    spent: list[float] = []
+    while len(spent) < TRIES and sum(spent) < ENOUGH_SECONDS:
+        began = time.perf_counter()
+        run(probe)
+        spent.append(time.perf_counter() - began)
+    return round(1e3 * min(spent) / len(probe), 4)
+
+
+def _onnxruntime(file: Path, threads: int) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    # Threads that spin take from others what they do not use themselves.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+    def run(inputs: NDArray[np.uint8], wanted: list[str]) -> Results:
+        return dict(zip(wanted, session.run(wanted, {INPUT: inputs}), strict=True))
+
+    return run
+
+
+def _openvino(file: Path, threads: int, precision: str = "f32") -> Run:
+    import openvino
+
+    settings: Mapping[str, Any] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    compiled = openvino.Core().compile_model(file, "CPU", settings)
+    request, lock = compiled.create_infer_request(), threading.Lock()
+    place = {port.get_any_name(): number for number, port in enumerate(compiled.outputs)}
+
+    def run(inputs: NDArray[np.uint8], wanted: list[str]) -> Results:
+        with lock:
+            request.infer([inputs], share_inputs=True)
+            return {name: np.array(request.get_output_tensor(place[name]).data) for name in wanted}
+
+    return run
+
+
+def _openvino_bf16(file: Path, threads: int) -> Run:
+    return _openvino(file, threads, "bf16")
+
+
+def _has_bfloat16() -> bool:
+    try:
+        import openvino
+    except ImportError:
+        return False
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -1,0 +1,38 @@
+from benchmarks.figures import claim, page, section, table
+
+RESULT = {
+    "module": "benchmarks.tracks",
+    "arguments": ["--data", "DIR"],
+    "metrics": {"acc": 0.91234, "acc_std": 0.01, "acc_min": 0.9, "frames": 12345.0, "min": 1.0},
+    "seeds": [0, 1],
+    "commit": "0123456789abcdef+",
+    "sources": "unknown",
+    "hardware": {"processor": "AMD EPYC", "cores": 2, "gpu": "none"},
+    "notes": {"data": "made here"},
+    "date": "2026-01-02",
+}
+
+
+def test_deviation_and_range_stand_beside_their_figure():
+    assert list(table(RESULT["metrics"])) == [
+        "| figure | value | ± | least | ",
+        "|---|---:|---:|---:|",
+        "| acc | 0.9123 | 0.01 | 0.9 |",
+        "| frames | 12,345 |  |  |",
+        "| min | 1 |  |  |",
+    ]
+
+
+def test_a_section_says_where_its_figures_come_from():
+    text = section("tracks", RESULT, stale=True)
+    assert text.startswith("## tracks (stale)\n")
+    assert "`python -m benchmarks.tracks --data DIR`; commit 0123456789 with changes" in text
+    assert "seeds 0, 1; AMD EPYC, 2 cores." in text
+    assert "- data: made here." in text
+    assert claim("benchmarks.tracks") in text
+
+
+def test_the_page_has_every_result_and_marks_the_stale_ones():
+    text = page({"tracks": RESULT})
+    assert "Written by `make figures`" in text
+    assert "## tracks (stale)" in text

@@ -1,0 +1,87 @@
+import copy
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from tasks.packaging import make_program, package
+from tasks.packaging.program import FILE, FOLDER, PARITY
+from tests.tasks.packaging.test_package import clip, detector, folder, save  # noqa: F401
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 6, 16, 24, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def exported(folder, detector, images):  # noqa: F811
+    make_program.add_program(folder, detector, images)
+    return folder
+
+
+def test_the_program_scores_as_the_detector(exported):
+    by_torch = package.load(exported).predict(clip(), anomaly_map=True)
+    for engine in ("onnxruntime", "openvino"):
+        loaded = package.load(exported, engine=engine)
+        assert loaded.engine.engine == loaded.program.engine == engine
+        found = loaded.predict(clip(), anomaly_map=True)
+        np.testing.assert_allclose(found.image_score, by_torch.image_score, rtol=PARITY)
+        np.testing.assert_allclose(found.anomaly_map, by_torch.anomaly_map, rtol=PARITY)
+        assert (found.p_value == by_torch.p_value).all()
+
+
+def test_the_lineage_says_how_well_it_agrees(exported):
+    told = package.load(exported).lineage["program"]
+    assert told["usable"]
+    assert 0 <= told["parity"]["image_score"] <= PARITY
+    assert 0 <= told["parity"]["anomaly_map"] <= PARITY
+    assert told["parity"]["num_images"] == 3
+
+
+def test_the_program_says_nothing_of_the_machine_that_made_it(exported):
+    text = str(onnx.load(exported / FOLDER / FILE))
+    assert "stack_trace" not in text
+    assert ".py" not in text
+
+
+def test_equal_detectors_have_equal_programs(tmp_path, detector, images):  # noqa: F811
+    for name in ("one", "other"):
+        save(tmp_path / name, detector)
+        make_program.add_program(tmp_path / name, detector, images)
+    one, other = (tmp_path / name / FOLDER / FILE for name in ("one", "other"))
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_one_that_cannot_be_exported_goes_without(folder, detector, images, monkeypatch):  # noqa: F811
+    def by_numpy(self, images):
+        scores = torch.from_numpy(np.array(images).mean(axis=(1, 2, 3)))
+        return type(plain)(scores)
+
+    plain = detector(images)
+    monkeypatch.setattr(type(detector), "forward", by_numpy)
+    record = make_program.add_program(folder, detector, images)
+    assert not record["usable"]
+    loaded = package.load(folder, engine="auto")
+    assert loaded.program is None
+    assert loaded.engine.engine == "torch"
+    assert "cannot be exported" in loaded.engine.why
+    assert not loaded.lineage["program"]["usable"]
+
+
+def test_a_program_that_scores_otherwise_is_not_used(folder, detector, images, monkeypatch):  # noqa: F811
+    real = make_program._exported
+
+    def wrong(whole, images):
+        other = copy.deepcopy(whole)
+        other.kept[0].mean_ += 1
+        return real(other, images)
+
+    monkeypatch.setattr(make_program, "_exported", wrong)
+    record = make_program.add_program(folder, detector, images)
+    assert not record["usable"]
+    assert record["parity"]["image_score"] > PARITY
+    assert package.load(folder, engine="auto").engine.why == record["why"]
+    assert json.loads((folder / FOLDER / "program.json").read_text()) == record

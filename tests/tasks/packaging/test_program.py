@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from models.errors import InvalidInputError
+from tasks.packaging import program
+from tasks.packaging.program import (
+    ENGINES,
+    EXPECTED,
+    FOLDER,
+    Program,
+    choose,
+    default_threads,
+    difference,
+    noise,
+)
+from tests.tasks.packaging.test_make_program import exported, images  # noqa: F401
+from tests.tasks.packaging.test_package import detector, folder  # noqa: F401
+
+
+@pytest.fixture
+def at(exported):  # noqa: F811
+    return exported / FOLDER
+
+
+def never(_):
+    raise AssertionError
+
+
+def test_the_fastest_engine_is_chosen(at, monkeypatch):
+    taken = iter([5.0, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(program, "_milliseconds", lambda *_: next(taken))
+    found, choice = choose(at, "auto", 1, never)
+    assert found.engine == choice.engine == "onnxruntime"
+    assert choice.milliseconds["torch"] == 5.0
+    assert choice.told()["threads"] == 1
+
+
+def test_torch_is_chosen_where_it_is_faster(at):
+    found, choice = choose(at, "auto", 1, lambda _: None)
+    assert found is None
+    assert choice.engine == "torch"
+    assert min(choice.milliseconds, key=choice.milliseconds.get) == "torch"
+
+
+def test_an_engine_that_gives_something_else_is_refused(at):
+    expected = load_file(at / EXPECTED)
+    expected["image_score"] = expected["image_score"] * 1.001
+    save_file(expected, at / EXPECTED)
+    with pytest.raises(InvalidInputError, match="must give here what torch gave"):
+        choose(at, "onnxruntime", 1, never)
+    found, choice = choose(at, "auto", 1, lambda _: None)
+    assert found is None
+    assert "onnxruntime: onnxruntime must give" in choice.why
+
+
+def test_a_package_without_a_program_runs_on_torch(tmp_path):
+    found, choice = choose(tmp_path, "auto", 1, never)
+    assert found is None
+    assert "older version" in choice.why
+    with pytest.raises(InvalidInputError, match="cannot run on openvino"):
+        choose(tmp_path, "openvino", 1, never)
+
+
+def test_an_unknown_engine_is_named(at):
+    with pytest.raises(InvalidInputError, match="onnxruntime, openvino"):
+        Program(at, "tensorrt", 1)
+
+
+def test_features_come_only_when_they_are_asked_for(at):
+    record = json.loads((at / "program.json").read_text())
+    assert set(Program(at, ENGINES[0], 1)(noise((6, 16, 24)))) == set(record["outputs"])
+    assert Program(at, ENGINES[0], 1).fits(noise((6, 16, 24)))
+    assert not Program(at, ENGINES[0], 1).fits(noise((6, 16, 25)))
+
+
+def test_noise_is_the_same_everywhere():
+    found = noise((1, 4, 4))
+    assert found.dtype == np.uint8
+    assert found[0, 0, 0].tolist() == [0, 60, 120, 181]
+    assert 100 < noise((3, 64, 64)).mean() < 155
+    assert noise((3, 64, 64)).std() > 60
+
+
+def test_differences_are_relative_to_the_largest_value():
+    expected = np.array([0.0, -200.0, np.inf])
+    assert difference(expected, expected) == 0
+    assert difference(np.array([1.0, -200.0, np.inf]), expected) == 1 / 200
+    assert difference(np.array([0.0, -200.0]), expected) == np.inf
+    assert not difference(np.array([np.nan, -200.0, np.inf]), expected) <= 1
+
+
+def test_threads_are_those_of_the_environment(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert default_threads() == 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert default_threads() >= 1
