@@ -296,7 +296,8 @@ class PatchCore(StillDetector):
         num = min(self.config.num_neighbours, len(memory))
         support = torch.cdist(centre, memory).topk(num, largest=False).indices
         apart = (farthest[:, None] - memory[support]).norm(dim=-1)
-        return 1 - apart.softmax(dim=1)[:, :1]
+        weight: Tensor = 1 - apart.softmax(dim=1)[:, :1]
+        return weight
 
     def _nearest(
         self, patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -41,6 +42,10 @@ SAMPLE_SECONDS = 5
 """Between two looks at the machine's load during a run."""
 SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages show such an experiment as one of training, and not of prompts and traces."""
+
+
+for _noisy in ("mlflow.system_metrics", "mlflow.pyfunc"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)  # INFO tells people nothing they asked for
 
 
 def client() -> MlflowClient:
