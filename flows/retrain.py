@@ -6,7 +6,8 @@ from prefect import flow
 
 from flows import recipes
 from flows.outcome import told
-from flows.recipes.asked import Options, asked
+from flows.recipes import catalog
+from flows.recipes.asked import Options, asked, settled
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
 from tasks.evaluation.comparison import compare
@@ -18,6 +19,7 @@ from tasks.registry.caching import refreshed
 from tasks.registry.promote import promote
 from tasks.registry.register import register
 from tasks.training.champion_encoder import inherit
+from tasks.training.choose_detector import choose_detector
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
 from tasks.training.retrain_turn import turn
@@ -98,6 +100,11 @@ def retrain(  # noqa: PLR0913 - every option of the command
             trunk = inherit(chosen.name, recipes.describe(chosen))
         else:
             trunk = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
+        if wanted.auto:
+            selection = choose_detector(
+                version, trunk, catalog.candidates(), chosen.training, chosen.name
+            )
+            chosen = settled(chosen, selection, options)
         fitted = fit(
             version,
             validation,

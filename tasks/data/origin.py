@@ -18,7 +18,7 @@ def of_folder(folder: Path) -> str:
     """What DVC says of where a folder, or one around it, was imported from; empty if nothing."""
     folder = folder.resolve()
     for each in (folder, *folder.parents):
-        note = each.with_name(f"{each.name}.dvc")
+        note = each.parent / f"{each.name}.dvc"
         if each.name and note.is_file():
             inside = folder.relative_to(each).as_posix()
             return _told(_parsed(note), "" if inside == "." else inside)

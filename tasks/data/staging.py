@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 
 from models.errors import DataError
-from tasks.data import layout, versions
+from tasks.data import dvc_cache, layout, versions
 from tasks.data.versions import Entry
 from tasks.platform.progress import bar
 
@@ -167,7 +167,11 @@ def visible_files(source: Path) -> tuple[Entry, ...]:
         DataError: As ``files_of`` does.
     """
     kept = files_of(source)
-    return tuple(entry for entry in versions.hash_folder(source) if entry.relpath in kept)
+    known = {entry.relpath: entry.md5 for entry in versions.hash_folder(source)}
+    return tuple(  # DVC follows no links to folders
+        Entry(relpath, known.get(relpath) or dvc_cache.file_md5(kept[relpath]))
+        for relpath in sorted(kept, key=lambda each: tuple(each.split("/")))
+    )
 
 
 def copy(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from flows.reproduce import reproduce
 from flows.retrain import retrain
 from tasks.lineage.trace import trace
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tasks.serving.serve import build_app
 from tests import old_store
 
