@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
 from benchmarks import _awkward_pictures as pictures
 from benchmarks._awkward_cases import INGEST, READ, VALIDATION, Case
-from benchmarks._awkward_pictures import KIND
 from flows.cli.tables import ingest_summary
+from models.contracts import silent
 from models.encoders.pixels import Pixels
 from models.errors import DataValidationError, UnseenError
 from models.one_class.knn import NearestNeighbours
@@ -28,11 +29,16 @@ from tasks.data.limits import Expectations
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.data.validate import validate
 from tasks.evaluation.evaluate import evaluate
+from tasks.evaluation.scoring import scored
 from tasks.packaging import package
+from tasks.packaging.calibration import Calibration
+from tasks.packaging.detector import Packaged
+from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import DataVersion, Training, Validation
 from tasks.registry import model_versions
 from tasks.serving import uploads
 from tasks.serving.uploads import Limits
+from tasks.training import devices, inputs
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
 
@@ -140,27 +146,64 @@ class _Kept(logging.Handler):
 def _trained(
     case: Case, version: DataVersion, validation: Validation, snapshot: Snapshot, result: Result
 ) -> None:
-    """Train, evaluate and predict: the area under the ROC is 1, and serving reads the same."""
+    """Train, predict and evaluate: serving reads as training does, and anomalies rank first."""
     training = Training(window=6 if case.clips else 1, batch_size=8, device="cpu")
-    encoder = Pixels.Config()
     detector: Any = NearestNeighbours.Config(grid=8)
     if case.clips:
         detector = PooledGaussian.Config(neighbourhood=1)
-    trunk = pretrain.fn(version, encoder, None, training, NAME)
-    fitted = fit.fn(version, validation, trunk, detector, training, {"name": NAME}, NAME)
-    packaged = package.load(model_versions.folder(fitted.model_uri))
+    make = _logged if case.logged else _fitted
+    packaged = make(version, validation, snapshot, detector, training)
     for clip in snapshot.clips("test"):
         received = uploads.read_frames(_sent(clip), how=packaged.preprocessing, limits=Limits())
-        trained_on = snapshot.read_clip(clip, None, 1)
-        if not np.array_equal(received.frames, trained_on):
+        if not np.array_equal(received.frames, snapshot.read_clip(clip, None, 1)):
             result.misread.append(f"{clip.name} is served otherwise than it is trained on")
         packaged.predict(received.frames)
-    if case.normal_only:
+    if case.normal_only or case.clips or not case.separable:
         return
-    report = evaluate.fn(version, fitted)
-    found = report.metrics.get("image_auroc", 1.0)
-    if case.separable and not case.clips and found < 1:
-        result.misread.append(f"image_auroc is {found}")
+    parts = list(scored(snapshot, snapshot.clips("test"), packaged, silent))
+    labels = np.concatenate([part.labels for part in parts])
+    scores = np.concatenate([part.prediction.image_score for part in parts])
+    if scores[labels].min() <= scores[~labels].max():
+        result.misread.append("a normal test image scores as high as an anomalous one")
+
+
+def _logged(
+    version: DataVersion,
+    validation: Validation,
+    snapshot: Snapshot,  # noqa: ARG001 - as _fitted takes them
+    detector: Any,
+    training: Training,
+) -> Packaged:
+    """The tasks of a retrain themselves, as far as the package, with all that they log."""
+    trunk = pretrain.fn(version, Pixels.Config(), None, training, NAME)
+    fitted = fit.fn(version, validation, trunk, detector, training, {"name": NAME}, NAME)
+    evaluate.fn(version, fitted)
+    return package.load(model_versions.folder(fitted.model_uri))
+
+
+def _fitted(
+    version: DataVersion,  # noqa: ARG001 - as _logged takes them
+    validation: Validation,  # noqa: ARG001
+    snapshot: Snapshot,
+    detector: Any,
+    training: Training,
+) -> Packaged:
+    """What the tasks do to the images, and nothing of what they log: it takes a tenth."""
+    model = detector.build(Pixels.Config().build())
+    normal = inputs.normal_images(snapshot, training, (), cross=False)
+    model.fit(normal.batches, normal.calibration, fabric=devices.fabric("cpu"), progress=silent)
+    return Packaged(
+        model,
+        preprocessing=Preprocessing(
+            window=training.window, levels=snapshot.levels, frame_rate=snapshot.frame_rate
+        ),
+        threshold=float(model.threshold),
+        pixel_threshold=float(model.pixel_threshold),
+        calibration=Calibration(image_score=np.linspace(0, 1, 9), clip=np.arange(9)),
+        lineage={},
+        digest="",
+        device=torch.device("cpu"),
+    )
 
 
 def _sent(clip: Clip) -> list[bytes]:
@@ -223,6 +266,3 @@ def _nearest(frame: Numbers, wanted: dict[int, Numbers], tolerance: int) -> int:
     apart = {seed: float(np.abs(frame - shown).mean()) for seed, shown in wanted.items()}
     best = min(apart, key=apart.__getitem__)
     return best if np.abs(frame - wanted[best]).max() <= tolerance else -1
-
-
-__all__ = ["KIND", "Result", "digest", "run"]
