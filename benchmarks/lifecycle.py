@@ -19,10 +19,10 @@ WORK = ("pretrain", "fit", "evaluate")
 """Tasks that train or evaluate; the rest of a run is orchestration."""
 TRACE = """
 import time
-from tasks import project
-project.configure()
+from tasks.platform import workspace
+workspace.configure()
 import mlflow.store.model_registry.sqlalchemy_store, mlflow.store.tracking.sqlalchemy_store
-from flows.display import trace_output
+from flows.cli.tables import trace_output
 started = time.perf_counter()
 trace_output("walkway", None, None)
 print(time.perf_counter() - started)

@@ -5,9 +5,8 @@ from prefect import flow
 from flows.outcome import told
 from tasks.platform.flow_run import first_name
 from tasks.records import Monitored
-from tasks.serving.monitoring.announce_drift import announce
-from tasks.serving.monitoring.log_drift import log_drift
 from tasks.serving.monitoring.read_drift import look
+from tasks.serving.monitoring.report_drift import announce, log_drift
 
 
 @flow(flow_run_name=first_name, timeout_seconds=900)

@@ -15,7 +15,7 @@ from tasks.lineage import reproduction, sandbox
 from tasks.lineage.compare_models import Tolerance
 from tasks.lineage.reproduction import Reproduction
 from tasks.lineage.training_record import Material, Recorded, recorded
-from tasks.platform import progress, scratch_folder
+from tasks.platform import files, progress
 from tasks.records import DataVersion, Source, TrainedModel
 from tasks.registry import model_versions
 from tasks.training.adaptation.adapt import adapt
@@ -45,7 +45,7 @@ def reproduce(reference: str, tolerance: Tolerance = DEFAULT) -> Reproduction:
     then = recorded(reference)
     recipe, source = _rebuilt(then), _source(then)
     needed = {each for each in (then.source, then.pretext, then.data) if each}
-    with scratch_folder.scratch("reproduce") as folder:
+    with files.scratch("reproduce") as folder:
         for material in needed:
             sandbox.fetch(material, folder, progress.bar)
         with sandbox.isolated(folder / "project"), reproduction.threads_of(then.environment):

@@ -6,7 +6,8 @@ from prefect import flow
 
 from flows import recipes
 from flows.outcome import told
-from flows.recipes.asked import Options, asked
+from flows.recipes import catalog
+from flows.recipes.asked import Options, asked, settled
 from tasks.data.ingest import ingest
 from tasks.data.validate import validate
 from tasks.evaluation.comparison import compare
@@ -14,9 +15,11 @@ from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.sample import sample
 from tasks.platform.flow_run import first_name
 from tasks.records import Decision
+from tasks.registry.caching import refreshed
 from tasks.registry.promote import promote
 from tasks.registry.register import register
 from tasks.training.champion_encoder import inherit
+from tasks.training.choose_detector import choose_detector
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
 from tasks.training.retrain_turn import turn
@@ -45,6 +48,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
     shards: int = 1,
     scheduler: str | None = None,
     again: bool = False,
+    refresh: bool = False,
 ) -> Decision:
     """Train a challenger on the current data version and promote it if it is not worse.
 
@@ -70,6 +74,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
             the same. Only for detectors that learn nothing but moments.
         scheduler: Address of a Dask cluster to do it; else as many processes are started here.
         again: Decide anew about a version that was refused, or set aside by a person.
+        refresh: Compute every step again, whatever is remembered.
 
     Returns:
         What was decided about the challenger, and why.
@@ -86,7 +91,7 @@ def retrain(  # noqa: PLR0913 - every option of the command
         devices=devices,
     )
     wanted = asked(recipe, data, name, dataset, options)
-    with turn(wanted.name, if_busy), divided(shards, scheduler):
+    with turn(wanted.name, if_busy), divided(shards, scheduler), refreshed(wanted=refresh):
         version = ingest(wanted.dataset, data)
         chosen = wanted.complete(version)
         recipes.check_divisible(chosen, shards)
@@ -95,6 +100,11 @@ def retrain(  # noqa: PLR0913 - every option of the command
             trunk = inherit(chosen.name, recipes.describe(chosen))
         else:
             trunk = pretrain(version, chosen.encoder, chosen.pretext, chosen.training, chosen.name)
+        if wanted.auto:
+            selection = choose_detector(
+                version, trunk, catalog.candidates(), chosen.training, chosen.name
+            )
+            chosen = settled(chosen, selection, options)
         fitted = fit(
             version,
             validation,

@@ -53,6 +53,23 @@ class TrainedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Selection:
+    """A detector that was chosen among candidates, by defects put into normal images."""
+
+    run_id: str
+    """MLflow run with the whole table."""
+    name: str
+    """Of the chosen candidate."""
+    runner_up: str
+    margin: float
+    """AUROC of the chosen less that of the runner-up, both on put-in defects."""
+    margin_lower_bound: float
+    """One-sided 95% bound of that; below 0, the runner-up may be as good."""
+    put_in_auroc: dict[str, float]
+    """Of each candidate."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A registered detector from which that of another camera is made."""
 

@@ -35,6 +35,7 @@ def project(tmp_path_factory, orchestrated, empty_store):
     shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
     environment = {
         **os.environ,
+        "PWD": str(folder),  # as a shell has it; prefect.yaml names it
         "PREFECT_API_URL": orchestrated[1],
         "PREFECT_HOME": str(folder / ".unseen" / "prefect"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/.unseen/mlflow.db",

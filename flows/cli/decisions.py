@@ -18,9 +18,9 @@ InsteadOf = Annotated[
 def show_history(name: Name) -> None:
     """Show every decision about a model, also those made with MLflow: who, when, why."""
     from flows.cli.tables import history_table
-    from tasks.registry import history, mlflow_store
+    from tasks.registry import history, quick_reads
 
-    client = mlflow_store.client()
+    client = quick_reads.reader()
     history.notice(name, client)
     console.print(history_table(name))
     if pinned := history.pinned(history.read(name, client)):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 
 from flows.cli import explain_failure
-from tasks.platform import prefect_server, scratch_folder
+from tasks.platform import files, prefect_server
 
 if TYPE_CHECKING:
     from tasks.lineage.reproduction import Reproduction
@@ -41,6 +41,36 @@ def run_retrain(
     """
     arguments = (recipe, data, device, backbone, seed)
     return _decided("retrain", *arguments, **options)
+
+
+def run_explain(
+    recipe: str | None,
+    data: Path | None,
+    device: str | None,
+    backbone: str | None,
+    seed: int | None,
+    **options: Any,
+) -> RenderableType:
+    """What ``run_retrain`` would compute and what it would reuse, and why; nothing is computed.
+
+    Args:
+        recipe: As the flow ``retrain`` takes it, like all that follows.
+        data: Must be None.
+        device: Where to train.
+        backbone: Of the encoder.
+        seed: Of every random choice.
+        **options: The flow's other parameters.
+
+    Raises:
+        UnseenError: As ``flows.explain`` raises it.
+    """
+    prefect_server.wait_until_healthy(prefect_server.connect())  # it knows where results are
+
+    from flows.cli.tables import plan_table
+    from flows.explain import explain
+
+    given = {"device": device, "backbone": backbone, "seed": seed, **options}
+    return plan_table(explain(recipe, data, **given))
 
 
 def run_adapt(
@@ -105,7 +135,7 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
     """
     from tasks.lineage import training_record
 
-    with scratch_folder.scratch("sources") as folder:
+    with files.scratch("sources") as folder:
         training_record.copy_sources(training_record.recorded(reference), folder)
         path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

@@ -7,12 +7,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from tasks.records import DataVersion
-from tasks.registry import mlflow_store
+from tasks.registry import quick_reads
 from tasks.registry.tags import (
     METRIC,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flows.explain import Plan
     from flows.operations.status import Status
 
 HEADLINES = (
@@ -45,6 +48,18 @@ def figures(tags: dict[str, str]) -> str:
     """The headline metrics among the tags of a model version, in one line."""
     found = {name: tags.get(f"{METRIC}{name}") for name in HEADLINES}
     return "  ".join(f"{name} {float(value):.3f}" for name, value in found.items() if value)
+
+
+def plan_table(plans: "Iterable[Plan]") -> RenderableType:
+    """What each step would do, and what of code, data, configuration and libraries changed."""
+    table = table_of("step", "", "why")
+    for each in plans:
+        if each.record is not None:
+            table.add_row(each.step, "reused", f"unchanged since run {each.record.run_id[:12]}")
+            continue
+        lines = [f"{c.part}: {c.name} {c.before or '-'} -> {c.now or '-'}" for c in each.changes]
+        table.add_row(each.step, "computed", "\n".join(filter(None, [each.why, *lines])))
+    return table
 
 
 def recipe_table() -> RenderableType:
@@ -137,7 +152,7 @@ def model_table() -> RenderableType:
     """Every registered model with its champion, challenger and figures."""
     from tasks.registry import history, model_versions
 
-    client = mlflow_store.client()
+    client = quick_reads.reader()
     table = table_of("model", "versions", "champion", "challenger", "figures of the champion")
     for name in sorted(each.name for each in client.search_registered_models()):
         history.notice(name, client)
@@ -160,7 +175,7 @@ def history_table(name: str) -> RenderableType:
     from tasks.registry.history import read
 
     table = table_of("when", "what", "version", "serves", "who", "why", title=name)
-    for entry in read(name, mlflow_store.client()):
+    for entry in read(name, quick_reads.reader()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
         about = str(entry.version or "-")
         table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)

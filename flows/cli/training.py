@@ -119,18 +119,26 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         bool,
         typer.Option("--again", help="Decide anew about a version that was refused or set aside."),
     ] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Compute every step again, changed or not.")
+    ] = False,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what would be computed and why; run nothing."),
+    ] = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
 
     From a folder of images to a served-ready detector: unseen retrain --data DIR --name bottles
 
-    Unchanged data, recipe and code: nothing is computed again. A killed run resumes after the last
-    finished step. Exit code 3: the data failed validation; nothing was trained. 4: somebody else
-    retrains this model, and --if-busy says refuse.
+    A step is computed again if its data, configuration, code or libraries changed (--explain says
+    which). A killed run resumes after the last finished step. Exit code 3: the data failed
+    validation; nothing was trained. 4: somebody else retrains this model, and --if-busy says
+    refuse.
     """
-    from flows.cli.run_flow import run_retrain
+    from flows.cli.run_flow import run_explain, run_retrain
 
-    shown = run_retrain(
+    shown = (run_explain if explain else run_retrain)(
         recipe,
         data,
         device,
@@ -149,6 +157,7 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         shards=shards,
         scheduler=scheduler,
         again=again,
+        refresh=refresh,
     )
     console.print(shown, crop=False)
 

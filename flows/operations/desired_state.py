@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from models.errors import InvalidInputError
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 RUNS = "up"
 """Key of the file: whether it should run at present."""
@@ -84,9 +84,7 @@ def forget() -> None:
 
 
 def _write(wanted: Wanted, *, runs: bool) -> None:
-    partial = _path().with_suffix(".part")
-    partial.write_text(json.dumps({RUNS: runs, **dataclasses.asdict(wanted)}, indent=2) + "\n")
-    partial.replace(_path())
+    files.write(_path(), json.dumps({RUNS: runs, **dataclasses.asdict(wanted)}, indent=2) + "\n")
 
 
 def _read() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flows.recipes.recipe import Recipe
 from models.errors import InvalidInputError, NotFoundError
 from tasks.data import versions
 from tasks.data.describe import describe
-from tasks.records import DataVersion
+from tasks.records import DataVersion, Selection
 
 DEFAULT = "walkway"
 """The recipe of someone who names none."""
@@ -48,6 +48,11 @@ class Asked:
     """None: it is chosen for the data."""
     options: Options
 
+    @property
+    def auto(self) -> bool:
+        """Whether the detector is to be chosen by put-in defects."""
+        return self.options.detector == AUTO
+
     def complete(self, version: DataVersion) -> Recipe:
         """The recipe, chosen for the data if none was named, with every option applied.
 
@@ -60,6 +65,19 @@ class Asked:
         return changed(
             dataclasses.replace(recipe, name=self.name, dataset=self.dataset), self.options
         )
+
+
+def settled(recipe: Recipe, selection: Selection, options: Options) -> Recipe:
+    """The recipe with the detector that was chosen, and how; settings have the last word.
+
+    Raises:
+        InvalidInputError: If a setting does not fit the chosen detector.
+    """
+    detector = catalog.detector(selection.name)
+    recipe = dataclasses.replace(recipe, detector=detector, selection=selection)
+    for setting in options.settings:
+        recipe = assign(recipe, setting)
+    return recipe
 
 
 def asked(
@@ -128,7 +146,7 @@ def changed(recipe: Recipe, options: Options) -> Recipe:
         if getattr(options, key) is not None
     }
     recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, **given))
-    for setting in options.settings:
+    for setting in options.settings if options.detector != AUTO else ():
         recipe = assign(recipe, setting)
     return recipe
 

@@ -24,6 +24,10 @@ COSTS = Path(__file__).with_name("costs.json")
 """Seconds that each detector takes; written by ``python -m benchmarks.costs``."""
 
 
+CANDIDATES = ("patchcore", "padim", "gaussian_features")
+"""Detectors of still images that are fitted in seconds; the first of equals is taken."""
+
+
 @cache
 def detectors() -> dict[str, type[DetectorConfig]]:
     """Configuration of every detector, by name."""
@@ -50,6 +54,11 @@ def detector(name: str) -> DetectorConfig:
     """
     chosen: DetectorConfig = _pick("detector", detectors(), name)()
     return chosen
+
+
+def candidates() -> dict[str, DetectorConfig]:
+    """What ``--detector auto`` chooses from, for still images."""
+    return {name: detector(name) for name in CANDIDATES}
 
 
 def pretext_task(name: str) -> PretextConfig | None:

@@ -10,7 +10,7 @@ from models.contracts import Additive, DetectorConfig, EncoderConfig, PretextCon
 from models.encoders.alexnet import AlexNetTrunk
 from models.errors import InvalidInputError
 from tasks.data.limits import Expectations
-from tasks.records import Training
+from tasks.records import Selection, Training
 from tasks.registry.policy import PromotionPolicy
 
 
@@ -34,6 +34,8 @@ class Recipe:
     """What the data must satisfy before anything is trained."""
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     """When a challenger replaces the champion."""
+    selection: Selection | None = None
+    """How the detector was chosen, if ``--detector auto`` chose it."""
 
 
 def describe(recipe: object) -> dict[str, Any]:

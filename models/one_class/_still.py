@@ -28,7 +28,6 @@ from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.fitting import check_rate
 from models.functional.conformal import smallest_p_value, threshold_at
 from models.functional.smoothing import interpolation
-from models.functional.windows import window_mean
 
 NUM_GROUPS = 5
 """Into which images are cut to take turns at setting the thresholds."""
@@ -270,8 +269,11 @@ class StillDetector(nn.Module, ABC):
     def _embed(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B h w D"]:
         """Features of each place: of all layers at the stride of the finest."""
         self._check_roi(images.shape[-2:])
-        features: Tensor = self.encoder(images.to(self.threshold_.device))
-        return window_mean(features.float(), self.config.neighbourhood).permute(0, 2, 3, 1)
+        features: Tensor = self.encoder(images.to(self.threshold_.device)).float()
+        side = self.config.neighbourhood
+        if side > 1:  # zeros beyond the edge count: places that see padding weigh less
+            features = functional.avg_pool2d(features, side, stride=1, padding=side // 2)
+        return features.permute(0, 2, 3, 1)
 
     def _score(self, images: Float[Tensor, "B C H W"]) -> Scores:
         return self._scores(self._distances(self._embed(images)), images.shape[-2:])

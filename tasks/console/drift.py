@@ -15,7 +15,7 @@ PREFIX = "drift."
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """One look at what a version was shown; see ``tasks.serving.monitoring.log_drift``."""
+    """One look at what a version was shown; see ``tasks.serving.monitoring.report_drift``."""
 
     run_id: str
     when: str
@@ -24,7 +24,7 @@ class Look:
     verdict: str
     why: str
     figures: dict[str, float]
-    """By the names that ``log_drift.figures`` gives them, without ``drift.``."""
+    """By the names that ``report_drift.figures`` gives them, without ``drift.``."""
 
 
 def looks(client: MlflowClient, name: str) -> list[Look]:

@@ -13,7 +13,7 @@ from models.errors import DataError
 from tasks.data import duplicates, layout
 from tasks.data.duplicates import Fingerprint
 from tasks.data.snapshots import Snapshot
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 
 def groups(snapshot: Snapshot) -> dict[str, str]:
@@ -55,9 +55,7 @@ def remember(snapshot: Snapshot, pairs: Sequence[tuple[str, str]]) -> None:
     named = [[_name(path) for path in pair] for pair in pairs]
     place = _place(snapshot)
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(".part")
-    partial.write_text(json.dumps(named))
-    partial.replace(place)
+    files.write(place, json.dumps(named))
 
 
 def _near(snapshot: Snapshot) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.errors import DataError
 from tasks.data import layout
-from tasks.platform import git, workspace
+from tasks.platform import files, git, workspace
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +84,8 @@ def ignore_noise() -> None:
     lacking = [name for name in layout.IGNORED if name not in text.split()]
     if lacking:
         begun = f"{text.rstrip()}\n\n" if text.strip() else ""
-        partial = workspace.home() / ".dvcignore.part"
-        partial.write_text(f"{begun}{IGNORED_WHY}\n" + "".join(f"{name}\n" for name in lacking))
-        partial.replace(path)
+        more = f"{IGNORED_WHY}\n" + "".join(f"{name}\n" for name in lacking)
+        files.write(path, begun + more, folder=workspace.home())
 
 
 def _package(error: BaseException) -> str:
@@ -98,6 +97,5 @@ def replace_dvc_file(stage: Any) -> None:
     from dvc.stage.serialize import to_single_stage_file
     from dvc.utils.serialize import dumps_yaml
 
-    partial = workspace.home() / f"{Path(stage.path).name}.part"
-    partial.write_text(dumps_yaml(to_single_stage_file(stage)))
-    partial.replace(stage.path)
+    text = dumps_yaml(to_single_stage_file(stage))
+    files.write(Path(stage.path), text, folder=workspace.home())

@@ -1,7 +1,7 @@
 """Validate: hold a data version to expectations before anything is trained on it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,39 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from filelock import FileLock
-from prefect import task
 
 from models.errors import DataError, DataValidationError, NotFoundError
 from tasks.data import extension, manifest, mlflow_dataset, snapshots
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.snapshots import Snapshot
 from tasks.platform import progress, workspace
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED, cache_key
+from tasks.registry.caching import remembered
 from tasks.registry.tags import DATA_DIGEST, TRAIN
 
 log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
-    from prefect.context import TaskRunContext
 
     from tasks.data.run_suite import Checked
 
 
-def _cache_key(context: "TaskRunContext", arguments: dict[str, Any]) -> str:
-    """As ``cache_key``, and another one when the range that images must lie in is another.
-
-    So it is when the user's own expectations are others.
-    """
+def _limits(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The range that images must lie in, as the champion's did, and the user's expectations."""
     name = arguments["model_name"]
     usual = _champion(name, arguments["version"]).get("range")
-    return cache_key(context, {**arguments, "usual": usual, "added": extension.content(name)})
+    return {"usual": usual, "added": extension.content(name)}
 
 
-@task(task_run_name=named("validate {version}"), **{**REMEMBERED, "cache_key_fn": _cache_key})
+@remembered("validate {version}", also=_limits)
 def validate(version: DataVersion, expectations: Expectations, model_name: str) -> Validation:
     """Hold a data version to a Great Expectations suite, and log what came of it as a run.
 

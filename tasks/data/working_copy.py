@@ -14,7 +14,7 @@ from pathlib import Path
 from models.errors import DataError
 from tasks.data import dvc_cache, embedded, staging, versions, write_version
 from tasks.data.versions import Entry
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 from tasks.platform.progress import bar
 from tasks.records import DataVersion
 
@@ -157,11 +157,9 @@ def _noted() -> dict[str, str]:
 
 def _note(sets: dict[str, str]) -> None:
     path = workspace.home() / NOTE
-    partial = path.with_name(f"{NOTE}.part")
     text = json.dumps({"data_dvc": _stamp(), "sets": sets}, sort_keys=True)
     if not path.exists() or path.read_text() != text:
-        partial.write_text(text)
-        partial.replace(path)
+        files.write(path, text)
 
 
 def _stamp() -> list[int]:

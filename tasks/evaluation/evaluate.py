@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import DatasetInput, InputTag, Metric
 from numpy.typing import NDArray
-from prefect import task
 
 from models.contracts import Progress, silent
 from models.metrics import detection, intervals
@@ -22,10 +21,9 @@ from tasks.packaging import package
 from tasks.packaging.detector import Packaged
 from tasks.packaging.program import STEADY
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Report, TrainedModel
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.registry.tags import EVALUATION_DATA_DIGEST, EVALUATION_NOTES
 
 TITLES = {
@@ -54,7 +52,7 @@ class Metrics:
     notes: list[str] = field(default_factory=list)
 
 
-@task(task_run_name=named("evaluate on {version}"), **REMEMBERED)
+@remembered("evaluate on {version}")
 def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     """Score the whole test split with a packaged detector, and log what came of it to its run.
 

@@ -6,10 +6,8 @@ A measure gives figures of which more is better, so that all are compared alike.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import mlflow
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
 from models.metrics.bootstrap import Difference, resamples, summarized
@@ -19,7 +17,7 @@ from tasks.data.kinds import class_of
 from tasks.evaluation import clusters
 from tasks.packaging.program import STEADY
 from tasks.records import DataVersion, Report
-from tasks.registry import model_versions
+from tasks.registry import mlflow_store, model_versions, version_facts
 from tasks.registry.policy import METRICS
 from tasks.registry.tags import EVALUATION_DATA_DIGEST, METRIC
 
@@ -70,13 +68,8 @@ def logged_scores(run_id: str, artifact: str = SCORES) -> "pd.DataFrame | None":
     """
     import pandas as pd
 
-    try:
-        path = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact)
-        return pd.read_csv(path, dtype={"clip": str})
-    except (MlflowException, OSError) as error:
-        if not model_versions.artifact_is_gone(error):
-            model_versions.unanswered(error)
-        return None
+    path = version_facts.run_artifact(mlflow_store.client(), run_id, artifact)
+    return pd.read_csv(path, dtype={"clip": str}) if path else None
 
 
 def paired(challenger: "pd.DataFrame", champion: "pd.DataFrame") -> "pd.DataFrame":

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
 from torch import Tensor
 
 from models.contracts import DensityModel
@@ -17,10 +16,9 @@ from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.packaging.detector import Packaged
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Samples, TrainedModel
 from tasks.registry import mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.training.batches import Batches
 from tasks.training.pretext import examples
 
@@ -31,7 +29,7 @@ COMPARED = 5000
 PICTURE = "samples/samples.png"
 
 
-@task(task_run_name=named("sample {detector}"), **REMEMBERED)
+@remembered("sample {detector}")
 def sample(version: DataVersion, detector: TrainedModel) -> Samples:
     """Log pictures that a packaged model draws to its run; nothing if it draws none.
 

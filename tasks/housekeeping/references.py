@@ -8,14 +8,13 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.exceptions import MlflowException
 
 from tasks.lineage.trace import files_of
 from tasks.registry import version_facts
@@ -64,7 +63,7 @@ def gather(client: MlflowClient) -> References:
         run = version_facts.get_run(client, reference)
         if run is not None:
             for who in list(found.ids[reference]):
-                _add_run(found, run, who)
+                _add_run(found, client, run, who)
             waiting += found.ids.keys() - seen
             seen |= found.ids.keys()
     return found
@@ -88,17 +87,15 @@ def _files(data: Mapping[str, Any]) -> list[dict[str, str]] | None:
     return files_of(data) if data.get("digest") else None
 
 
-def _add_run(found: References, run: Run, who: str) -> None:
+def _add_run(found: References, client: MlflowClient, run: Run, who: str) -> None:
     """What a run refers to: other runs, and those that hold moments it was made of."""
     found.add({k: v for k, v in run.data.tags.items() if k.startswith(TAG)}, who)
     if MOMENTS_BASIS not in run.data.tags:
         return
-    try:
-        uri = f"runs:/{run.info.run_id}/{moments_store.FOLDER}/clips.json"
-        clips = json.loads(mlflow.artifacts.load_text(uri))["clips"]
-    except (MlflowException, OSError, ValueError):
-        return  # lost moments need no other run
-    found.add([part["held_by"] for part in clips.values()], who)
+    path = version_facts.run_artifact(client, run.info.run_id, f"{moments_store.FOLDER}/clips.json")
+    with suppress(ValueError):  # damaged moments need no other run, and neither do lost ones
+        clips = json.loads(path.read_text())["clips"] if path else {}
+        found.add([part["held_by"] for part in clips.values()], who)
 
 
 def pages(search: Any, *arguments: Any, **options: Any) -> Iterator[Any]:

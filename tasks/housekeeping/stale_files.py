@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks.housekeeping.references import ID, References
 from tasks.housekeeping.stale import Kind, Stale, newest, size
-from tasks.platform import prefect_server, scratch_folder, workspace
+from tasks.platform import files, prefect_server, workspace
 from tasks.training.pretext import track_cache
 
 
@@ -34,7 +34,7 @@ def scratch(cutoff: float) -> Kind:
     kind = Kind(
         title="scratch files", why="reports that MLflow has too, downloads, mined tracks, leftovers"
     )
-    for name in ("validation", "downloads", track_cache.FOLDER, scratch_folder.FOLDER):
+    for name in ("validation", "downloads", track_cache.FOLDER, files.SCRATCH):
         for path in _within(workspace.home() / name):
             if path.suffix == ".lock":  # removing one that somebody waits for would let two in
                 continue

@@ -1,9 +1,14 @@
 """Reports of reproductions, as a trace finds them; this file imports no torch."""
 
-from mlflow import MlflowClient
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from tasks.lineage.trace_records import TracedReproduction
-from tasks.registry import tags
+from tasks.registry import quick_reads, tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 KIND = "reproduce"
 """Kind of the MLflow run that keeps a report."""
@@ -22,13 +27,8 @@ def find(client: MlflowClient, model: str, digest: str) -> tuple[TracedReproduct
     experiment = client.get_experiment_by_name(model)
     if experiment is None or not digest:
         return ()
-    about = f"tags.`{tags.KIND}` = '{KIND}' and tags.`{tags.MODEL_DIGEST}` = '{digest}'"
-    runs = client.search_runs(
-        [experiment.experiment_id],
-        f"{about} and attributes.status = 'FINISHED'",
-        max_results=MOST,
-        order_by=["attributes.start_time DESC"],
-    )
+    about = {tags.KIND: KIND, tags.MODEL_DIGEST: digest}
+    runs = quick_reads.tagged_runs(client, experiment.experiment_id, about, MOST)
     return tuple(
         TracedReproduction(
             run_id=run.info.run_id,

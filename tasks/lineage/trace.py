@@ -4,15 +4,14 @@ The walk survives ``mlflow gc``, lost artifacts and the loss of Prefect's databa
 this command: on its way nothing imports torch or Prefect.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from models.errors import DataError, NotFoundError
 from tasks.data import dvc_cache, dvc_remote
@@ -29,9 +28,14 @@ from tasks.lineage.trace_records import (
 )
 from tasks.platform import prefect_server
 from tasks.records import DataVersion, Decision, Validation
-from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry import history, model_versions, quick_reads
 from tasks.registry.tags import FLOW_RUN_ID, HARDWARE
 from tasks.registry.version_facts import Facts, gather, get_run
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 PREFECT_SECONDS = 0.3
 """How long a Prefect server may take to say what it knows of the flow run."""
@@ -47,7 +51,7 @@ def trace(reference: str) -> Trace:
         NotFoundError: If there is no such model, version or alias.
         RegistryError: If the registry does not answer.
     """
-    client = mlflow_store.client()
+    client = quick_reads.reader()
     version = model_versions.find(client, reference)
     flow = FlowQuery(version.tags.get(FLOW_RUN_ID, ""))
     facts = gather(client, version)

@@ -1,18 +1,22 @@
 """The other way round: from a file to every registered detector that saw it."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+from typing import TYPE_CHECKING
 
 from models.errors import InvalidInputError
 from tasks.data import dvc_cache
 from tasks.lineage.trace import files_of
 from tasks.lineage.trace_records import Sighting, Sightings
-from tasks.registry import history, mlflow_store, model_versions, version_facts
+from tasks.registry import history, model_versions, quick_reads, version_facts
 from tasks.registry.tags import DATA_DIGEST, PRETEXT_DATA_DIGEST, SOURCE_DATA_DIGEST
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 PARTS = {
     "detector": DATA_DIGEST,
@@ -38,7 +42,7 @@ def trace_file(path: Path) -> Sightings:
         raise InvalidInputError(
             f"The file to look for must be readable, got {path}: {error.strerror}."
         ) from error
-    client = mlflow_store.client()
+    client = quick_reads.reader()
     reigns = [
         Reign.of(client, each.name) for each in client.search_registered_models(max_results=1000)
     ]

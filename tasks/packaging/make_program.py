@@ -191,7 +191,7 @@ def export_torch(detector: Detector, images: Tensor, file: Path) -> None:
 def _whole(detector: Any) -> _Whole:
     if not isinstance(detector, nn.Module):
         raise InvalidInputError(f"{type(detector).__name__} is no torch module.")
-    return _Whole(copy.deepcopy(detector).cpu()).eval()
+    return _Whole(copy.deepcopy(detector).cpu().eval().requires_grad_(False))
 
 
 def _traced(whole: _Whole, images: Tensor) -> torch.export.ExportedProgram:

@@ -82,7 +82,7 @@ class Program:
         self.engine = engine
         self.size: tuple[int, ...] = tuple(record["input"]["shape"][1:])
         self.outputs: tuple[str, ...] = tuple(record["outputs"])
-        opened = {
+        opened: dict[str, Callable[[Path, int], Run]] = {
             "onnxruntime": _onnxruntime,
             "openvino": _openvino,
             "openvino-bf16": _openvino_bf16,

@@ -26,7 +26,7 @@ import psutil
 from filelock import FileLock
 
 from models.errors import InvalidInputError
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 MARK = "UNSEEN_PROCESS"
 """Environment variable of a background process and of all its descendants."""
@@ -124,8 +124,7 @@ def start(
             )
         since = datetime.now(UTC).isoformat(timespec="seconds")
         started = Background(name=name, pid=process.pid, since=since, url=url)
-        _record(name).with_suffix(".part").write_text(json.dumps(asdict(started)))
-        _record(name).with_suffix(".part").replace(_record(name))
+        files.write(_record(name), json.dumps(asdict(started)))
         return started
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 FILE = "identity.json"
 
@@ -40,9 +40,7 @@ def _known() -> dict[str, str]:
             name = re.sub(r"[^\w.-]", "-", root.name)
             known = {"id": uuid.uuid4().hex[:8], "name": name}
         known = {**known, "root": str(root)}
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(known) + "\n")
-        partial.replace(path)
+        files.write(path, json.dumps(known) + "\n")
     return known
 
 

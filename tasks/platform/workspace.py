@@ -93,8 +93,8 @@ def git_commit() -> str:
 def code_version() -> str:
     """First 16 hex digits of the SHA-256 of the sources of ``models`` and ``tasks``.
 
-    Part of every cache key: the same data and recipe under changed code is another result, and an
-    edited README is not.
+    Part of the lineage: says whether a model was trained by the very code that is here. What lets a
+    step be reused is narrower: ``tasks.platform.source_digests``.
     """
     digest = hashlib.sha256()
     package = Path(__file__).parents[2]

@@ -8,23 +8,27 @@ effect. So no decision is lost or entered twice. An alias that somebody moved wi
 a decision too: it is entered when it is noticed, and never moved back.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from filelock import Timeout
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import RegisteredModel
-from mlflow.exceptions import MlflowException
 
 from models.errors import ConflictError, RegistryError
 from tasks.platform.locks import Lock
 from tasks.records import Decision
-from tasks.registry import model_versions
+from tasks.registry import lazy_mlflow, model_versions
 from tasks.registry.tags import DECISION, HISTORY, HISTORY_IN_EFFECT
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +114,7 @@ def notice(name: str, client: MlflowClient) -> bool:
         return False
     try:
         settle(name, client)
-    except (MlflowException, OSError, RegistryError) as error:
+    except (lazy_mlflow.exceptions.MlflowException, OSError, RegistryError) as error:
         log.debug("A move of the alias of %s could not be entered: %s", name, error)
         return False
     finally:
@@ -274,7 +278,7 @@ def _unless_deleted(change: Callable[..., None], *arguments: str) -> None:
     """Change a version, unless somebody has deleted it with MLflow."""
     try:
         change(*arguments)
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         if not model_versions.is_gone(error):
             raise
 

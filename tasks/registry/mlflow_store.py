@@ -1,6 +1,9 @@
 """The MLflow store: runs with what is needed to trace them, and the client of the registry."""
 
+from __future__ import annotations
+
 import contextlib
+import functools
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -8,21 +11,21 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import httpx
-import mlflow
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from models.errors import RegistryError
 from tasks.platform import addresses, flow_run, workspace
 from tasks.platform.certificates import trusted
 from tasks.platform.locks import Lock
 from tasks.platform.step_names import SHORT
-from tasks.registry import parent_run, store_place
+from tasks.registry import lazy_mlflow, parent_run, store_place
 from tasks.registry.tags import TAG
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun, MlflowClient
 
 LIBRARIES = ("lightning-fabric", "numpy", "pillow", "scikit-learn", "scipy", "torchvision")
 """Distributions besides torch and OpenCV that compute."""
@@ -47,20 +50,28 @@ def client() -> MlflowClient:
         RegistryError: If the store does not answer.
     """
     uri = os.environ[addresses.TRACKING] = addresses.tracking_uri()
-    if mlflow.get_tracking_uri() != uri:
-        mlflow.set_tracking_uri(uri)
+    if lazy_mlflow.get_tracking_uri() != uri:
+        lazy_mlflow.set_tracking_uri(uri)
+    path = Path(uri.removeprefix(addresses.SQLITE))
+    local = uri.startswith(addresses.SQLITE) and path.exists()
+    return _opened(uri, path.stat().st_ino if local else 0)
+
+
+@functools.cache
+def _opened(uri: str, file: int) -> MlflowClient:  # noqa: ARG001 - another file is another store
+    """Client of a store, which is asked once in a process whether it is there."""
     if addresses.is_server(uri):
         _check_answers(uri)
     elif uri == f"{addresses.SQLITE}{_own()}" and _own().exists():
         store_place.settle(_own())
-    found = MlflowClient(uri)
+    found: MlflowClient = lazy_mlflow.MlflowClient(uri)
     try:
         ready = _is_ready(uri)
         with contextlib.nullcontext() if ready else _lock(uri):  # two must not create the tables
             found.search_experiments(max_results=1)
             if not ready:
                 _note_ready(uri)
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         raise _silent(uri, error.message.splitlines()[0]) from error
     return found
 
@@ -105,7 +116,7 @@ def _note_ready(uri: str) -> None:
 
 
 def _state() -> str:
-    return f"{mlflow.__version__} {_own().stat().st_ino}"
+    return f"{lazy_mlflow.__version__} {_own().stat().st_ino}"
 
 
 def shown(uri: str) -> str:
@@ -172,7 +183,7 @@ def hardware() -> dict[str, str]:
         "version.python": platform.python_version(),
         "version.torch": torch.__version__,
         "version.opencv": cv2.__version__,
-        "version.mlflow": mlflow.__version__,
+        "version.mlflow": lazy_mlflow.__version__,
         **{f"version.{name}": installed(name) for name in LIBRARIES},
     }
 
@@ -192,7 +203,7 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
 @contextmanager
 def run(
     kind: str, experiment_name: str, *, tags: Mapping[str, str], params: Mapping[str, str]
-) -> Iterator[mlflow.ActiveRun]:
+) -> Iterator[ActiveRun]:
     """Open one MLflow run that can be traced; it ends FINISHED, or FAILED on an exception.
 
     Args:
@@ -212,14 +223,14 @@ def run(
     os.environ.setdefault("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", str(SAMPLE_SECONDS))
     experiment_id = experiment(experiment_name)
     about = " ".join([experiment_name, tags.get("data_digest", "")[:SHORT]]).strip()
-    with mlflow.start_run(
+    with lazy_mlflow.start_run(
         experiment_id=experiment_id,
         run_name=_name(kind),
         parent_run_id=parent_run.of_flow(client(), experiment_id, about),
         log_system_metrics=True,
     ) as active:
-        mlflow.set_tags({TAG + key: value for key, value in identity.items()})
-        mlflow.log_params(dict(params))
+        lazy_mlflow.set_tags({TAG + key: value for key, value in identity.items()})
+        lazy_mlflow.log_params(dict(params))
         yield active
 
 

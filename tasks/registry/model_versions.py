@@ -3,6 +3,8 @@
 This file imports neither torch nor Prefect; ``load`` does when it is called.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import re
@@ -13,17 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.entities.model_registry import RegisteredModel
-from mlflow.exceptions import MlflowException
-
 from models.errors import InvalidInputError, NotFoundError, RegistryError
 from tasks.platform import former_names, workspace
+from tasks.registry import lazy_mlflow
 from tasks.registry.tags import DATA_DIGEST, MODEL_DIGEST, RECIPE
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+    from mlflow.entities.model_registry import RegisteredModel
+
     from models.contracts import Detector
     from tasks.packaging.detector import Packaged
     from tasks.packaging.preprocessing import Preprocessing
@@ -77,7 +78,7 @@ def model(client: MlflowClient, name: str) -> RegisteredModel:
     """
     try:
         return client.get_registered_model(name)
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         if not is_gone(error):
             unanswered(error)
         known = ", ".join(each.name for each in client.search_registered_models()) or "none yet"
@@ -115,7 +116,7 @@ def version(client: MlflowClient, name: str, number: int) -> RegisteredVersion |
     """
     try:
         return client.get_model_version(name, str(number))
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         if not is_gone(error):
             unanswered(error)
         return None
@@ -186,7 +187,7 @@ def versions(client: MlflowClient, name: str) -> list[RegisteredVersion]:
     """
     try:
         return list(client.search_model_versions(f"name='{name}'"))
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         unanswered(error)
 
 
@@ -204,7 +205,7 @@ def folder(source: str) -> Path:
     """
     try:
         return _model(source) / "artifacts" / PACKAGE
-    except (MlflowException, OSError) as error:
+    except (lazy_mlflow.exceptions.MlflowException, OSError) as error:
         raise RegistryError(
             f"The files of the model {source} must be in MLflow's artifact store, got: {error}. "
             "Restore the artifact store, or take another version."
@@ -249,16 +250,16 @@ def rebuild(source: str) -> "tuple[Detector, Preprocessing]":
 def _model(source: str) -> Path:
     """Folder of an MLflow model: the original, or a copy that appears complete or not at all."""
     if not source.startswith(SCHEME):
-        return Path(mlflow.artifacts.download_artifacts(source))
+        return Path(lazy_mlflow.artifacts.download_artifacts(source))
     model_id = source.removeprefix(SCHEME)
-    place = MlflowClient().get_logged_model(model_id).artifact_location
+    place = lazy_mlflow.MlflowClient().get_logged_model(model_id).artifact_location
     if urlsplit(place).scheme in {"", "file"}:
-        return Path(mlflow.artifacts.download_artifacts(source))
+        return Path(lazy_mlflow.artifacts.download_artifacts(source))
     copy = workspace.home() / "downloads" / model_id
     if not copy.is_dir():
         copy.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".", dir=copy.parent) as partial:
-            fetched = mlflow.artifacts.download_artifacts(source, dst_path=partial)
+            fetched = lazy_mlflow.artifacts.download_artifacts(source, dst_path=partial)
             try:
                 Path(fetched).rename(copy)
             except OSError:

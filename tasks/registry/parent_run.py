@@ -4,12 +4,16 @@ It is made with the first step that is computed, so that a retrain that finds no
 none. In the list of runs it stands for its steps: it has the figures and the decision.
 """
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-from mlflow import MlflowClient
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tasks.platform import flow_run
 from tasks.registry.tags import FLOW_RUN_ID, KIND
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 FLOWS = ("retrain", "adapt")
 """Flows whose steps are MLflow runs that belong together; also what the parent's kind is."""

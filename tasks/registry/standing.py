@@ -4,15 +4,19 @@ Decisions are about versions and data: what was refused, rolled back or replaced
 back with new data or another recipe, or when a person says so.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tasks.records import Decision
 from tasks.registry import history, model_versions
 from tasks.registry.policy import PromotionPolicy
 from tasks.registry.who import who
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 
 def standing(

@@ -4,20 +4,22 @@ The version's tags come first, then the model's own files, then the MLflow run. 
 enough to do without the others; where two contradict each other, a note says so.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from mlflow import MlflowClient, artifacts
-from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any
 
 from tasks.packaging import formats
-from tasks.registry import model_versions
+from tasks.registry import lazy_mlflow, model_versions
 from tasks.registry.tags import TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 Json = Any
 
@@ -75,8 +77,29 @@ def get_run(client: MlflowClient, run_id: str | None) -> Run | None:
     """
     try:
         return client.get_run(run_id) if run_id else None
-    except MlflowException as error:
+    except lazy_mlflow.exceptions.MlflowException as error:
         if not model_versions.is_gone(error):
+            model_versions.unanswered(error)
+        return None
+
+
+def run_artifact(client: MlflowClient, run_id: str, path: str) -> Path | None:
+    """Local copy of an artifact of a run, the original if it is local; None if it is gone.
+
+    ``mlflow.artifacts`` calls every failure to read ``runs:/`` one of a wrong path, so that the
+    run's own place is asked.
+
+    Raises:
+        RegistryError: If the store does not answer.
+    """
+    run = get_run(client, run_id)
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        place = run and get_artifact_repository(run.info.artifact_uri)
+        return Path(place.download_artifacts(path)) if place else None
+    except (lazy_mlflow.exceptions.MlflowException, OSError) as error:
+        if not model_versions.artifact_is_gone(error):
             model_versions.unanswered(error)
         return None
 
@@ -88,11 +111,15 @@ def read_json(version: RegisteredVersion, name: str) -> Json:
         RegistryError: If the artifact store does not answer.
     """
     uri = f"models:/{version.name}/{version.version}/artifacts/{model_versions.PACKAGE}/{name}"
+    own: Path | None = getattr(version, "folder", None)  # of ``QuickReads``
+    place = own and own / "artifacts" / model_versions.PACKAGE / name
     try:
-        return json.loads(Path(artifacts.download_artifacts(uri)).read_bytes())
+        if place and place.is_file():
+            return json.loads(place.read_bytes())
+        return json.loads(Path(lazy_mlflow.artifacts.download_artifacts(uri)).read_bytes())
     except ValueError:
         return None
-    except (MlflowException, OSError) as error:
+    except (lazy_mlflow.exceptions.MlflowException, OSError) as error:
         if not model_versions.artifact_is_gone(error):
             model_versions.unanswered(error)
         return None

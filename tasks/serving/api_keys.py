@@ -8,9 +8,7 @@ counts at once, without a restart.
 import hashlib
 import ipaddress
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,7 +21,7 @@ from filelock import FileLock
 from starlette.requests import Request
 
 from models.errors import InvalidInputError, NotFoundError, UnseenError
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 PREDICT = "predict"
 """Right to have images scored."""
@@ -161,16 +159,7 @@ class Keys:
     def _write(self, keys: tuple[Key, ...]) -> None:
         """Replace the file, as a whole or not at all."""
         text = json.dumps({"keys": [asdict(key) for key in keys]}, indent=2)
-        number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f"{self.path.name}.")
-        try:  # mkstemp lets nobody but the owner read
-            with os.fdopen(number, "w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        files.write(self.path, text, mode=0o600)
 
 
 class Access:

@@ -16,6 +16,7 @@ from tasks.data.decoding import read_mask
 from tasks.packaging.detector import Packaged, Prediction
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.program import AUTO
+from tasks.platform import files
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.responses import Region, find_regions
@@ -73,16 +74,15 @@ def film(
     )
     drawn = (Image.fromarray(_drawn(frames, found, packaged, truth, place)) for place in numbers)
     pictures = [each.quantize(COLOURS, dither=Image.Dither.NONE) for each in drawn]
-    part = target.with_name(f"{target.name}.part")
-    pictures[0].save(
-        part,
-        format="GIF",
-        save_all=True,
-        append_images=pictures[1:],
-        duration=MILLISECONDS,
-        loop=0,
-    )
-    part.replace(target)
+    with files.whole(target) as part:
+        pictures[0].save(
+            part,
+            format="GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=MILLISECONDS,
+            loop=0,
+        )
     return len(pictures)
 
 

@@ -19,11 +19,10 @@ from tasks.lineage.trace_records import Trace
 from tasks.packaging.detector import Prediction, Raw
 from tasks.packaging.program import AUTO
 from tasks.serving import prometheus, responses, uploads
-from tasks.serving.admission import Admission
 from tasks.serving.batching import Batcher, Job
 from tasks.serving.champion import Champion, Deployed
 from tasks.serving.forms import FILES, files_of, flag
-from tasks.serving.middleware import BusyError
+from tasks.serving.middleware import Admission, BusyError
 from tasks.serving.monitoring.drift import DriftReport
 from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
 from tasks.serving.monitoring.recorder import Note, Watch

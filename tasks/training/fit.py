@@ -5,7 +5,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import torch
-from prefect import task
 from torch import Tensor
 
 from models.capabilities import CrossConformal, Restricted
@@ -14,17 +13,21 @@ from tasks.data import mlflow_dataset, snapshots
 from tasks.data.snapshots import Snapshot
 from tasks.packaging import preprocessing
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
+from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs, moments
 from tasks.training.log_detector import log_fitted
 from tasks.training.moments_sharded import ShardedSource
 
 
-@task(task_run_name=named("fit {detector} on {version}"), **REMEMBERED)
+@remembered(
+    "fit {detector} on {version}",
+    apart_from=("recipe", "training.backbone", "training.devices"),
+    code=lambda given: classes(given["recipe"], "encoder"),
+)
 def fit(
     version: DataVersion,
     validation: Validation,

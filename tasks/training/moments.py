@@ -28,8 +28,9 @@ from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import package
 from tasks.packaging.preprocessing import Levels
-from tasks.platform import progress, workspace
+from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
+from tasks.registry.caching import is_refreshing
 from tasks.registry.tags import MOMENTS_BASIS
 from tasks.training import devices, inputs, moments_store
 from tasks.training.batches import Batches, identity
@@ -111,7 +112,7 @@ class Source:
             "reading": inputs.reading(self.training),
             "levels": levels,
             "device": devices.name_of(self.fabric.device),
-            "code": workspace.code_version(),
+            "code": source_digests.version(type(model), type(model.encoder), Source),
         }
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for name, value in weights:
@@ -143,7 +144,8 @@ def fit(
     assert run is not None
     wanted = {identity(clip): clip for clip in clips}
     basis = source.basis(snapshot.levels)
-    found = gather(snapshot, wanted, source, moments_store.find(basis, run.info.experiment_id))
+    known = moments_store.find(basis, run.info.experiment_id)
+    found = gather(snapshot, wanted, source, [] if is_refreshing() else known)
     mlflow.set_tag(MOMENTS_BASIS, basis)
     _log(found, snapshot.version, run.info.run_id)
     model.fit_moments(

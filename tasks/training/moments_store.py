@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import mlflow
-from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from models.errors import DataError
+from models.errors import DataError, NotFoundError
 from models.functional.gaussian import Moments
 from tasks.packaging import package
 from tasks.records import DataVersion
-from tasks.registry import mlflow_store
+from tasks.registry import mlflow_store, quick_reads, version_facts
 from tasks.registry.tags import MOMENTS_BASIS
 
 BASIS = "moments_basis"
@@ -30,7 +28,7 @@ KEPT_BYTES = 64 << 20
 """Bytes that the moments of single clips may take; beyond, removed clips are read again."""
 MOST_UPDATES = 50
 """Refits from a parent in a row, after which rounding is washed out by a full pass."""
-LOST = (MlflowException, OSError, SafetensorError)
+LOST = (NotFoundError, SafetensorError)
 """What reading an artifact raises if it is gone."""
 MOST_PARENTS = 5
 """Newest runs among which the one with the smallest difference is the parent."""
@@ -83,17 +81,13 @@ def digest(moments: Moments) -> str:
 
 def find(basis: str, experiment_id: str) -> list[Parent]:
     """Finished runs whose moments rest on the same basis, the newest first."""
-    runs = mlflow_store.client().search_runs(
-        [experiment_id],
-        f"tags.`{MOMENTS_BASIS}` = '{basis}' and attributes.status = 'FINISHED'",
-        max_results=MOST_PARENTS,
-        order_by=["attributes.start_time DESC"],
-    )
+    alike = {MOMENTS_BASIS: basis}
+    runs = quick_reads.tagged_runs(mlflow_store.client(), experiment_id, alike, MOST_PARENTS)
     found = []
     for run in runs:
         try:
             known = json.loads(_artifact(run.info.run_id, "clips.json").read_text())
-        except (MlflowException, OSError, ValueError):
+        except (NotFoundError, ValueError):
             continue  # its artifacts are lost: it is no parent
         if known["updates"] < MOST_UPDATES:
             parts = {key: Part(**part) for key, part in known.pop("clips").items()}
@@ -116,5 +110,8 @@ def stored(key: str, part: Part) -> Moments:
 
 def _artifact(run_id: str, name: str) -> Path:
     if not run_id:
-        raise FileNotFoundError(name)
-    return Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{FOLDER}/{name}"))
+        raise NotFoundError(f"No run holds {name}.")
+    found = version_facts.run_artifact(mlflow_store.client(), run_id, f"{FOLDER}/{name}")
+    if found is None:
+        raise NotFoundError(f"{name} of run {run_id} is gone.")
+    return found

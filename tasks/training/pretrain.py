@@ -4,16 +4,14 @@ import time
 
 import mlflow
 from mlflow.entities import Metric
-from prefect import task
 
 from models.capabilities import Pretrained
 from models.contracts import Encoder, EncoderConfig, PretextConfig
 from models.encoders.alexnet import AlexNetTrunk
 from tasks.data import mlflow_dataset, snapshots
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
 from tasks.registry.tags import BACKBONE, DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import identity
@@ -23,7 +21,7 @@ from tasks.training.pretext.torchrun import solve_together
 from tasks.training.pretext.track_pairs import TrackedPairs
 
 
-@task(task_run_name=named("pretrain {pretext} on {version}"), **REMEMBERED)
+@remembered("pretrain {pretext} on {version}", apart_from=("training.smoothing",))
 def pretrain(
     version: DataVersion,
     encoder: EncoderConfig,

@@ -16,7 +16,7 @@ from typing import Any
 from filelock import Timeout
 
 from models.errors import InvalidInputError, UnseenError
-from tasks.platform import flow_run, workspace
+from tasks.platform import files, flow_run, workspace
 from tasks.platform.locks import Lock
 from tasks.registry import history
 from tasks.registry.who import who
@@ -110,6 +110,4 @@ def _write(note: Path, scratch: Path) -> None:
         "since": history.now()[:19],
         "scratch": str(scratch),
     }
-    partial = note.with_suffix(".part")
-    partial.write_text(json.dumps(found))
-    partial.replace(note)
+    files.write(note, json.dumps(found))

@@ -1,16 +1,7 @@
-"""A project that was made before ``tasks`` had rooms goes on, with its store, registry and recipe.
-
-``fixtures/old_store.tar.xz`` was written by the last code whose ``tasks`` were flat (its runs name
-the commit): ``retrain --recipe recipe.py:squares --data``, the same with ``--seed 1``, and a
-rollback. MLflow's database is in it as SQL; pictures and pages are left out. Its place on disk
-stands in the database and in the ``MLmodel`` files, and is exchanged as it is unpacked.
-"""
+"""A project from before ``tasks`` had rooms goes on, with its store, registry and recipe."""
 
 import shutil
-import sqlite3
-import tarfile
 import time
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -21,11 +12,10 @@ from flows.reproduce import reproduce
 from flows.retrain import retrain
 from tasks.lineage.trace import trace
 from tasks.registry import history, mlflow_store, model_versions
-from tasks.registry.rollback import rollback
+from tasks.registry.decisions import rollback
 from tasks.serving.serve import build_app
+from tests import old_store
 
-ARCHIVE = Path(__file__).parents[1] / "fixtures" / "old_store.tar.xz"
-PLACE = "/home/ada/project"
 RECIPE = "recipe.py:squares"
 
 
@@ -33,17 +23,8 @@ RECIPE = "recipe.py:squares"
 def project(workplace):
     """The old project, in the place of the module's repository."""
     shutil.rmtree(workplace / ".git")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(workplace.parent / "unpacked", filter="data")
-    shutil.copytree(workplace.parent / "unpacked" / "project", workplace, dirs_exist_ok=True)
-    store = workplace / ".unseen"
-    (store / "mlflow.db").unlink()
-    with sqlite3.connect(store / "mlflow.db") as database:
-        database.executescript((store / "mlflow.sql").read_text().replace(PLACE, str(workplace)))
-    database.close()
-    for path in store.rglob("MLmodel"):
-        path.write_text(path.read_text().replace(PLACE, str(workplace)))
-    return workplace
+    (workplace / ".unseen" / "mlflow.db").unlink()
+    return old_store.unpack(workplace)
 
 
 def shown(renderable):

@@ -17,7 +17,7 @@ from models.errors import DataError, RegistryError
 from tasks.data import dvc_cache
 from tasks.lineage import training_record
 from tasks.lineage.trace import trace
-from tasks.platform import scratch_folder
+from tasks.platform import files
 from tasks.registry import mlflow_store, model_versions
 from tests.flows.conftest import RECIPE
 from tests.flows.tampered import edit_json, tampered
@@ -53,7 +53,7 @@ def state(folder):
         "data": [(path, path.stat().st_mtime_ns) for path in sorted((folder / "data").rglob("*"))],
         "cache": sorted(dvc_cache.cache_folder().rglob("*")),
         "store": (os.environ["MLFLOW_TRACKING_URI"], str(Path.cwd())),
-        "scratch": list((folder / ".unseen" / scratch_folder.FOLDER).glob("*")),
+        "scratch": list((folder / ".unseen" / files.SCRATCH).glob("*")),
     }
 
 
@@ -64,7 +64,7 @@ def runs():
 
 
 def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workplace):
-    (workplace / ".unseen" / scratch_folder.FOLDER).mkdir(exist_ok=True)
+    (workplace / ".unseen" / files.SCRATCH).mkdir(exist_ok=True)
     before, known = state(workplace), runs()
     found = reproduce("tiny")
     assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
@@ -145,7 +145,7 @@ def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
             reproduce("pooled@1")
     finally:
         path.write_bytes(kept)
-    assert not list((workplace / ".unseen" / scratch_folder.FOLDER).iterdir())
+    assert not list((workplace / ".unseen" / files.SCRATCH).iterdir())
 
 
 def test_a_changed_package_is_refused(pooled):

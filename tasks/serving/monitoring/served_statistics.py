@@ -8,7 +8,6 @@ Shapes: N = frames, D = features, J = bins.
 """
 
 import json
-import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.functional.gaussian import Moments
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 BINS = 20
 """Bins of the histograms of p-values, equal parts of (0, 1], and of scores."""
@@ -195,12 +194,8 @@ class Served:
         }
         arrays["json"] = np.frombuffer(json.dumps(described).encode(), dtype=np.uint8)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.part")
-        with temporary.open("wb") as file:
+        with files.whole(path) as partial, partial.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
 
 
 def load(path: Path) -> Served | None:

@@ -6,15 +6,14 @@ from statistics import fmean
 
 import mlflow
 from mlflow.entities import Metric
-from prefect import task
 
 from models.contracts import AdapterConfig, Encoder
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
+from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 
@@ -22,7 +21,11 @@ MOST_POINTS = 100
 """Points of a curve that are logged; each is the mean of the steps that it stands for."""
 
 
-@task(task_run_name=named("adapt {source} to {version}"), **REMEMBERED)
+@remembered(
+    "adapt {source} to {version}",
+    apart_from=("training.smoothing",),
+    code=lambda given: classes(given["source"].recipe, "encoder"),
+)
 def adapt(
     source: Source,
     version: DataVersion,

@@ -3,23 +3,26 @@
 from typing import Any
 
 import mlflow
-from prefect import task
 
 from models.contracts import Recalibrated
 from models.errors import RegistryError
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
-from tasks.platform.step_names import named
 from tasks.records import DataVersion, Source, TrainedModel, Training, Validation
 from tasks.registry import lineage_record, mlflow_store, model_versions
-from tasks.registry.caching import REMEMBERED
+from tasks.registry.caching import remembered
+from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.inputs import Normal
 from tasks.training.log_detector import log_fitted
 
 
-@task(task_run_name=named("recalibrate {source} on {version}"), **REMEMBERED)
+@remembered(
+    "recalibrate {source} on {version}",
+    apart_from=("recipe",),
+    code=lambda given: classes(given["source"].recipe, "encoder", "detector"),
+)
 def recalibrate(
     source: Source,
     version: DataVersion,

@@ -16,6 +16,7 @@ from models.contracts import Progress, silent
 from models.errors import DataError, InvalidInputError
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.packaging import preprocessing
+from tasks.platform import source_digests
 from tasks.records import Training
 from tasks.training.batches import identity
 from tasks.training.pretext.motion import FILLED, Box, moving_boxes, moving_pixels, share_moving
@@ -81,6 +82,7 @@ def mine(
     shortest = training.window + SHORTEST
     parts = [part for clip in clips for part in _parts(clip) if len(part[0].frames) >= shortest]
     found: list[Track] = []
+    code = source_digests.version(_mine_part)
     for clip, first in progress(parts, total=len(parts), description="Tracks"):
         settings = {
             "frames": identity(clip),
@@ -91,6 +93,7 @@ def mine(
             "side": side,
             "length": length,
             "opencv": cv2.__version__,
+            "code": code,
         }
         search = partial(_mine_part, snapshot, clip, first, training, side=side, length=length)
         found += remembered(clip.name, settings, search)

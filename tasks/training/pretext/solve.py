@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.contracts import PretextTask, silent
 from tasks.packaging import package
-from tasks.platform import progress
+from tasks.platform import files, progress
 from tasks.training import devices
 from tasks.training.batches import Batches
 from tasks.training.pretext.track_pairs import TrackedPairs
@@ -48,9 +48,7 @@ class Solution:
             "device": self.device,
             "titles": list(self.examples),
         }
-        partial = folder / f"{FIGURES}.part"
-        partial.write_text(json.dumps(described))
-        partial.replace(folder / FIGURES)
+        files.write(folder / FIGURES, json.dumps(described))
 
 
 def read(folder: Path) -> Solution:

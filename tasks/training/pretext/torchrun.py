@@ -5,6 +5,7 @@ of the flow once more), so they are processes of their own that are told by a fo
 The first of them leaves the solution there, or the reason why there is none.
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -12,14 +13,16 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from models.contracts import Encoder, PretextConfig
-from models.errors import InvalidInputError, TrainingError
+from models.errors import InvalidInputError, TrainingError, UnseenError
+from tasks.data import snapshots
 from tasks.packaging import package
 from tasks.platform import workspace
-from tasks.platform.scratch_folder import scratch
+from tasks.platform.files import scratch
 from tasks.records import DataVersion, Training
+from tasks.training import devices, inputs
 from tasks.training.pretext import solve
 from tasks.training.pretext.solve import Solution
 
@@ -53,7 +56,7 @@ def solve_together(
                 [
                     *_torchrun(training.devices),
                     "-m",
-                    "tasks.training.pretext.torchrun_worker",
+                    "tasks.training.pretext.torchrun",
                     str(folder),
                 ],
                 cwd=workspace.root(),
@@ -75,7 +78,7 @@ def prepare(
     pretext: PretextConfig,
     training: Training,
 ) -> None:
-    """Write to a folder what ``torchrun_worker`` is to do; arguments as in ``solve_together``."""
+    """Write to a folder what ``main`` is to do; arguments as in ``solve_together``."""
     job = {
         "version": version,
         "encoder": encoder.config,
@@ -119,3 +122,34 @@ def _problem(folder: Path, code: int) -> str:
         f"The processes of torchrun must solve the pretext task, and ended with code {code}. Its "
         f"last words: {' '.join(said[-5:])[-1000:]}"
     )
+
+
+def main(folder: Path) -> None:
+    """Be one of the processes: do what the folder says, and leave the solution there.
+
+    Raises:
+        UnseenError: As solving the task raises it; its message is left in the folder too.
+    """
+    workspace.configure()
+    try:
+        _work(folder)
+    except UnseenError as error:
+        (folder / PROBLEM).write_text(str(error))
+        raise
+
+
+def _work(folder: Path) -> None:
+    job = package.from_json(json.loads((folder / JOB).read_text()), importlib.import_module)
+    training = job["training"]
+    fabric = devices.fabric(training.device, training.devices)
+    trunk = job["encoder"].build()
+    trunk.load_state_dict(load_file(folder / WEIGHTS))
+    snapshot = snapshots.open_version(job["version"])
+    images, held_out = inputs.pretext_batches(snapshot, training, job["pretext"])
+    solution = solve.solve(job["pretext"].build(trunk), images, held_out, fabric)
+    if solution is not None:
+        solution.write(folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -5,7 +5,6 @@ Shapes: T = frames, C = channels or window, K = moments, S = side of a patch, N 
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.platform import workspace
+from tasks.platform import files, workspace
 
 FOLDER = "tracks"
 """Below ``.unseen``; ``unseen prune`` empties it."""
@@ -43,7 +42,7 @@ class Track:
 def remembered(
     clip: str, settings: Mapping[str, object], find: Callable[[], Sequence[Track]]
 ) -> list[Track]:
-    """Tracks of a part of a clip, found once for these settings and the present code.
+    """Tracks of a part of a clip, found once for these settings.
 
     Following is deterministic, so what was found before a run was killed, for another seed or for
     another pretext task's settings need not be found again. A file that cannot be read counts as
@@ -51,7 +50,8 @@ def remembered(
 
     Args:
         clip: Name of the clip.
-        settings: All that decides what is found, as JSON: which bytes, and how they are followed.
+        settings: All that decides what is found, as JSON: which bytes, how they are followed, and
+            the code that follows them.
         find: Finds the tracks.
     """
     path = _path(settings)
@@ -64,8 +64,7 @@ def remembered(
 
 
 def _path(settings: Mapping[str, object]) -> Path:
-    described = json.dumps({**settings, "code": workspace.code_version()}, sort_keys=True)
-    name = hashlib.sha256(described.encode()).hexdigest()[:32]
+    name = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
     return workspace.home() / FOLDER / f"{name}.npz"
 
 
@@ -88,8 +87,7 @@ def _read(path: Path, clip: str) -> list[Track]:
 def _write(path: Path, tracks: Sequence[Track]) -> None:
     """Whole or not at all, so that a killed run leaves nothing that misleads the next."""
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with files.whole(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             first=np.array([track.first for track in tracks], dtype=np.int64),
@@ -98,4 +96,3 @@ def _write(path: Path, tracks: Sequence[Track]) -> None:
             moments=np.array([track.moments for track in tracks], dtype=np.int64),
             patches=np.array([track.patches for track in tracks], dtype=np.uint8),
         )
-    temporary.replace(path)

@@ -32,7 +32,7 @@ def test_a_setting_that_came_later_has_its_default_and_is_told(tmp_path):
 def test_a_setting_or_a_class_that_is_gone_is_refused(tmp_path):
     known = described(recipes.walkway())
     known["detector"]["sharpness"] = 1
-    with pytest.raises(NotFoundError, match=r"DeepAnomaly\.Config must take .*sharpness"):
+    with pytest.raises(NotFoundError, match=r"MotionGaussian\.Config must take .*sharpness"):
         rebuild(known, tmp_path)
     known["detector"] = {"class": "models.one_class.gone.Gone.Config"}
     with pytest.raises(NotFoundError, match=r"The class models\.one_class\.gone\.Gone\.Config"):

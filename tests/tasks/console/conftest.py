@@ -23,7 +23,7 @@ def stocked(settled):
     from tasks.records import Decision
     from tasks.registry import history, lineage_record, mlflow_store, model_versions
     from tasks.serving.api_keys import Keys
-    from tasks.serving.monitoring.log_drift import log_drift
+    from tasks.serving.monitoring.report_drift import log_drift
 
     settled.deploy(seed=1, promoted=False)
     client = mlflow_store.client()

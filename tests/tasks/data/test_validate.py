@@ -1,3 +1,4 @@
+import json
 import shutil
 import struct
 import zlib
@@ -132,8 +133,8 @@ def test_what_is_wrong_with_a_file_is_told(faulty):
 
 def test_a_critical_failure_names_files_and_where_to_look(faulty):
     _, message, folder = faulty
-    docs = folder / ".unseen/validation"
-    [index] = docs.glob("squares-*/gx/uncommitted/data_docs/local_site/index.html")
+    index = folder / "gx/uncommitted/data_docs/local_site/index.html"
+    assert index.is_file()
     assert str(index) in message
     assert "nothing was trained" in message
     assert "train/good/01/003.png" in message
@@ -155,11 +156,31 @@ def test_a_failed_run_keeps_its_result_and_data_docs(faulty):
 
 
 def test_data_docs_say_what_was_expected(faulty):
-    [page] = (faulty[2] / ".unseen/validation").rglob("validations/**/*.html")
+    [page] = (faulty[2] / "gx").rglob("data_docs/**/validations/squares/**/*.html")
     text = page.read_text()
     assert "train/ holds nothing but the kind" in text
     assert "train/good/01/003.png" in text
     assert "it must hold a 0 or 1 for each of the 6 frames" in text
+
+
+def test_what_a_user_expects_besides_counts_and_makes_another_key(repository):
+    version = add("squares", write_stills, train=12)
+    suite = repository / "gx" / "expectations" / "squares.json"
+    validate.fn(version, LIMITS, "squares")
+    arguments = {"version": version, "expectations": LIMITS, "model_name": "squares"}
+    context = SimpleNamespace(
+        task=SimpleNamespace(name="validate"),
+        result_store=SimpleNamespace(exists=lambda _: False),
+    )
+    before = _cache_key(context, arguments)
+    content = json.loads(suite.read_text())
+    wanted = {"column": "size", "value_set": ["9x9"]}
+    mine = {"type": "expect_column_values_to_be_in_set", "kwargs": wanted, "description": "Nine."}
+    suite.write_text(json.dumps({**content, "expectations": [*content["expectations"], mine]}))
+    assert _cache_key(context, arguments) != before
+    with pytest.raises(DataValidationError, match=r"expect_column_values_to_be_in_set: Nine\."):
+        validate.fn(version, LIMITS, "squares")
+    assert "Nine." in suite.read_text()
 
 
 def test_a_good_set_passes_and_its_statistics_are_those_of_the_training_images(repository):

@@ -8,7 +8,7 @@ from models.errors import DataError
 from tasks.data import dvc_cache, versions
 from tasks.lineage import sandbox
 from tasks.lineage.training_record import Material
-from tasks.platform import scratch_folder
+from tasks.platform import files
 from tasks.registry import mlflow_store
 from tests.tasks.pictures import write_stills
 
@@ -23,7 +23,7 @@ def material(repository):
 def test_what_is_done_in_isolation_stays_there(repository, material):
     before = (Path.cwd(), os.environ["MLFLOW_TRACKING_URI"])
     cached = sorted(dvc_cache.cache_folder().rglob("*"))
-    with scratch_folder.scratch("trial") as folder:
+    with files.scratch("trial") as folder:
         sandbox.fetch(material, folder)
         with sandbox.isolated(folder / "project"):
             assert Path.cwd() == folder / "project"
@@ -36,7 +36,7 @@ def test_what_is_done_in_isolation_stays_there(repository, material):
     assert (Path.cwd(), os.environ["MLFLOW_TRACKING_URI"]) == before
     assert mlflow_store.client().get_experiment_by_name("stills") is None
     assert sorted(dvc_cache.cache_folder().rglob("*")) == cached
-    assert not list((repository / ".unseen" / scratch_folder.FOLDER).iterdir())
+    assert not list((repository / ".unseen" / files.SCRATCH).iterdir())
 
 
 def test_after_a_failure_everything_is_as_before(repository):
@@ -44,7 +44,7 @@ def test_after_a_failure_everything_is_as_before(repository):
     before = (Path.cwd(), os.environ["MLFLOW_TRACKING_URI"], mlflow.get_tracking_uri())
     with (
         pytest.raises(ZeroDivisionError),
-        scratch_folder.scratch("trial") as folder,
+        files.scratch("trial") as folder,
         sandbox.isolated(folder / "project"),
     ):
         raise ZeroDivisionError
@@ -53,7 +53,7 @@ def test_after_a_failure_everything_is_as_before(repository):
 
 
 def test_bytes_that_change_between_reading_and_using_are_noticed(repository, material):
-    with scratch_folder.scratch("trial") as folder:
+    with files.scratch("trial") as folder:
         sandbox.fetch(material, folder)
         (folder / material.version.digest / material.files[0].relpath).write_bytes(b"other")
         with sandbox.isolated(folder / "project"), pytest.raises(DataError, match="and 1 did"):

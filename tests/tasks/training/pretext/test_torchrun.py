@@ -2,22 +2,24 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from models.encoders.alexnet import AlexNetTrunk
-from models.errors import InvalidInputError
+from models.errors import InvalidInputError, TrainingError
 from models.pretext.context_encoder import ContextEncoder
 from tasks.data import versions
 from tasks.records import Training
 from tasks.registry import mlflow_store
 from tasks.training import encoder_store
-from tasks.training.pretext import torchrun
+from tasks.training.pretext import solve, torchrun
 from tasks.training.pretrain import pretrain
-from tests.tasks.pictures import write_stills
+from tests.tasks.pictures import SIZE, save, write_stills
 
 TRAINING = Training(batch_size=4, image_size=(32, 32), device="cpu", devices=2)
 PRETEXT = ContextEncoder.Config(epochs=2, crop=32, crops_per_image=1, width=4)
+ALONE, ONE_EPOCH = replace(TRAINING, devices=1), replace(PRETEXT, epochs=1)
 
 
 def test_two_processes_train_the_encoder_that_is_logged(repository):
@@ -48,3 +50,27 @@ def test_a_failure_without_a_reason_of_ours_shows_the_last_words(tmp_path):
     (tmp_path / torchrun.LOG).write_text("a\nSegmentation fault\n")
     assert "code 11" in torchrun._problem(tmp_path, 11)
     assert "Segmentation fault" in torchrun._problem(tmp_path, 11)
+
+
+def prepared(repository, tmp_path, name):
+    torchrun.prepare(tmp_path, versions.add(name), AlexNetTrunk.Config().build(), ONE_EPOCH, ALONE)
+
+
+def test_it_does_what_it_is_told_and_leaves_the_solution(repository, tmp_path):
+    write_stills(repository / "data" / "stills")
+    prepared(repository, tmp_path, "stills")
+    torchrun.main(tmp_path)
+    found = solve.read(tmp_path)
+    assert len(found.losses) == 1
+    assert found.usage["num_images"] == 4
+    assert not (tmp_path / torchrun.PROBLEM).exists()
+
+
+def test_it_leaves_the_reason_why_there_is_no_solution(repository, tmp_path):
+    for number in range(5):
+        flat = np.full(SIZE, 9, dtype=np.uint8)
+        save(repository / "data" / "flat" / "train" / "good" / f"{number:03}.png", flat)
+    prepared(repository, tmp_path, "flat")
+    with pytest.raises(TrainingError):
+        torchrun.main(tmp_path)
+    assert "all constant" in torchrun._problem(tmp_path, 1)

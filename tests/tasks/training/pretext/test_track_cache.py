@@ -53,11 +53,10 @@ def test_that_nothing_was_found_is_remembered_too(repository):
     assert remembered("good/00", SETTINGS, lambda: pytest.fail("asked again")) == []
 
 
-def test_other_settings_or_code_are_searched_again(find, monkeypatch):
+def test_other_settings_or_code_are_searched_again(find):
     remembered("good/00", SETTINGS, find)
     remembered("good/00", {**SETTINGS, "side": 17}, find)
-    monkeypatch.setattr(workspace, "code_version", lambda: "other")
-    remembered("good/00", SETTINGS, find)
+    remembered("good/00", {**SETTINGS, "code": "other"}, find)
     assert find.asked == 3
 
 

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
+
 from tasks.registry import mlflow_store
 from tasks.serving.monitoring import drift
-from tasks.serving.monitoring.log_drift import figures, log_drift
+from tasks.serving.monitoring.report_drift import announce, figures, log_drift, picture
 from tests.tasks.drifting import report, shown
 
 
@@ -38,3 +40,27 @@ def test_figures_that_are_not_known_are_left_out():
     assert "drift.frechet" not in found
     assert "drift.frechet_limit" not in found
     assert found["drift.alarm_rate_promised"] == 0.05
+
+
+def test_without_drift_there_is_no_event():
+    for verdict in ("no drift", "not enough yet"):
+        assert announce.fn(report(verdict=verdict), "") == ""
+
+
+def axes_of(figure):
+    return figure.get_axes()
+
+
+def test_the_picture_shows_p_values_and_the_distance_over_time():
+    left, right = axes_of(picture(report()))
+    assert [patch.get_label() for patch in left.patches] == ["since it serves", "recent"]
+    assert np.allclose(left.patches[1].get_data().values, 1 / 20)
+    line, limit, _ = right.get_lines()
+    assert line.get_ydata().tolist() == [0.6, 3.0]
+    assert limit.get_ydata()[0] == 2.0
+
+
+def test_without_a_gaussian_the_picture_says_so():
+    bare = report(recent=shown(100, distance=None), timeline=(), limit=None, typical=None)
+    _, right = axes_of(picture(bare))
+    assert "no Gaussian" in right.texts[0].get_text()

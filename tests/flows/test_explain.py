@@ -1,0 +1,93 @@
+"""What would be computed, as it is told before and as it happens then."""
+
+import pytest
+
+from flows.cli.run_flow import run_explain
+from flows.cli.tables import plan_table
+from flows.explain import explain
+from flows.retrain import retrain
+from models.errors import InvalidInputError
+from tasks.registry import mlflow_store
+from tests.flows.conftest import RECIPE
+from tests.flows.test_old_store import shown
+
+POOLED = RECIPE.replace(":tiny", ":pooled")
+STEPS = ["validate", "pretrain", "fit", "evaluate", "sample"]
+
+
+@pytest.fixture(scope="module")
+def trained(workplace):
+    return retrain(POOLED, workplace / "incoming")
+
+
+def computed(**options):
+    return {each.step: each for each in explain(POOLED, **options) if each.record is None}
+
+
+def num_runs():
+    client = mlflow_store.client()
+    experiment = client.get_experiment_by_name("pooled").experiment_id
+    return len(client.search_runs([experiment]))
+
+
+def test_what_is_unchanged_is_reused_and_told_so(trained):
+    plans = explain(POOLED)
+    assert [each.step for each in plans] == STEPS
+    assert all(each.record is not None for each in plans)
+    assert shown(plan_table(plans)).count("unchanged since run") == len(STEPS)
+
+
+def test_what_changed_is_told_and_what_follows_from_it(trained):
+    found = computed(settings=("detector.shrinkage=0.5", "promotion.margin=0.3"))
+    assert list(found) == ["fit", "evaluate", "sample"]
+    (change,) = found["fit"].changes
+    assert (change.part, change.name, change.now) == (
+        "configuration",
+        "detector.shrinkage",
+        "0.5",
+    )
+    assert "follows from fit" in found["evaluate"].why
+    assert "configuration: detector.shrinkage" in shown(plan_table(found.values()))
+    found = computed(seed=4)
+    assert list(found) == STEPS[1:]
+    assert {change.name for change in found["pretrain"].changes} == {"training.seed"}
+
+
+def test_what_is_told_is_what_happens(trained):
+    before = num_runs()
+    assert retrain(POOLED).version == trained.version
+    assert num_runs() == before
+    assert retrain(POOLED, refresh=True).version == trained.version + 1
+    assert num_runs() == before + 3
+    assert not computed()
+
+
+def test_a_deleted_run_and_changed_data_are_reasons(trained, workplace):
+    client = mlflow_store.client()
+    fitted = {each.step: each for each in explain(POOLED)}["fit"].record
+    client.delete_run(fitted.run_id)
+    try:
+        assert list(computed()) == ["fit", "evaluate", "sample"]
+    finally:
+        client.restore_run(fitted.run_id)
+    path = workplace / "data" / "tiny" / "train" / "good" / "003.png"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes((workplace / "data" / "tiny" / "train" / "good" / "004.png").read_bytes())
+    try:
+        found = computed()
+        assert list(found) == STEPS
+        assert {change.part for change in found["validate"].changes} == {"data"}
+    finally:
+        path.unlink()
+        path.write_bytes(content)
+
+
+def test_a_folder_cannot_be_explained(trained, workplace):
+    with pytest.raises(InvalidInputError, match="bring it in first"):
+        explain(POOLED, workplace / "incoming")
+
+
+def test_the_command_shows_it(trained):
+    table = run_explain(POOLED, None, None, None, None, refresh=False, keep_encoder=True)
+    assert "reused" in shown(table)
