@@ -1,7 +1,6 @@
 """One awkward input, through ingest, validation, training, evaluation and a prediction."""
 
 import hashlib
-import logging
 import re
 import traceback
 from collections.abc import Iterator
@@ -23,11 +22,11 @@ from models.encoders.pixels import Pixels
 from models.errors import DataValidationError, UnseenError
 from models.one_class.knn import NearestNeighbours
 from models.one_class.pooled_gaussian import PooledGaussian
-from tasks.data import dvc_cache, manifest, snapshots, versions
+from tasks.data import dvc_cache, snapshots, versions
 from tasks.data.ingest import ingest_folder
 from tasks.data.limits import Expectations
 from tasks.data.snapshots import Clip, Snapshot
-from tasks.data.validate import validate
+from tasks.data.validate import look, validate
 from tasks.evaluation.evaluate import evaluate
 from tasks.evaluation.scoring import scored
 from tasks.packaging import package
@@ -82,7 +81,7 @@ def run(case: Case, folder: Path) -> Result:
     except UnseenError as error:
         refused = VALIDATION if isinstance(error, DataValidationError) else INGEST
         result.outcome, result.told = refused, str(error)
-        result.lost = refused == INGEST and digest() != before
+        result.lost = result.lost or (refused == INGEST and digest() != before)
     except Exception:  # whatever is no error of ours is what is looked for
         result.traceback = traceback.format_exc()
         return result
@@ -106,45 +105,30 @@ def digest() -> str:
 
 def _through(case: Case, folder: Path, result: Result) -> None:
     version, changes = ingest_folder(str(folder), name=NAME)
-    snapshot = snapshots.open_version(version)
-    shown = Console(file=StringIO(), markup=False, emoji=False)
-    shown.print(ingest_summary(version, changes, manifest.read(snapshot), (), committed=False))
+    limits = Expectations(min_train_images=5, min_frames_per_clip=6 if case.clips else 1)
+    if case.normal_only:
+        limits = replace(limits, min_test_images=0, anomalies=False)
     before = digest()
-    try:
-        validation = _validated(case, version, result)
-    except DataValidationError:
-        result.lost = digest() != before
-        raise
+    files, failed = look(version, limits)
+    shown = Console(file=StringIO(), markup=False, emoji=False)
+    shown.print(ingest_summary(version, changes, files, failed, committed=False))
+    result.told = "\n".join(f"{each.name}: {each.message}" for each in failed)
+    result.lost = digest() != before
+    if any(each.severity == "critical" for each in failed):
+        raise DataValidationError(result.told)
+    snapshot = snapshots.open_version(version)
+    validation = validate.fn(version, limits, NAME) if case.logged else None
     result.outcome = READ
     result.misread += misread(snapshot, case)
     _trained(case, version, validation, snapshot, result)
 
 
-def _validated(case: Case, version: DataVersion, result: Result) -> Validation:
-    limits = Expectations(min_train_images=5, min_frames_per_clip=6 if case.clips else 1)
-    if case.normal_only:
-        limits = replace(limits, min_test_images=0, anomalies=False)
-    handler = _Kept()
-    log = logging.getLogger("tasks.data.validate")
-    log.addHandler(handler)
-    try:
-        return validate.fn(version, limits, NAME)
-    finally:
-        log.removeHandler(handler)
-        result.told = "\n".join(handler.lines)
-
-
-class _Kept(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
-
-
 def _trained(
-    case: Case, version: DataVersion, validation: Validation, snapshot: Snapshot, result: Result
+    case: Case,
+    version: DataVersion,
+    validation: Validation | None,
+    snapshot: Snapshot,
+    result: Result,
 ) -> None:
     """Train, predict and evaluate: serving reads as training does, and anomalies rank first."""
     training = Training(window=6 if case.clips else 1, batch_size=8, device="cpu")
@@ -169,12 +153,13 @@ def _trained(
 
 def _logged(
     version: DataVersion,
-    validation: Validation,
+    validation: Validation | None,
     snapshot: Snapshot,  # noqa: ARG001 - as _fitted takes them
     detector: Any,
     training: Training,
 ) -> Packaged:
     """The tasks of a retrain themselves, as far as the package, with all that they log."""
+    assert validation is not None
     trunk = pretrain.fn(version, Pixels.Config(), None, training, NAME)
     fitted = fit.fn(version, validation, trunk, detector, training, {"name": NAME}, NAME)
     evaluate.fn(version, fitted)
@@ -183,7 +168,7 @@ def _logged(
 
 def _fitted(
     version: DataVersion,  # noqa: ARG001 - as _logged takes them
-    validation: Validation,  # noqa: ARG001
+    validation: Validation | None,  # noqa: ARG001
     snapshot: Snapshot,
     detector: Any,
     training: Training,
