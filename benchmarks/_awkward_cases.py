@@ -32,7 +32,10 @@ class Case:
     normal_only: bool = False
     """The recipe says that nothing is measured."""
     separable: bool = True
-    """What is called anomalous is, so that the area under the ROC must be 1."""
+    """What is called anomalous is, so that it must rank first."""
+    logged: bool = False
+    """Through the tasks of a retrain themselves; else what they do to the images, and no logging.
+    """
 
 
 def encodings() -> Iterator[Case]:

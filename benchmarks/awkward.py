@@ -18,6 +18,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import chdir
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,8 +44,13 @@ GENERATORS = (
 
 
 def every() -> Iterator[Case]:
-    """All inputs."""
-    return chain.from_iterable(make() for make in GENERATORS)
+    """All inputs; of each kind the first goes through the tasks of a retrain themselves."""
+    return chain.from_iterable(_first_logged(make()) for make in GENERATORS)
+
+
+def _first_logged(cases: Iterator[Case]) -> Iterator[Case]:
+    for number, case in enumerate(cases):
+        yield replace(case, logged=number == 0)
 
 
 def workplace(folder: Path) -> None:
@@ -67,6 +73,8 @@ def quiet() -> None:
     logging.basicConfig(level=logging.ERROR)
     for name in ("mlflow", "great_expectations", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 
 
 def main() -> None:

@@ -159,6 +159,8 @@ def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, st
     prefect_server.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
+    for name in ("EventsWorker", "APILogWorker"):
+        logging.getLogger(name).addFilter(_without_progress_of_queues)
     state = body(*arguments, **options, return_state=True)
     return state.result(), str(state.state_details.flow_run_id), url
 
@@ -166,3 +168,8 @@ def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, st
 def _without_expected_failures(record: logging.LogRecord) -> bool:
     """Keep tracebacks of failures that the command tells in one sentence out of the log."""
     return not explain_failure.is_expected(record.exc_info[1] if record.exc_info else None)
+
+
+def _without_progress_of_queues(record: logging.LogRecord) -> bool:
+    """Keep out of the log how many events Prefect has still to send when a command ends."""
+    return "Still processing" not in record.getMessage()

@@ -23,6 +23,11 @@ MAX_FILES = 20
 """Files that an outcome names; it counts all of them."""
 SITE = "local_site"
 ALONE = "one_run"
+FORMAT: Any = {
+    "result_format": "COMPLETE",
+    "unexpected_index_column_names": ["path", "problem"],
+}
+"""Files are named by these columns of the manifest."""
 SOURCE = "unseen"
 """Name of the data source in the context, which may have others."""
 
@@ -80,10 +85,7 @@ def check(
             name=name,
             validation_definitions=[definition],
             actions=[UpdateDataDocsAction(name="docs", site_names=[SITE])],
-            result_format={
-                "result_format": "COMPLETE",
-                "unexpected_index_column_names": ["path", "problem"],
-            },
+            result_format=FORMAT,
         )
     )
     found = checkpoint.run(batch_parameters={"dataframe": manifest})
@@ -97,6 +99,21 @@ def check(
         suite=suite.to_json_dict(),
         docs=docs,
     )
+
+
+def outcomes(
+    manifest: pd.DataFrame,
+    limits: Expectations,
+    usual: tuple[float, float] | None,
+    facts: tuple[Levels | None, float | None] = (None, None),
+) -> tuple[Outcome, ...]:
+    """Run the suite in memory, without Data Docs, which takes most of the time; as ``check``."""
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    suite = gx.ExpectationSuite("files", expectations=build(limits, usual, *facts))
+    batch = _batch(context).get_batch(batch_parameters={"dataframe": manifest})
+    found = batch.validate(suite, result_format=FORMAT)
+    return tuple(_outcome(result) for result in found.results)
 
 
 def _batch(context: Any) -> Any:

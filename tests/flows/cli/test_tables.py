@@ -1,14 +1,17 @@
+import pandas as pd
 import pytest
 from rich.console import Console
 
 from flows.cli import tables
 from models.errors import NotFoundError
+from tasks.data.limits import Outcome
+from tasks.data.rows import Row
 from tasks.data.versions import Changes
 from tasks.records import DataVersion
 
 
 def shown(renderable):
-    console = Console(width=120, record=True, quiet=False, file=None)
+    console = Console(markup=False, emoji=False, width=120, record=True, quiet=False, file=None)
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
@@ -37,7 +40,28 @@ def test_an_ingest_says_what_changed_and_how_to_name_it(workplace):
         num_bytes=2_500_000,
     )
     changes = Changes(added=("a.png", "b.png"), removed=(), changed=("c.png",))
-    text = shown(tables.ingest_summary(version, changes, committed=False))
+    rows = [
+        Row(path="train/good/a.png", role="image", split="train", kind="good", md5="1"),
+        Row(path="test/[x]/b.png", role="image", split="test", kind="[x]", md5="2"),
+        Row(path="ground_truth/[x]/b.png", role="mask", split="test", kind="[x]", md5="3"),
+        Row(path="train/c.png", role="other", md5="4"),
+    ]
+    files = pd.DataFrame([vars(row) | {"num_frames": 1} for row in rows])
+    warning = Outcome(
+        name="every_file_has_a_place",
+        description="every file has a place",
+        severity="warning",
+        success=False,
+        observed=None,
+        files=("train/c.png (hint it lies in train/ itself)",),
+        num_files=1,
+    )
+    text = shown(tables.ingest_summary(version, changes, files, [warning], committed=False))
+    assert "warning: every file has a place: train/c.png (hint it lies in train/ itself)" in text
+    assert [line.split() for line in text.splitlines() if "[x]" in line] == [
+        ["test", "[x]", "1", "-", "1", "-", "-"]
+    ]
+    assert ["train", "-", "-", "-", "-", "1"] in [line.split() for line in text.splitlines()]
     assert "2  a.png, b.png" in text
     assert "2.5 MB" in text
     assert "git add data.dvc" in text

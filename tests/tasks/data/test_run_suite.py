@@ -84,3 +84,11 @@ def test_expectations_about_rows_that_are_not_there_behave(tmp_path, split):
     assert all(isinstance(message, str) for message in failed.values())
     empty = check(rows(0), Expectations(), None, name="s", folder=tmp_path)
     assert not {each.name: each for each in empty.outcomes}["enough_training_images"].success
+
+
+def test_outcomes_in_memory_are_those_of_the_check(tmp_path):
+    from tasks.data.run_suite import check, outcomes
+
+    table = rows(12, kind="odd")
+    checked = check(table, Expectations(), None, name="squares", folder=tmp_path)
+    assert outcomes(table, Expectations(), None) == checked.outcomes

@@ -91,6 +91,18 @@ def test_the_configuration_comes_back_whole(tmp_path, tiny_detector):
     assert repr(loaded.encoder.config) == repr(detector.encoder.config)
 
 
+def test_how_frames_are_read_comes_back_and_older_packages_say_nothing_of_it(tmp_path, detector):
+    how = Preprocessing(window=6, levels=(0.0, 4095.0), frame_rate=25.0)
+    save(tmp_path / "package", detector, preprocessing=how)
+    assert package.load(tmp_path / "package").preprocessing == how
+    described = json.loads((tmp_path / "package" / "detector.json").read_text())
+    del described["preprocessing"]["levels"], described["preprocessing"]["frame_rate"]
+    (tmp_path / "package" / "detector.json").write_text(json.dumps(described))
+    sums = package.checksums(tmp_path / "package")
+    (tmp_path / "package" / "digest.json").write_text(json.dumps(sums))
+    assert package.load(tmp_path / "package").preprocessing == Preprocessing(window=6)
+
+
 def test_no_file_of_the_package_is_a_pickle(folder):
     assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {
         ".safetensors",

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.packaging.preprocessing import Preprocessing, as_tensor, gray, resize, windows
+from tasks.packaging.preprocessing import Preprocessing, as_tensor, gray, quantized, resize, windows
 
 
 def frames(*shape, seed=0):
@@ -90,3 +90,16 @@ def test_overlapping_windows_share_their_frames_and_are_the_same(start):
 def test_images_are_taken_as_they_are():
     images = frames(4, 3, 20, 30)
     assert torch.equal(as_tensor(images, torch.device("cpu")), torch.tensor(images).float() / 255)
+
+
+def test_values_are_cut_and_scaled_between_black_and_white():
+    values = np.array([0, 100, 600, 1100, 4000], np.uint16)
+    assert quantized(values, (100, 1100)).tolist() == [0, 0, 128, 255, 255]
+    assert quantized(np.array([-1.0, 0.0, 1.0]), (-1, 1)).tolist() == [0, 128, 255]
+
+
+def test_without_a_range_16_bits_keep_their_upper_byte():
+    values = np.array([0, 255, 256, 65535], np.uint16)
+    assert quantized(values, None).tolist() == [0, 0, 1, 255]
+    with pytest.raises(ValueError, match="no range of its values is known"):
+        quantized(values.astype(np.float32), None)
