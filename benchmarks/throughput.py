@@ -202,7 +202,8 @@ def main() -> None:
     torch.manual_seed(0)
     train, test = read(given.data, "train", 120), read(given.data, "test", num + WINDOW - 1)
     if device.type == "cuda":
-        name, notes, metrics = "throughput_gpu", {}, compared(train, test, device, rounds, "gpu")
+        notes: dict[str, Any] = {}
+        name, metrics = "throughput_gpu", compared(train, test, device, rounds, "gpu")
     else:
         name, (metrics, notes) = "throughput", by_engines(given.anomalib, train, test, rounds)
     metrics |= fitting(given.data, device, 120 if given.quick else given.fit_frames)
