@@ -145,12 +145,16 @@ class Workplace:
         return End(killed=code == -signal.SIGKILL, code=code, output=self.log.read_text())
 
     def kill_server(self) -> None:
-        """Kill the Prefect server of the repository, if there is one."""
+        """Kill the Prefect server of the repository and its supervisor, if there is one."""
+        import psutil
+
         from tasks.platform import prefect_server
 
-        server = prefect_server.local_server()
-        if server:
-            os.killpg(server.pid, signal.SIGKILL)
+        if server := prefect_server.local_server():
+            supervisor = psutil.Process(server.pid)
+            below = supervisor.children(recursive=True)
+            for process in (supervisor, *below):  # it would start the server again
+                process.kill()
 
     def start_server(self, port: int = 0) -> str:
         """Start the Prefect server of the repository; its URL."""

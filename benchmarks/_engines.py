@@ -93,7 +93,7 @@ def alexnet_eager(frames: NDArray[np.uint8]) -> Way:
     return Way(len(planes), work)
 
 
-def of_frames(detector: nn.Module, train: NDArray[np.uint8], frames: NDArray[np.uint8]) -> Any:
+def of_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]) -> Any:
     """Ways of a detector of windows of frames: in batches, and one by one."""
     part = len(train) * 3 // 4
     detector.fit(Frames(train[:part]), Frames(train[part:]))

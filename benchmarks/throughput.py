@@ -3,8 +3,8 @@
 All figures of one run are by turns on the same machine, and goals are ratios of them, because
 machines differ by half. With E the frames a second of AlexNet's conv1 and conv2 in eager torch at
 240 x 360: Ped2's recipe reaches 7 E in batches, and a frame alone takes half of 1/E; Deep-Anomaly
-as published reaches 2.5 E; PaDiM and PatchCore (10% memory) at 256 x 256 reach 5 times anomalib's own
-torch inference of the same trunk, and twice its OpenVINO program. Then all of it again beside
+as published reaches 2.5 E; PaDiM and PatchCore (10% memory) at 256 x 256 reach 5 times anomalib's
+own torch inference of the same trunk, and twice its OpenVINO program. Then all of it again beside
 processes that burn every core (``_burdened``): no less than 25%.
 
     python -m benchmarks.throughput [--data DIR] [--anomalib PYTHON] [--quick]
@@ -202,7 +202,8 @@ def main() -> None:
     torch.manual_seed(0)
     train, test = read(given.data, "train", 120), read(given.data, "test", num + WINDOW - 1)
     if device.type == "cuda":
-        name, notes, metrics = "throughput_gpu", {}, compared(train, test, device, rounds, "gpu")
+        notes: dict[str, Any] = {}
+        name, metrics = "throughput_gpu", compared(train, test, device, rounds, "gpu")
     else:
         name, (metrics, notes) = "throughput", by_engines(given.anomalib, train, test, rounds)
     metrics |= fitting(given.data, device, 120 if given.quick else given.fit_frames)

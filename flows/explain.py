@@ -10,7 +10,8 @@ from prefect import Task
 from prefect.results import ResultStore, get_default_result_storage
 
 from flows import recipes
-from flows.recipes.asked import Options, asked
+from flows.recipes import catalog
+from flows.recipes.asked import Asked, Options, asked, settled
 from models.errors import InvalidInputError
 from tasks.data import versions
 from tasks.data.validate import validate
@@ -22,8 +23,14 @@ from tasks.registry.caching import FOLDER
 from tasks.registry.key_parts import Parts
 from tasks.registry.tags import KIND
 from tasks.training.champion_encoder import inherit
+from tasks.training.choose_detector import choose_detector
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
+
+ORDER = ("validate", "pretrain", "choose_detector", "fit", "evaluate", "sample")
+"""Steps whose results are remembered."""
+KINDS = {"choose_detector": "choose"}
+"""Kinds of the MLflow runs of steps, where they are called otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,41 +88,50 @@ def explain(
     options = {each.name: others[each.name] for each in fields(Options) if each.name in others}
     wanted = asked(recipe, data, name, dataset, Options(**options))
     version = _present(wanted.dataset)
-    return tuple(_plans(wanted.complete(version), version, keep_encoder=keep_encoder))
+    return tuple(_plans(wanted, version, keep_encoder=keep_encoder))
 
 
-def _plans(chosen: recipes.Recipe, version: DataVersion, *, keep_encoder: bool) -> Iterator[Plan]:
+def _plans(wanted: Asked, version: DataVersion, *, keep_encoder: bool) -> Iterator[Plan]:
     store = ResultStore(result_storage=get_default_result_storage(_sync=True))
-    name = chosen.name
+    chosen = wanted.complete(version)
+    name, training = chosen.name, chosen.training
 
     def plan(step: Task[Any, Any], *args: Any) -> Plan:
         return _plan(step, store, name, *args)
 
     yield plan(validate, version, chosen.expectations, name)
-    described = recipes.describe(chosen)
     if keep_encoder:
-        encoder = inherit.fn(name, described)
-        yield Plan(step="pretrain", record=encoder, why="")
+        trunk = Plan(step="pretrain", record=inherit.fn(name, recipes.describe(chosen)), why="")
     else:
-        encoder = plan(pretrain, version, chosen.encoder, chosen.pretext, chosen.training, name)
-        yield encoder
-        encoder = encoder.record
-    if encoder is None:
-        yield from (_after(step, "pretrain") for step in ("fit", "evaluate", "sample"))
+        trunk = plan(pretrain, version, chosen.encoder, chosen.pretext, training, name)
+    yield trunk
+    if trunk.record is None:
+        yield from _following("pretrain", auto=wanted.auto)
         return
+    if wanted.auto:
+        choice = plan(choose_detector, version, trunk.record, catalog.candidates(), training, name)
+        yield choice
+        if choice.record is None:
+            yield from _following("choose_detector")
+            return
+        chosen = settled(chosen, choice.record, wanted.options)
     validation = Validation(run_id="", data_digest=version.digest, suite=name, num_expectations=0)
-    rest = (chosen.detector, chosen.training, described, name)
-    fitted = plan(fit, version, validation, encoder, *rest)
+    rest = (chosen.detector, chosen.training, recipes.describe(chosen), name)
+    fitted = plan(fit, version, validation, trunk.record, *rest)
     yield fitted
     if fitted.record is None:
-        yield from (_after(step, "fit") for step in ("evaluate", "sample"))
+        yield from _following("fit")
         return
     yield plan(evaluate, version, fitted.record)
     yield plan(sample, version, fitted.record)
 
 
-def _after(step: str, earlier: str) -> Plan:
-    return Plan(step=step, record=None, why=f"It follows from {earlier}, which is computed.")
+def _following(step: str, *, auto: bool = True) -> Iterator[Plan]:
+    """The steps after one that is computed, which are therefore computed too."""
+    for each in ORDER[ORDER.index(step) + 1 :]:
+        if auto or each != "choose_detector":
+            why = f"It follows from {step}, which is computed."
+            yield Plan(step=each, record=None, why=why)
 
 
 def _present(name: str) -> DataVersion:
@@ -159,7 +175,7 @@ def _last_parts(name: str, experiment: str, detector: TrainedModel | None) -> Pa
         run_id = detector.run_id
     else:
         known = client.get_experiment_by_name(experiment)
-        alike = {KIND: name}
+        alike = {KIND: KINDS.get(name, name)}
         runs = known and quick_reads.tagged_runs(client, known.experiment_id, alike, most=1)
         if not runs:
             return None

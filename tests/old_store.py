@@ -15,7 +15,7 @@ ARCHIVE = Path(__file__).with_name("fixtures") / "old_store.tar.xz"
 PLACE = "/home/ada/project"
 
 
-def unpack(folder):
+def unpack(folder: Path) -> Path:
     """The old project in a new folder; returns it."""
     with tarfile.open(ARCHIVE) as archive:
         members = archive.getmembers()

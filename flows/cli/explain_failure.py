@@ -6,10 +6,9 @@ failed.
 """
 
 import errno
-import os
 
 from models.errors import UnseenError
-from tasks.platform import addresses, outages
+from tasks.platform import addresses, outages, settings
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_TEXTS = ("database or disk is full", "No space left on device", "File too large")
@@ -26,13 +25,13 @@ def explain(error: BaseException) -> str | None:
         )
     for each in found:
         if outages.is_of_store(each):
-            store = os.environ.get("MLFLOW_TRACKING_URI", "its address")
+            store = addresses.shown(settings.read().mlflow_tracking_uri) or "its address"
             return (
                 f"MLflow's store at {store} must answer, got: {_first_line(each)}. Start it, or "
                 f"end what locks it, {AGAIN}{addresses.through(store)}"
             )
         if outages.is_of_server(each):
-            server = os.environ.get("PREFECT_API_URL", "its address")
+            server = settings.read().prefect_api_url or "its address"
             return (
                 f"The Prefect server at {server} must answer until the run has ended, got: "
                 f"{_first_line(each) or type(each).__name__}. Start it ('unseen status' shows the "

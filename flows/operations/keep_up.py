@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.operations import desired_state, services
 from models.errors import InvalidInputError
-from tasks.platform import background, workspace
+from tasks.platform import background, settings, workspace
 from tasks.platform.identity import identity
 
 LOOK_SECONDS = 2.0
@@ -69,7 +69,7 @@ def install() -> str:
     Raises:
         InvalidInputError: If its folder cannot be written.
     """
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    config = Path(settings.read().xdg_config_home or Path.home() / ".config")
     path = config / "systemd" / "user" / f"unseen-{identity()}.service"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from flows.operations.desired_state import Wanted
 from tasks.console import serving
 from tasks.platform import background, prefect_server
+from tasks.platform.background import Background
 from tasks.registry import mlflow_server
 from tasks.serving import pages
 
@@ -44,10 +45,19 @@ def free(wanted: Wanted, given: Collection[str]) -> None:
         if name in elsewhere or background.find(name) is None:
             background.port(port, port)
     if wanted.serve and wanted.serve_port and not wanted.models:  # their names are not known yet
-        for index in range(len(wanted.recipes)):
-            background.port(wanted.serve_port + index, 0)
+        ours = {each.url.rpartition(":")[2] for each in _serving()}
+        for port in range(wanted.serve_port, wanted.serve_port + len(wanted.recipes)):
+            if str(port) not in ours:
+                background.port(port, 0)
     for name in elsewhere:
         background.stop(name)
+
+
+def _serving() -> Iterator[Background]:
+    for name in background.names():
+        process = background.find(name)
+        if process and name.startswith(serving.PROCESS):
+            yield process
 
 
 def _elsewhere(wanted: Wanted, given: Collection[str]) -> Iterator[str]:

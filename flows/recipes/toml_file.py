@@ -4,7 +4,6 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping
 from enum import Enum
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +100,9 @@ def _value(kind: type[Any], name: str, value: Any, shown: str) -> Any:
 
 
 def _class(name: str, shown: str) -> Any:
-    parts = name.split(".")
-    for length in range(len(parts) - 1, 0, -1):
-        try:
-            module = former_names.module(".".join(parts[:length]))
-            return attrgetter(".".join(parts[length:]))(module)
-        except (ImportError, AttributeError):
-            continue
-    raise NotFoundError(f"{shown} names the class {name}, which does not exist here.")
+    try:
+        return former_names.find(name)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{shown} names the class {name}, which does not exist here."
+        ) from error

@@ -87,8 +87,8 @@ class PretrainedTrunk(Encoder):
         names = [str(layer["module"]) for layer in offered]
         chosen = _chosen(config, names, [int(layer["reduction"]) for layer in offered])
         with torch.random.fork_rng(devices=[]):
-            self.network = _create(config.backbone, out_indices=chosen)
-        network: Any = self.network
+            network = _create(config.backbone, out_indices=chosen)
+        self.network: nn.Module = network
         info = network.feature_info
         self.layer_names = tuple(names[index] for index in chosen)
         self.layer_dims = tuple(int(num) for num in info.channels())
@@ -218,7 +218,7 @@ def _timm_name(backbone: str) -> str:
     return "tf_efficientnet_lite0" if backbone == LITE0 else backbone
 
 
-def _create(backbone: str, **settings: Any) -> nn.Module:
+def _create(backbone: str, **settings: Any) -> Any:
     """A network that returns feature maps; only the layers up to the last wanted one are kept.
 
     Transformers are asked for images of any size, which networks without positions need not be.

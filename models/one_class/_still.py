@@ -36,10 +36,11 @@ KEPT_BYTES = 1 << 30
 
 
 class Groups:
-    """Features of images, in groups of consecutive ones, as often as they are wanted.
+    """Features of images, in groups, as often as they are wanted.
 
-    Images that follow each other are often alike. Each group is judged by what the others taught,
-    so such images do not vouch for each other.
+    The images are dealt to the groups in turn, so that each group is like all of them: the promise
+    of a conformal threshold holds for images that are drawn like these. Groups of images whose
+    features are too many to keep are runs of consecutive ones.
 
     Args:
         batches: Normal images.
@@ -50,6 +51,7 @@ class Groups:
         size: Height and width of the images, once they were read.
         num_images: How many, once they were read.
         num_groups: Groups, if all features can be kept.
+        numbers: Of the images of each group, in their order, as far as they were read.
     """
 
     def __init__(self, batches: Iterable[Tensor], embed: Any, num: int) -> None:
@@ -58,6 +60,7 @@ class Groups:
         self._length = 0
         self.size: torch.Size | None = None
         self.num_images = 0
+        self.numbers: list[Tensor] = []
 
     def __iter__(self) -> Iterator[Float[Tensor, "_ h w D"]]:
         if self._kept is not None:
@@ -73,12 +76,19 @@ class Groups:
         self.num_images = sum(map(len, start))
         if not self.num_images:
             raise TrainingError("Training needs images, got none. Add some to train/good.")
-        self._length = self._length or max(math.ceil(self.num_images / self.num_groups), 1)
         if held <= KEPT_BYTES:
-            self._kept = list(torch.cat(start).split(self._length))
+            num = min(self.num_groups, self.num_images)
+            self.numbers = [torch.arange(first, self.num_images, num) for first in range(num)]
+            joined = torch.cat(start)
+            start.clear()
+            self._kept = [joined[each.to(joined.device)] for each in self.numbers]
             yield from self._kept
             return
-        yield from self._cut(start, stream)
+        self._length = self._length or max(self.num_images // self.num_groups, 1)
+        self.numbers, first = [], 0
+        for group in self._cut(start, stream):
+            self.numbers.append(torch.arange(first, first := first + len(group)))
+            yield group
 
     def _cut(self, start: list[Tensor], stream: Iterator[Tensor]) -> Iterator[Tensor]:
         """Groups of one length from features that come in batches of any."""
@@ -324,10 +334,14 @@ class StillDetector(nn.Module, ABC):
                 "normal images, got 1. Add normal images."
             )
         assert groups.size is not None
-        return self._set_threshold(
+        self._set_threshold(
             self._scores(self._distances_without(number, features), groups.size)
             for number, features in enumerate(groups)
         )
+        assert self.held_out_ is not None
+        order = torch.cat(groups.numbers).argsort()
+        self.held_out_ = HeldOut(*(values[order] for values in self.held_out_))
+        return self
 
     def _calibrate(self, calibration: Iterable[Tensor]) -> "StillDetector":
         return self._set_threshold(self._score(images) for images in calibration)

@@ -131,7 +131,7 @@ class GaussianFeatures(StillDetector):
     def _embed(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 1 1 D"]:
         """Mean features, over the region of interest."""
         self._check_roi(images.shape[-2:])
-        feature_map = self.encoder(images.to(self.threshold_.device)).float()
+        feature_map: Tensor = self.encoder(images.to(self.threshold_.device)).float()
         looked = self.looked_at(*feature_map.shape[-2:])
         means: Tensor = feature_map[:, :, looked].mean(dim=2)[:, None, None]
         return means

@@ -207,16 +207,18 @@ class PatchCore(StillDetector):
     def _take_in(self, groups: Groups) -> None:
         memory, origin = [self.memory_], [self.origin_]
         images, group = (int(number) for number in self.seen_[2:])
-        for features in groups:
+        for place_of, features in enumerate(groups):
             looked = self.looked_at(*features.shape[1:3])
             patches = features[:, looked].flatten(0, 1)
             chosen = greedy_coreset(patches, math.ceil(self.config.coreset * len(patches)))
             memory.append(patches[chosen])
             place = looked.nonzero()[chosen % int(looked.sum())]
-            number = images + chosen // int(looked.sum())
+            numbers = groups.numbers[place_of].to(chosen.device)
+            number = images + numbers[chosen // int(looked.sum())]
             origin.append(torch.column_stack([number, place, torch.full_like(number, group)]))
-            images, group = images + len(features), group + 1
+            group += 1
             self.seen_.copy_(torch.tensor([*features.shape[1:3], images, group]))
+        self.seen_[2] += groups.num_images
         self.memory_, self.origin_ = torch.cat(memory), torch.cat(origin)
 
     def _distances(self, features: Float[Tensor, "n h w D"]) -> Float[Tensor, "n h w"]:
@@ -296,7 +298,8 @@ class PatchCore(StillDetector):
         num = min(self.config.num_neighbours, len(memory))
         support = torch.cdist(centre, memory).topk(num, largest=False).indices
         apart = (farthest[:, None] - memory[support]).norm(dim=-1)
-        return 1 - apart.softmax(dim=1)[:, :1]
+        weight: Tensor = 1 - apart.softmax(dim=1)[:, :1]
+        return weight
 
     def _nearest(
         self, patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]

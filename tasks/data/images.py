@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from tasks.data import png_chunks
+from tasks.data import deep_colour, png_chunks
 from tasks.packaging.preprocessing import Levels, quantized
 
 FORMATS = (
@@ -36,8 +36,6 @@ PAGED = frozenset({"GIF", "TIFF", "PNG", "WEBP"})
 """Formats whose pages are frames; the others keep previews and views of one picture in them."""
 ORIENTATION, BITS_PER_SAMPLE = 274, 258
 """Tags of EXIF and TIFF."""
-
-
 STARTS = (
     *(png_chunks.SIGNATURE, b"\xff\xd8\xff", b"BM", b"GIF8", b"\xff\x4f\xff\x51"),
     *(b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+", b"\x00\x00\x00\x0cjP  "),
@@ -225,35 +223,15 @@ def _deep(image: Image.Image, source: Path | bytes, page: int) -> NDArray[np.gen
         image.load()
         values = np.asarray(ImageOps.exif_transpose(image))
     else:
-        values = _colour(source, page)
+        if (found := deep_colour.read(_content(source), page)) is None:
+            raise UnreadableError("OpenCV cannot decode its channels of more than 8 bits")
+        values = found
         if image.format != "TIFF":
             image.load()  # a PNG file may tell its orientation behind its pixels
-            values = _turned(values, _orientation(image))
+            values = deep_colour.turned(values, _orientation(image))
     if not np.isfinite(values).all():
         raise UnreadableError("it holds floating point pixels that are no finite numbers")
     return values
-
-
-def _colour(source: Path | bytes, page: int) -> NDArray[np.generic]:
-    import cv2
-
-    content = np.frombuffer(_content(source), np.uint8)
-    whole, pages = cv2.imdecodemulti(content, cv2.IMREAD_UNCHANGED)
-    if not whole or page >= len(pages):
-        raise UnreadableError("OpenCV cannot decode its channels of more than 8 bits")
-    values: NDArray[np.generic] = pages[page]
-    if values.ndim == 3 and values.shape[2] >= 3:
-        return np.ascontiguousarray(values[..., 2::-1])
-    return values if values.ndim == 2 else values[..., 0]
-
-
-def _turned(values: NDArray[np.generic], orientation: int) -> NDArray[np.generic]:
-    """Pixels as people see them; see EXIF 2.3, tag 274."""
-    if orientation > 4:
-        values = values.swapaxes(0, 1)
-    upside_down = orientation in {3, 4, 7, 8}
-    mirrored = orientation in {2, 3, 6, 7}
-    return np.asarray(values[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
 
 
 def _orientation(image: Image.Image) -> int:
@@ -311,8 +289,7 @@ def _content(source: Path | bytes) -> bytes:
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
-    return text or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 @cache

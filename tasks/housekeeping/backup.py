@@ -33,7 +33,7 @@ from tasks.data.ingest import MADE
 from tasks.housekeeping import prune
 from tasks.housekeeping.references import pages
 from tasks.packaging import formats, package
-from tasks.platform import git, prefect_server, workspace
+from tasks.platform import addresses, git, prefect_server, workspace
 from tasks.registry import mlflow_store, model_versions
 
 DATABASE, FLOWS, BUNDLE, CONTENT = "mlflow.db", "prefect.db", "repository.bundle", "backup.json"
@@ -115,7 +115,7 @@ def _database() -> Path:
     if not uri.startswith(SQLITE):
         raise RegistryError(
             "This backs up an MLflow store in SQLite on this machine, and "
-            f"{mlflow_store.shown(uri)} is none. Back up its database and its artifact "
+            f"{addresses.shown(uri)} is none. Back up its database and its artifact "
             "store by their own tools; "
             "docs/housekeeping.md says how."
         )

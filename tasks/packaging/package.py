@@ -10,8 +10,7 @@
     sources/                 the Python packages it was trained with, and this reader
     digest.json              SHA-256 of every other file
 
-Nothing in it is pickled. ``load`` refuses a folder of which a single byte changed, and runs the
-vendored sources rather than this process's ``models``.
+Nothing in it is pickled. ``load`` refuses it if a byte changed, and runs the sources that it holds.
 """
 
 import hashlib
@@ -199,8 +198,7 @@ def rebuild(
 
 def _preprocessing(described: dict[str, Json]) -> Preprocessing:
     values = dict(described["preprocessing"])
-    pairs = {name: values.pop(name, None) for name in ("image_size", "levels")}
-    pairs = {name: tuple(pair) if pair else None for name, pair in pairs.items()}
+    pairs: Any = {k: tuple(values.pop(k, None) or ()) or None for k in ("image_size", "levels")}
     return Preprocessing(**values, **pairs)
 
 

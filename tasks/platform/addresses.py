@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from tasks.platform import workspace
+from tasks.platform import settings, workspace
 
 TRACKING = "MLFLOW_TRACKING_URI"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -21,8 +21,14 @@ SQLITE = "sqlite:///"
 def tracking_uri() -> str:
     """The address in ``MLFLOW_TRACKING_URI``; that of our own database however it is spelled."""
     own = workspace.home() / "mlflow.db"
-    given = os.environ.get(TRACKING, "")
+    given = settings.read().mlflow_tracking_uri
     return f"{SQLITE}{own}" if not given or _means(given, own) else given
+
+
+def shown(uri: str) -> str:
+    """An address as it may be printed: without user and password."""
+    address = urlsplit(uri)
+    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 
 def is_server(uri: str) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from models.errors import NotFoundError
 
@@ -37,6 +39,21 @@ def present(name: str) -> str:
 def module(name: str) -> ModuleType:
     """The module that had or has this name."""
     return importlib.import_module(present(name))
+
+
+def find(name: str) -> Any:
+    """The class ``package.module.Outer.Inner`` by its former or present name.
+
+    Raises:
+        NotFoundError: If there is none.
+    """
+    parts = present(name).split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        try:
+            return attrgetter(".".join(parts[length:]))(module(".".join(parts[:length])))
+        except (ImportError, AttributeError):
+            continue
+    raise NotFoundError(f"The class {name} does not exist here.")
 
 
 @contextmanager

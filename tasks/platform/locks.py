@@ -21,7 +21,7 @@ from urllib.parse import urlparse
 from filelock import FileLock, Timeout
 
 from models.errors import InvalidInputError, RegistryError
-from tasks.platform import workspace
+from tasks.platform import settings, workspace
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812
@@ -127,8 +127,9 @@ def database() -> str | None:
     Raises:
         InvalidInputError: If the variable names something else than PostgreSQL.
     """
-    store = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if url := os.environ.get(VARIABLE):
+    known = settings.read()
+    store = known.mlflow_tracking_uri
+    if url := known.unseen_lock_database:
         if not url.startswith("postgres"):
             raise InvalidInputError(
                 f"{VARIABLE} must be the URL of a PostgreSQL database, got one of "

@@ -11,7 +11,7 @@ import httpx
 from filelock import FileLock
 
 from models.errors import UnseenError
-from tasks.platform import addresses, background, flow_run, workspace
+from tasks.platform import addresses, background, flow_run, settings, workspace
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 
@@ -39,14 +39,15 @@ def configured_url() -> str | None:
 
     None if nothing is set, or if it is the address of our own local server.
     """
-    if url := os.environ.get("PREFECT_API_URL"):
+    known = settings.read()
+    if url := known.prefect_api_url:
         return None if addresses.is_own(url, NAME) else url
-    home = Path(os.environ.get("PREFECT_HOME", Path.home() / ".prefect")).expanduser()
+    home = Path(known.prefect_home or Path.home() / ".prefect").expanduser()
     try:
         profiles = tomllib.loads((home / "profiles.toml").read_text())
     except (OSError, tomllib.TOMLDecodeError):
         return None
-    active = os.environ.get("PREFECT_PROFILE", profiles.get("active", ""))
+    active = known.prefect_profile or profiles.get("active", "")
     url = profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
     return str(url) if url else None
 
@@ -70,7 +71,7 @@ def connect(port: int = 0) -> str:
     if server := local_server():
         os.environ["PREFECT_API_URL"] = server.url
         return server.url
-    exported = urlsplit(os.environ.get("PREFECT_API_URL", "")).port  # of ours, which has died
+    exported = urlsplit(settings.read().prefect_api_url).port  # of ours, which has died
     with FileLock(workspace.home() / "prefect.lock"):
         server = local_server() or _start(port or background.port(None, exported or 0))
     os.environ["PREFECT_API_URL"] = server.url
@@ -163,8 +164,9 @@ def call(api_url: str, method: str, path: str, *, content: Any = None, seconds: 
 def _request(
     api_url: str, method: str, path: str, *, content: Any, seconds: float
 ) -> httpx.Response:
-    user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    key = os.environ.get("PREFECT_API_KEY")
+    known = settings.read()
+    user, _, password = known.prefect_api_auth_string.partition(":")
+    key = known.prefect_api_key
     return httpx.request(
         method,
         f"{api_url}{path}",

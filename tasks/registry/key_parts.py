@@ -104,6 +104,8 @@ def _kinds(value: Any) -> Iterator[type]:
     if is_dataclass(value) and not isinstance(value, type):
         yield type(value)
         value = [getattr(value, each.name) for each in fields(value)]
+    if isinstance(value, Mapping):
+        value = list(value.values())
     if isinstance(value, list | tuple):
         for each in value:
             yield from _kinds(each)

@@ -8,11 +8,9 @@ PostgreSQL and the place that ``MLFLOW_DEFAULT_ARTIFACT_ROOT`` names. If ``MLFLO
 itself a server, no local one is started.
 """
 
-import os
-
 import httpx
 
-from tasks.platform import background
+from tasks.platform import background, settings
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 from tasks.registry import mlflow_store
@@ -24,7 +22,7 @@ USUAL_PORT = 5000
 
 def configured_url() -> str | None:
     """Address of a server that ``MLFLOW_TRACKING_URI`` names; None if it names a local store."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = settings.read().mlflow_tracking_uri
     return uri if uri.startswith(("http://", "https://")) else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -12,12 +13,12 @@ from dataclasses import asdict, is_dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from models.errors import RegistryError
-from tasks.platform import addresses, flow_run, workspace
+from tasks.platform import addresses, flow_run, settings, workspace
 from tasks.platform.certificates import trusted
 from tasks.platform.locks import Lock
 from tasks.platform.step_names import SHORT
@@ -41,6 +42,10 @@ SAMPLE_SECONDS = 5
 """Between two looks at the machine's load during a run."""
 SHOWN_AS = {"mlflow.experimentKind": "custom_model_development"}
 """MLflow's pages show such an experiment as one of training, and not of prompts and traces."""
+
+
+for _noisy in ("mlflow.system_metrics", "mlflow.pyfunc"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)  # INFO tells people nothing they asked for
 
 
 def client() -> MlflowClient:
@@ -91,7 +96,7 @@ def _check_answers(uri: str) -> None:
 
 def _silent(uri: str, said: str) -> RegistryError:
     return RegistryError(
-        f"MLflow must answer at {shown(uri)}, got: {said}. Start the server, or correct "
+        f"MLflow must answer at {addresses.shown(uri)}, got: {said}. Start the server, or correct "
         f"MLFLOW_TRACKING_URI.{addresses.through(uri)}"
     )
 
@@ -119,12 +124,6 @@ def _state() -> str:
     return f"{lazy_mlflow.__version__} {_own().stat().st_ino}"
 
 
-def shown(uri: str) -> str:
-    """An address as it may be printed: without user and password."""
-    address = urlsplit(uri)
-    return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
-
-
 def artifact_root(uri: str) -> str | None:
     """Where the artifacts of a store belong; None if a server decides.
 
@@ -138,18 +137,18 @@ def artifact_root(uri: str) -> str | None:
         return (workspace.home() / "artifacts").as_uri()
     if uri.startswith(("http://", "https://")):
         return None
-    if root := os.environ.get(ARTIFACTS):
+    if root := settings.read().mlflow_default_artifact_root:
         return root
     raise RegistryError(
-        f"Artifacts need a place that all who use the store at {shown(uri)} can reach. Set "
-        f"{ARTIFACTS} to it, such as s3://bucket/path."
+        f"Artifacts need a place that all who use the store at {addresses.shown(uri)} can reach. "
+        f"Set {ARTIFACTS} to it, such as s3://bucket/path."
     )
 
 
 def experiment(name: str) -> str:
     """Id of the experiment ``name``, made on first use."""
     store = client()
-    uri = os.environ["MLFLOW_TRACKING_URI"]
+    uri = settings.read().mlflow_tracking_uri
     with _lock(uri):
         found = store.get_experiment_by_name(name)
         if found:

@@ -9,6 +9,7 @@ Shapes: T = frames, H W = frame.
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -132,7 +133,7 @@ def _kind(content: bytes, place: int) -> str:
 def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) -> Received:
     opened = [_open(content, place, limits) for place, content in enumerate(files, start=1)]
     headers = [
-        _told(place, lambda image=image: images.header_of(image, limits.num_frames + 1))
+        _told(place, partial(images.header_of, image, limits.num_frames + 1))
         for place, image in enumerate(opened, start=1)
     ]
     sizes = dict.fromkeys(header.size for header in headers)
@@ -210,7 +211,7 @@ def _read_video(content: bytes, *, how: Preprocessing, limits: Limits) -> Receiv
 def read_video(path: Path, *, how: Preprocessing, limits: Limits) -> Received:
     """The frames of a video file; see ``read_frames``."""
     header = _told(1, lambda: videos.header(path))
-    frames = []
+    frames: list[NDArray[np.uint8]] = []
     reader = videos.read(path, how.channels, range(limits.num_frames + 1), how.levels)
     while (frame := _told(1, lambda: next(reader, None))) is not None:
         _check_size((frame.shape[-1], frame.shape[-2]), len(frames) + 1, limits)

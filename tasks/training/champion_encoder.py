@@ -1,11 +1,13 @@
 """Inherit: go on with the encoder of the present champion, instead of training another."""
 
 from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from prefect import task
 
-from models.errors import InvalidInputError
+from models.errors import InvalidInputError, NotFoundError
+from models.former_names import present
 from tasks.platform import former_names
 from tasks.platform.outages import RETRIED
 from tasks.records import TrainedModel
@@ -35,8 +37,8 @@ def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
     client = mlflow_store.client()
     champion = model_versions.resolve(client, model_name, model_versions.CHAMPION)
     lineage = version_facts.gather(client, champion).lineage
-    former = lineage.get("recipe") or {}
-    differing = [key for key in SAME if _plain(former.get(key)) != _plain(recipe.get(key))]
+    former = present(lineage.get("recipe") or {})
+    differing = [key for key in SAME if _differ(former.get(key), recipe.get(key))]
     if differing:
         raise InvalidInputError(
             f"The encoder of {model_name} version {champion.version} can be kept only by the "
@@ -51,14 +53,28 @@ def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
     )
 
 
-def _plain(value: Any) -> Any:
-    """JSON's idea of a value, and without the device, which does not decide what is learned.
+def _differ(then: Any, now: Any) -> bool:
+    """Whether two descriptions mean different things; on what device decides nothing.
 
-    What is None is left out too: the facts of a version do not keep it.
+    A setting that the former one does not have had its default: it came later. None is left out,
+    because the facts of a version do not keep it.
     """
-    if isinstance(value, Mapping):
-        kept = {key: inner for key, inner in value.items() if key != "device" and inner is not None}
-        if "class" in kept:
-            kept["class"] = former_names.present(str(kept["class"]))
-        return {key: _plain(inner) for key, inner in kept.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+    if isinstance(then, Mapping) and isinstance(now, Mapping):
+        before = {**_defaults(now.get("class")), **{k: v for k, v in then.items() if v is not None}}
+        names = {key for key in before.keys() | now.keys() if key not in {"class", "device"}}
+        return any(_differ(before.get(name), now.get(name)) for name in names) or (
+            former_names.present(str(then.get("class"))) != str(now.get("class"))
+        )
+    if isinstance(then, list | tuple) and isinstance(now, list | tuple):
+        pairs = zip(then, now, strict=False)
+        return len(then) != len(now) or any(_differ(one, other) for one, other in pairs)
+    return bool(then != now)
+
+
+def _defaults(name: str | None) -> dict[str, Any]:
+    try:
+        kind = former_names.find(str(name))
+    except NotFoundError:  # of a user's own, which is not loaded here
+        return {}
+    every = fields(kind) if is_dataclass(kind) else ()
+    return {each.name: each.default for each in every if each.default is not MISSING}

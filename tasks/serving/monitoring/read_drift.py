@@ -1,11 +1,10 @@
 """Look: has what a served model is shown drifted, by its server or by what that wrote down?"""
 
-import os
-
 import httpx
 from prefect import task
 
 from models.errors import InvalidInputError
+from tasks.platform import settings
 from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.monitoring import drift, served_statistics
@@ -38,7 +37,7 @@ def look(name: str, url: str | None = None) -> DriftReport:
 
 def _ask(name: str, url: str) -> DriftReport:
     try:
-        token = os.environ.get(KEY)
+        token = settings.read().unseen_key
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         reply = httpx.get(f"{url.rstrip('/')}/drift", headers=headers, timeout=SECONDS)
         found = drift.from_json(reply.raise_for_status().json())

@@ -53,6 +53,13 @@ def test_what_answers_elsewhere_is_stopped_only_if_all_ports_are_free(taken):
     assert background.find("console") is None
 
 
+def test_a_port_where_a_model_of_ours_is_served_is_no_obstacle(taken):
+    background.start("serve-a", ["-c", SLEEP], url=f"http://127.0.0.1:{taken}")
+    ports.free(Wanted(recipes=("a",), models=(), serve_port=taken), {"recipes", "serve_port"})
+    ports.free(Wanted(recipes=("a",), models=("a",), serve_port=taken), {"serve_port"})
+    assert background.find("serve-a")
+
+
 def test_a_port_is_the_asked_one_or_any_that_is_free(taken):
     free = background.port(None, 0)
     assert ports.of("console", free) == free

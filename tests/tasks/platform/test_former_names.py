@@ -47,3 +47,12 @@ def test_a_module_that_is_elsewhere_now_is_named():
 def test_what_never_was_stays_the_error_that_it_is(name):
     with pytest.raises(ModuleNotFoundError), former_names.importable():
         importlib.import_module(name)
+
+
+def test_a_class_is_found_by_either_name():
+    from tasks.registry.policy import PromotionPolicy
+
+    assert former_names.find("tasks.promote.PromotionPolicy") is PromotionPolicy
+    assert former_names.find("tasks.registry.policy.PromotionPolicy") is PromotionPolicy
+    with pytest.raises(NotFoundError, match=r"no\.such\.Thing"):
+        former_names.find("no.such.Thing")

@@ -1,3 +1,4 @@
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -86,3 +87,14 @@ def test_a_busy_server_is_asked_again(busy):
 def test_a_server_that_stays_busy_is_given_up(busy):
     with pytest.raises(httpx.HTTPStatusError, match="503"):
         prefect_server.call(busy[0], "GET", "/", seconds=0.5)
+
+
+def test_the_exported_address_of_our_own_server_changes_nothing(orchestrated, monkeypatch):
+    folder, url = orchestrated
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PREFECT_API_URL", url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setenv("PREFECT_HOME", "")
+    monkeypatch.delenv("PREFECT_HOME")
+    assert prefect_server.configured_url() is None
+    assert prefect_server.connect() == url
+    assert os.environ["PREFECT_HOME"] == str(folder / ".unseen" / "prefect")

@@ -52,3 +52,13 @@ def test_a_recipe_that_would_train_another_encoder_is_refused(settled, part):
 def test_without_a_champion_there_is_nothing_to_inherit(settled):
     with pytest.raises(NotFoundError):
         inherit.fn("circles", RECIPE)
+
+
+def test_a_setting_that_came_later_had_its_default_before(settled):
+    known = {"class": "tasks.records.Training", "seed": 0}
+    with trained_by({**RECIPE, "training": known}):
+        later = {**RECIPE, "training": {**known, "calibration": "held-out", "smoothing": 1}}
+        assert inherit.fn("squares", later) == inherit.fn("squares", {**RECIPE, "training": known})
+        other = {**RECIPE, "training": {**known, "calibration": "cross"}}
+        with pytest.raises(InvalidInputError, match="and training"):
+            inherit.fn("squares", other)
