@@ -79,6 +79,9 @@ def run(case: Case, folder: Path) -> Result:
     try:
         _through(case, folder, result)
     except UnseenError as error:
+        if result.outcome == READ:
+            result.misread.append(f"read, and not trained on: {error}")
+            return result
         refused = VALIDATION if isinstance(error, DataValidationError) else INGEST
         result.outcome, result.told = refused, str(error)
         result.lost = result.lost or (refused == INGEST and digest() != before)
@@ -160,7 +163,8 @@ def _logged(
 ) -> Packaged:
     """The tasks of a retrain themselves, as far as the package, with all that they log."""
     assert validation is not None
-    trunk = pretrain.fn(version, Pixels.Config(), None, training, NAME)
+    encoder = Pixels.Config(channels=training.window)
+    trunk = pretrain.fn(version, encoder, None, training, NAME)
     fitted = fit.fn(version, validation, trunk, detector, training, {"name": NAME}, NAME)
     evaluate.fn(version, fitted)
     return package.load(model_versions.folder(fitted.model_uri))
@@ -174,7 +178,7 @@ def _fitted(
     training: Training,
 ) -> Packaged:
     """What the tasks do to the images, and nothing of what they log: it takes a tenth."""
-    model = detector.build(Pixels.Config().build())
+    model = detector.build(Pixels.Config(channels=training.window).build())
     normal = inputs.normal_images(snapshot, training, (), cross=False)
     model.fit(normal.batches, normal.calibration, fabric=devices.fabric("cpu"), progress=silent)
     return Packaged(

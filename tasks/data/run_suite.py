@@ -12,6 +12,10 @@ import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
 from great_expectations.checkpoint import UpdateDataDocsAction
+from great_expectations.data_context.types.base import (
+    DataContextConfig,
+    InMemoryStoreBackendDefaults,
+)
 
 from models.errors import DataError
 from tasks.data.limits import Expectations, Outcome
@@ -108,7 +112,9 @@ def outcomes(
     facts: tuple[Levels | None, float | None] = (None, None),
 ) -> tuple[Outcome, ...]:
     """Run the suite in memory, without Data Docs, which takes most of the time; as ``check``."""
-    context = gx.get_context(mode="ephemeral")
+    stores = InMemoryStoreBackendDefaults()  # which make no folder for Data Docs
+    config = DataContextConfig(store_backend_defaults=stores)
+    context = gx.get_context(mode="ephemeral", project_config=config)
     context.variables.progress_bars = {"globally": False}
     suite = gx.ExpectationSuite("files", expectations=build(limits, usual, *facts))
     batch = _batch(context).get_batch(batch_parameters={"dataframe": manifest})
