@@ -15,6 +15,9 @@ os.environ.update(
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+collect_ignore = ["tests/tasks/registry/keys_under_edits.py"]
+"""A script that a test runs in a copy of the sources."""
+
 SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 

@@ -12,7 +12,6 @@ from tasks.registry.decisions import appoint
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,
-    repository,
     tiny_detector,
 )
 from tests.tasks.pictures import write_stills

@@ -3,7 +3,6 @@ import shutil
 import struct
 import zlib
 from dataclasses import replace
-from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 
 from models.errors import DataValidationError, InvalidInputError
 from tasks.data import dvc_cache, versions
-from tasks.data.validate import Expectations, _cache_key, look, validate
+from tasks.data.validate import Expectations, _limits, look, validate
 from tasks.registry import mlflow_store, model_versions
 from tasks.registry.tags import DATA_DIGEST, TAG, TRAIN
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
@@ -168,16 +167,12 @@ def test_what_a_user_expects_besides_counts_and_makes_another_key(repository):
     suite = repository / "gx" / "expectations" / "squares.json"
     validate.fn(version, LIMITS, "squares")
     arguments = {"version": version, "expectations": LIMITS, "model_name": "squares"}
-    context = SimpleNamespace(
-        task=SimpleNamespace(name="validate"),
-        result_store=SimpleNamespace(exists=lambda _: False),
-    )
-    before = _cache_key(context, arguments)
+    before = _limits(arguments)
     content = json.loads(suite.read_text())
     wanted = {"column": "size", "value_set": ["9x9"]}
     mine = {"type": "expect_column_values_to_be_in_set", "kwargs": wanted, "description": "Nine."}
     suite.write_text(json.dumps({**content, "expectations": [*content["expectations"], mine]}))
-    assert _cache_key(context, arguments) != before
+    assert _limits(arguments) != before
     with pytest.raises(DataValidationError, match=r"expect_column_values_to_be_in_set: Nine\."):
         validate.fn(version, LIMITS, "squares")
     assert "Nine." in suite.read_text()
@@ -251,20 +246,17 @@ def test_training_images_far_from_the_champions_stop_the_flow(repository, regist
 
 def test_another_champion_is_a_reason_to_validate_again(repository, register_detector):
     version = add("squares", write_stills, train=12)
-    context = SimpleNamespace(
-        task=SimpleNamespace(name="validate"), result_store=SimpleNamespace(exists=lambda _: False)
-    )
     arguments = {"version": version, "expectations": LIMITS, "model_name": "squares"}
-    keys = [_cache_key(context, arguments)]
+    keys = [_limits(arguments)]
     register_detector("squares")
     client = mlflow_store.client()
     client.set_registered_model_alias("squares", model_versions.CHAMPION, "1")
     tags = {"train_mean_min": "0.1", "train_mean_max": "0.2", "data_digest": "other"}
     for name, value in tags.items():
         client.set_model_version_tag("squares", "1", TAG + name, value)
-    keys.append(_cache_key(context, arguments))
+    keys.append(_limits(arguments))
     client.set_model_version_tag("squares", "1", DATA_DIGEST, version.digest)
-    keys.append(_cache_key(context, arguments))
+    keys.append(_limits(arguments))
     assert keys[0] != keys[1]
     assert keys[0] == keys[2]  # images trained on are within their own range
 
