@@ -10,6 +10,7 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DVC_NO_ANALYTICS="1",
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    UNSEEN_PROGRAMS="none",  # exporting takes seconds; tests of it export by themselves
 )
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread per process

@@ -18,6 +18,8 @@ class Settings:
     """Where artifacts go if the store is a database server."""
     unseen_lock_database: str = ""
     """URL of a PostgreSQL database that all machines of a registry share."""
+    unseen_programs: str = ""
+    """``none`` registers versions without an ONNX program: they serve by torch."""
     unseen_key: str = ""
     """Key to ask a server of ours with."""
     prefect_api_url: str = ""

@@ -24,6 +24,7 @@ from tasks.packaging import make_program, package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.signature import signature
+from tasks.platform import settings
 from tasks.records import Training
 from tasks.registry import lineage_record, model_versions
 from tasks.registry.tags import TAG
@@ -78,7 +79,8 @@ def log_fitted(
         calibration = replace(calibration, window_distance=distance, window_frames=frames)
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
-        make_program.add_program(folder, model, next(iter(normal.probe)))
+        if settings.read().unseen_programs != "none":
+            make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
         batch = next(iter(normal.probe))
         example = (batch[:1] * 255).round().byte().cpu().numpy()
