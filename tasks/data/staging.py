@@ -72,7 +72,8 @@ def moved_in(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        target.rename(path)
+        if target.exists():  # who regenerates embedded sets may have cleared it away
+            target.rename(path)
         if former.exists():
             former.rename(target)
         raise

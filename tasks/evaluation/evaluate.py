@@ -175,6 +175,8 @@ def _log(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         measured.scores.to_csv(folder / "scores.csv", index=False)
+        if measured.put_in:
+            measured.scores.to_csv(folder / "put_in_scores.csv", index=False)
         _draw(folder, version.name, measured, metrics, threshold)
         clusters.draw(folder, measured.scores, measured.members)
         described = {"data": asdict(version), **asdict(metrics)}

@@ -60,7 +60,7 @@ def measure(
     judged = put_in.wanted(snapshot)
     pixels, gallery, members = detection.PixelRoc(), Gallery(), clusters.Members()
     tables, seconds, started = [], 0.0, time.perf_counter()
-    if judged and not clips:
+    if not clips:
         tables.append(put_in.calibration_rows(packaged))
     for part in chain(
         scored(snapshot, clips, packaged, progress, share) if clips else (),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.contracts import Progress
 from models.functional.put_in_defects import put_in_defects
+from tasks.data.kinds import class_of
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.evaluation import scoring
 from tasks.evaluation.scoring import Scored
@@ -27,13 +28,22 @@ KIND = "put-in"
 """Kind of all of them."""
 RENAMED = ("image_", "frame_", "pixel_", "detection_rate")
 """Figures that are about anomalies begin so."""
+SMALLEST = 16
+"""Pixels of the shorter side of a still image that can have a defect."""
 SIZE, SPEED = 6, 24
 """Parts of a frame's height and width that the gliding piece measures, and moves in a frame."""
 
 
 def wanted(snapshot: Snapshot) -> bool:
-    """Whether the test split of a data version lacks anomalies."""
-    return not any(snapshot.labels(clip).any() for clip in snapshot.clips("test"))
+    """Whether the test split of a data version lacks anomalies, and its images can have some.
+
+    Where normal images have classes, clusters are judged; and some images are too small.
+    """
+    clips = snapshot.clips("test")
+    if any(class_of(clip.kind) or snapshot.labels(clip).any() for clip in clips):
+        return False
+    first = (clips or snapshot.clips("train"))[0]
+    return len(first.frames) > 1 or min(snapshot.frame_size(first)) >= SMALLEST
 
 
 def scored(snapshot: Snapshot, packaged: Packaged, progress: Progress) -> Iterator[Scored]:

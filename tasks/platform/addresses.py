@@ -28,6 +28,8 @@ def tracking_uri() -> str:
 def shown(uri: str) -> str:
     """An address as it may be printed: without user and password."""
     address = urlsplit(uri)
+    if "@" not in address.netloc:
+        return uri  # to put it together again could change its slashes
     return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()
 
 

@@ -23,7 +23,11 @@ METRICS = {
     "frame_auc": Metric(chance="0.5: scores that are all equal"),
     "image_auroc": Metric(chance="0.5: scores that are all equal"),
     "cluster_acc": Metric(chance="the share of the largest class: one cluster for all images"),
-    "put_in_auroc": Metric(chance="0.5: scores that are all equal", needs_labels=False),
+    "put_in_auroc": Metric(
+        chance="0.5: scores that are all equal",
+        scores="evaluation/put_in_scores.csv",
+        needs_labels=False,
+    ),
     "false_alarm_rate": Metric(
         chance="0.5: a coin for every normal image", higher_is_better=False, needs_labels=False
     ),

@@ -67,7 +67,8 @@ def test_it_is_served(project):
 
 def test_it_is_reproduced(project):
     found = reproduce("squares")
-    assert found.verdict in {"identical", "agrees within tolerance"}, found
+    assert found.verdict == "differs"  # the context encoder fills its holes otherwise since then
+    assert any("two versions of the code" in note for note in found.notes)
 
 
 def test_its_encoder_is_kept(project):

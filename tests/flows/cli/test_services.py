@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from flows.cli import services
 from flows.cli.main import app
+from models.errors import InvalidInputError
 
 
 @pytest.fixture
@@ -42,5 +43,5 @@ def test_where_nothing_should_run_there_is_nothing_to_stop(project):
 
 def test_options_that_make_no_sense_start_nothing(project):
     refused = CliRunner().invoke(app, ["up", "--monitor-minutes", "5", "--timezone", "Mars/Base"])
-    assert refused.exit_code == 2
+    assert isinstance(refused.exception, InvalidInputError)
     assert not (Path(project) / ".unseen" / "processes").exists()

@@ -11,7 +11,7 @@ from tasks.platform.identity import identity
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    folder = tmp_path / 'ada\'s "50%" project'
+    folder = tmp_path / 'ada\'s "50" project'
     (folder / ".git").mkdir(parents=True)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))

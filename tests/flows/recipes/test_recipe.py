@@ -7,7 +7,7 @@ from models.errors import InvalidInputError
 
 
 def test_a_description_is_json_and_names_every_class():
-    described = json.loads(json.dumps(recipes.describe(recipes.walkway())))
+    described = json.loads(json.dumps(recipes.describe(recipes.digits())))
     assert described["class"] == "flows.recipes.recipe.Recipe"
     assert described["training"]["class"] == "tasks.records.Training"
     assert described["detector"]["layer"]["class"].endswith("Config")
@@ -17,4 +17,4 @@ def test_only_what_adds_up_can_be_divided():
     recipes.check_divisible(recipes.walkway(), 1)
     recipes.check_divisible(recipes.walkway_pooled(), 2)
     with pytest.raises(InvalidInputError, match=r"MotionGaussian of .*'walkway' learns more"):
-        recipes.check_divisible(recipes.walkway(), 2)
+        recipes.check_divisible(recipes.digits(), 2)

@@ -14,6 +14,7 @@ from models.functional.drift import (
     frechet_distance,
     judge,
     normal_limit,
+    sampled_places,
     uniformity,
     whitened_distance,
 )

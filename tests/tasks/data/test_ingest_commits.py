@@ -56,7 +56,7 @@ def test_a_commit_that_git_refuses_is_a_clear_error(repository, source):
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
     hook.chmod(0o755)
-    with pytest.raises(DataError, match=r"got: not today"):
+    with pytest.raises(DataError, match=r"refuses: not today"):
         ingest_folder(str(source), name="mine", commit=True)
 
 

@@ -188,11 +188,16 @@ def test_a_test_split_of_one_class_has_no_auc_but_a_note(train):
         *ALARMS,
         "false_alarm_rate_p05",
         "false_alarm_rate_p01",
+        "put_in_auroc",
+        "put_in_auroc.put_in",
+        "put_in_eer",
+        "put_in_pixel_eer",
+        "put_in_detection_rate",
         "frames_per_s",
         "end_to_end_frames_per_s",
     }
     tags = mlflow_store.client().get_run(detector.run_id).data.tags
-    assert "only normal frames" in tags["unseen.evaluation_notes"]
+    assert "defects that were put into normal images" in tags["unseen.evaluation_notes"]
     assert artifacts(detector.run_id)["result.png"] > 10_000
 
 

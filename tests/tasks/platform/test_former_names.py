@@ -10,8 +10,8 @@ from tasks.platform import former_names
 @pytest.mark.parametrize(
     ("name", "now"),
     [
-        ("tasks.promote.PromotionPolicy", "tasks.registry.promote.PromotionPolicy"),
-        ("tasks.promote:PromotionPolicy", "tasks.registry.promote:PromotionPolicy"),
+        ("tasks.promote.PromotionPolicy", "tasks.registry.policy.PromotionPolicy"),
+        ("tasks.promote:PromotionPolicy", "tasks.registry.policy:PromotionPolicy"),
         ("tasks.validate", "tasks.data.limits"),
         ("tasks.records.Training", "tasks.records.Training"),
         ("tasks.promoted.Other", "tasks.promoted.Other"),

@@ -1,0 +1,1 @@
+"""Making an encoder fit for another camera or site, without labels."""

@@ -1,0 +1,1 @@
+"""Models that give images a probability, and draw new ones from it."""

@@ -1,0 +1,1 @@
+"""Self-supervised problems whose by-product is an encoder."""
