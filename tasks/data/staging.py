@@ -72,7 +72,8 @@ def moved_in(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if target.exists():  # who regenerates embedded sets may have cleared it away
+        path.parent.mkdir(parents=True, exist_ok=True)  # a scratch within clears this one away
+        if target.exists():
             target.rename(path)
         if former.exists():
             former.rename(target)

@@ -74,6 +74,10 @@ class _Traced(TorchFunctionMode):
         if not any(map(_depends, tree_leaves((args, kwargs)))):
             with _disable_current_modes():
                 return func(*args, **kwargs)
+        if getattr(func, "__name__", "") == "cdist":  # whose way depends on the number of images
+            one, other = args[:2]
+            squared = one.square().sum(-1)[..., None] + other.square().sum(-1)[..., None, :]
+            return (squared - 2 * one @ other.mT).clamp(min=0).sqrt()
         along_batch = func in SPLITS and len(args) == 2 and not kwargs
         if along_batch and not isinstance(args[0].shape[0], int):
             return (args[0],)

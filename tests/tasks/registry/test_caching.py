@@ -60,7 +60,7 @@ SETTINGS = {
     "name='other'": {"validate", "pretrain", "fit"},
 }
 LIBRARIES = {"torch": ALL, "torchvision": ALL, "timm": ALL, "numpy": ALL, "scikit-learn": ALL} | {
-    "opencv-python-headless": ALL,
+    "opencv-contrib-python-headless": ALL,
     "mlflow": NONE,
     "prefect": NONE,
     "pandas": NONE,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.platform import files
 from tasks.serving.monitoring import served_statistics
 from tasks.serving.monitoring.served_statistics import (
     BLOCK,
@@ -130,7 +131,7 @@ def test_a_save_that_fails_leaves_the_former_state(filled, tmp_path, monkeypatch
     def fail(_):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(served_statistics.os, "fsync", fail)
+    monkeypatch.setattr(files.os, "fsync", fail)
     with pytest.raises(OSError, match="No space"):
         filled.save(path)
     assert served_statistics.load(path).total.frames == 480
