@@ -149,7 +149,7 @@ def test_numbers_in_letters_are_decoded_only_if_they_are_few():
 
 def test_a_truncated_video_is_refused(video):
     content = video(".avi", "MJPG", count=12).read_bytes()
-    with pytest.raises(InvalidInputError, match=r"ends after \d+ of the 12 frames"):
+    with pytest.raises(InvalidInputError, match="must be a whole video"):
         read(content[: len(content) * 2 // 3])
 
 

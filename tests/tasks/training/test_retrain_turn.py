@@ -14,7 +14,7 @@ from tasks.training.retrain_turn import OccupiedError, turn
 
 HOLD = """
 import time
-from tasks.turns import turn
+from tasks.training.retrain_turn import turn
 with turn("a"):
     print(1, flush=True)
     time.sleep(60)
