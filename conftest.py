@@ -42,7 +42,7 @@ UNVERIFIED = {
     "tests/models/density/test_contract.py::test_it_becomes_a_program": "not run yet",
     "tests/models/clustering/test_contract.py::test_it_becomes_a_program": "not run yet",
     "tests/models/encoders/test_alexnet.py::test_a_gray_image": "failed once, cause unknown",
-    "tests/tasks/test_prefect_deploy.py": "not run yet",
+    "tests/test_prefect_deploy.py": "one of its tests failed, and was not run since it was mended",
 }
 """Tests that fail or were never seen to pass, by the beginning of their names, and why: debts."""
 
