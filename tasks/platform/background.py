@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -122,6 +123,8 @@ def start(
                 stderr=log,
                 start_new_session=True,
             )
+        while process.poll() is None and _mark_of(psutil.Process(process.pid)) != _mark(name):
+            time.sleep(0.001)  # a program that has just begun shows no variables for a moment
         since = datetime.now(UTC).isoformat(timespec="seconds")
         started = Background(name=name, pid=process.pid, since=since, url=url)
         files.write(_record(name), json.dumps(asdict(started)))

@@ -73,12 +73,12 @@ def project(settled, tmp_path):
     with mlflow.start_run(experiment_id="0") as foreign:
         made.foreign = foreign.info.run_id
     storage = settled.folder / ".unseen" / "prefect" / "storage"
-    storage.mkdir(parents=True)
+    storage.mkdir(parents=True, exist_ok=True)
     (storage / "fit-1").write_text(json.dumps({"run_id": version.run_id}))
     (storage / "fit-2").write_text(json.dumps({"run_id": made.alone}))
     made.storage = storage
     made.scratch = settled.folder / ".unseen" / "scratch" / "reproduce-1"
-    made.scratch.mkdir(parents=True)
+    made.scratch.mkdir(parents=True, exist_ok=True)
     (made.scratch / "left.bin").write_bytes(b"0" * 500)
     return made
 
