@@ -20,8 +20,10 @@ SIDES = (0.04, 0.2)
 """Least and largest side of a patch, against the shorter one of the image; log-uniform."""
 VISIBLE = 0.02
 """Change of a gray level, of 1, from which a pixel counts as changed."""
+LEAST_SHARE = 3e-4
+"""Share of the pixels that a defect changes visibly: about 20 of 256 x 256."""
 TRIES = 8
-"""Places that are tried for a patch until it can be seen there."""
+"""Places and strengths that are tried until a defect can be seen."""
 
 
 class PutIn(NamedTuple):
@@ -62,7 +64,7 @@ def put_in_defects(images: Float[Tensor, "B C H W"], seed: int = 0) -> PutIn:
         for _ in range(TRIES):
             changed[number] = KINDS[name](image, other, draw)
             mask = (changed[number] - image).abs().amax(dim=0) > VISIBLE
-            if mask.any():
+            if mask.double().mean() >= LEAST_SHARE:
                 break
         masks.append(mask)
         names.append(name)
@@ -166,12 +168,92 @@ def texture(image: Tensor, other: Tensor, draw: Generator) -> Float[Tensor, "C H
     return _laid_over(image, shifted.clamp(0, 1), soft, draw)
 
 
+def scratch(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
+    """A thin line, a little bent, darker or brighter than what it crosses."""
+    rows, columns = image.shape[-2:]
+    shorter = min(rows, columns)
+    long = max(shorter * math.exp(_uniform(draw, math.log(0.08), math.log(0.5))), 6.0)
+    angle, bend = _uniform(draw, 0.0, math.pi), _uniform(draw, -0.15, 0.15) * long
+    along = torch.linspace(-0.5, 0.5, 48)
+    away = bend * (1 - 4 * along.square())
+    down = along * long * math.cos(angle) - away * math.sin(angle)
+    across = along * long * math.sin(angle) + away * math.cos(angle)
+    down = down + _uniform(draw, 0.1, 0.9) * rows
+    across = across + _uniform(draw, 0.1, 0.9) * columns
+    row, column = torch.arange(rows)[:, None, None], torch.arange(columns)[None, :, None]
+    apart = ((row - down).square() + (column - across).square()).amin(dim=2).sqrt()
+    thick = max(shorter / 256, 1) * _uniform(draw, 0.6, 2.0)
+    return _tinted(image, (thick + 0.5 - apart).clamp(0, 1), draw)
+
+
+def stain(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
+    """A soft blot of another brightness or colour, in an irregular shape."""
+    return _tinted(image, _blot(image, draw), draw)
+
+
+def blurred(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
+    """A spot that is smeared: its detail is gone, its brightness stays."""
+    weight, sigma = _blot(image, draw), min(image.shape[-2:]) * _uniform(draw, 0.01, 0.03)
+    reach = max(math.ceil(2 * sigma), 1)
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
+    bell = (bell / bell.sum()).to(image)
+    smooth = functional.pad(image[:, None], (reach,) * 4, mode="replicate")
+    smooth = functional.conv2d(smooth, bell.view(1, 1, -1, 1))
+    smooth = functional.conv2d(smooth, bell.view(1, 1, 1, -1))[:, 0]
+    return image + weight * (smooth - image)
+
+
+def dent(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
+    """A spot that is squeezed towards a side, as where something was bent or pushed in."""
+    height, width = (2 * side for side in _size(image, draw))
+    rows, columns = image.shape[-2:]
+    middle = _uniform(draw, 0.1, 0.9) * rows, _uniform(draw, 0.1, 0.9) * columns
+    angle = _uniform(draw, 0.0, 2 * math.pi)
+    row, column = torch.arange(rows)[:, None], torch.arange(columns)[None]
+    apart = ((row - middle[0]) / height).square() + ((column - middle[1]) / width).square()
+    strength = torch.exp(-4 * apart) * _uniform(draw, 0.15, 0.4)
+    down = row + strength * height * math.sin(angle)
+    across = column + strength * width * math.cos(angle)
+    grid = torch.stack([across * 2 / (columns - 1) - 1, down * 2 / (rows - 1) - 1], dim=-1)
+    moved = functional.grid_sample(
+        image[None], grid[None].to(image), padding_mode="border", align_corners=True
+    )[0]
+    return torch.where(apart < 1.5, moved, image).clamp(0, 1)
+
+
 KINDS: Mapping[str, Callable[[Tensor, Tensor, Generator], Tensor]] = {
     "cut_paste": cut_paste,
     "blended": blended,
     "scar": scar,
     "texture": texture,
+    "scratch": scratch,
+    "stain": stain,
+    "blurred": blurred,
+    "dent": dent,
 }
+
+
+def _blot(image: Tensor, draw: Generator) -> Float[Tensor, "H W"]:
+    """Weight of a spot whose edge is irregular: 1 inside, 0 outside, soft between."""
+    height, width = _size(image, draw)
+    coarse = torch.rand(1, 1, 4, 4, generator=draw)
+    noise = functional.interpolate(coarse, size=(height, width), mode="bicubic")[0, 0]
+    down, across = _grid(height, width)
+    inside = 1 - (down.square() + across.square()).sqrt() + 0.8 * (noise - 0.5)
+    edge = (down.abs().maximum(across.abs()) < 1).float()
+    weight = torch.zeros(image.shape[-2:])
+    top, left = _place(image, height, width, draw)
+    weight[top : top + height, left : left + width] = (inside * 3).clamp(0, 1) * edge
+    return weight.to(image)
+
+
+def _tinted(image: Tensor, weight: Float[Tensor, "H W"], draw: Generator) -> Tensor:
+    """Other brightness where the weight is, and in half of the images in colour another colour."""
+    sign = 1 if _uniform(draw, 0.0, 1.0) < 0.5 else -1
+    change = sign * math.exp(_uniform(draw, math.log(0.05), math.log(0.5)))
+    coloured = 0.5 * (_uniform(draw, 0.0, 1.0) < 0.5 and bool((image != image[:1]).any()))
+    factors = 1 - coloured * torch.rand(len(image), 1, 1, generator=draw)
+    return (image + weight.to(image) * change * factors.to(image)).clamp(0, 1)
 
 
 def _uniform(draw: Generator, low: float, high: float) -> float:
