@@ -250,11 +250,10 @@ def packed(matrices: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L P"]:
 def unpacked(triangles: Float[Tensor, "*L P"]) -> Float[Tensor, "*L D D"]:
     """The symmetric matrices of which ``packed`` gave the triangles."""
     dim = (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
-    rows, columns = torch.tril_indices(dim, dim).to(triangles.device)
-    matrices = triangles.new_empty(*triangles.shape[:-1], dim, dim)
-    matrices[..., rows, columns] = triangles
-    matrices[..., columns, rows] = triangles
-    return matrices
+    number = torch.arange(dim, device=triangles.device)
+    lower, upper = torch.maximum(number[:, None], number), torch.minimum(number[:, None], number)
+    places = lower * (lower + 1) // 2 + upper
+    return triangles.index_select(-1, places.flatten()).unflatten(-1, (dim, dim))
 
 
 def _outer(one: Float[Tensor, "*L D"], other: Float[Tensor, "*L D"]) -> Float[Tensor, "*L D D"]:

@@ -9,7 +9,7 @@ y x = Gaussians, G = all of them, D = features, P = D (D + 1) / 2.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,10 @@ from models.capabilities import Box, Voices
 from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, TrainingError
 from models.functional.gaussian import Moments, cholesky, packed, unpacked, whitening
-from models.functional.windows import window_mean
 from models.one_class._still import Groups, StillDetector, check_still, layer_names
 
 SPOKEN = 5
 """Channels that are named for a region."""
-AT_ONCE = 128
-"""Gaussians whose covariances are worked on at once."""
 MOST_NUMBERS = 1 << 23
 """Features that moments take in at once."""
 
@@ -173,8 +170,7 @@ class PaDiM(StillDetector):
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
-        variance = self.scatter_[..., _diagonal(self.mean_.shape[-1])] / self.count_
-        deviation = variance.clamp(min=0).sqrt()
+        deviation = self._variances().clamp(min=0).sqrt()
         return {"mean": self.mean_, "deviation": deviation, "count": self.count_}
 
     @torch.no_grad()
@@ -278,21 +274,20 @@ class PaDiM(StillDetector):
             )
         middle = samples.mean(dim=0)
         gap = self.mean_ - middle
-        rows = torch.cat([samples - middle, (gap * math.sqrt(int(self.count_) * num / left))[None]])
-        rows, remaining = rows.movedim(0, -2).flatten(0, 1), self.scatter_.flatten(0, 1).clone()
-        for start in range(0, len(rows), AT_ONCE):
-            part = rows[start : start + AT_ONCE]
-            remaining[start : start + AT_ONCE] -= packed(part.mT @ part)
-        mean, covariance = self._described(
-            left, self.mean_ + gap * (num / left), remaining.view_as(self.scatter_)
-        )
-        away, found = (samples - mean).movedim(0, -2).flatten(0, 1), []
-        for start in range(0, len(rows), AT_ONCE):
-            here = slice(start, start + AT_ONCE)
-            factor = cholesky(unpacked(covariance[here]))
-            found.append(torch.linalg.solve_triangular(factor, away[here].mT, upper=False))
-        distances = torch.cat([torch.linalg.vector_norm(each, dim=1) for each in found]).mT
-        return self._places(distances.reshape(samples.shape[:-1]), *features.shape[1:3]).float()
+        shift = gap * math.sqrt(int(self.count_) * num / left)
+        gone = torch.cat([samples - middle, shift[None]]).permute(1, 2, 0, 3)
+        variances = (self._variances() * int(self.count_) - gone.square().sum(dim=2)) / left
+
+        def covariance(row: int) -> Float[Tensor, "x D D"]:
+            return unpacked(self.scatter_[row]).baddbmm_(gone[row].mT, gone[row], alpha=-1) / left
+
+        found = []
+        described = self._described(self.mean_ + gap * (num / left), covariance, variances)
+        for row, (mean, each) in enumerate(described):
+            away = (samples[:, row] - mean).permute(1, 2, 0)
+            whitened = torch.linalg.solve_triangular(cholesky(each), away, upper=False)
+            found.append(torch.linalg.vector_norm(whitened, dim=1).mT)
+        return self._places(torch.stack(found, dim=1), *features.shape[1:3]).float()
 
     def _gaussians(self) -> tuple[Float[Tensor, "y x D"], Float[Tensor, "G D D"]]:
         """Means, and matrices W for which ``|W (x - mean)|`` are the distances.
@@ -300,37 +295,53 @@ class PaDiM(StillDetector):
         Both are kept, but not stored, since they follow from the moments.
         """
         if self._kept is None or self._kept[0].device != self.mean_.device:
-            mean, covariance = self._described(int(self.count_), self.mean_, self.scatter_)
-            parts = covariance.split(AT_ONCE)
-            whitener = [whitening(cholesky(unpacked(part))).float() for part in parts]
-            self._kept = mean.float(), torch.cat(whitener)
+            means, whiteners = [], []
+            for mean, covariance in self._described(
+                self.mean_, lambda row: unpacked(self.scatter_[row]) / self.count_, self._variances()
+            ):
+                means.append(mean.float())
+                whiteners.append(whitening(cholesky(covariance)).float())
+            self._kept = torch.stack(means), torch.cat(whiteners)
         return self._kept
 
+    def _variances(self) -> Float[Tensor, "y x D"]:
+        return self.scatter_[..., _diagonal(self.mean_.shape[-1])] / self.count_
+
     def _described(
-        self, count: int, mean: Float[Tensor, "y x D"], scatter: Float[Tensor, "y x P"]
-    ) -> tuple[Float[Tensor, "y x D"], Float[Tensor, "G P"]]:
-        """Means and covariances that places are judged by: pooled, then shrunk.
+        self,
+        mean: Float[Tensor, "y x D"],
+        covariance: Callable[[int], Float[Tensor, "x D D"]],
+        variances: Float[Tensor, "y x D"],
+    ) -> Iterator[tuple[Float[Tensor, "x D"], Float[Tensor, "x D D"]]]:
+        """Means and covariances that places are judged by, row by row: pooled, then shrunk.
 
         Pooled are the first and second moments of the places around, so that the difference
         between neighbours counts as normal variation: objects may lie a little off. The identity
         has the same weight everywhere, so that a place where normal images hardly vary does not
         take every small difference for great.
+
+        Args:
+            mean: Of each place by itself.
+            covariance: Of each place of a row by itself.
+            variances: The diagonals of these.
         """
-        covariance, diagonal = scatter / count, _diagonal(mean.shape[-1]).to(mean.device)
-        looked = self.looked_at(*mean.shape[:2])
-        target = self.config.shrinkage * covariance[looked][:, diagonal].mean()
-        if self.config.pooling > 1:
-            values = torch.cat([mean, covariance + _square(mean)], dim=-1) * looked[..., None]
-            values = torch.cat([values, looked[..., None].to(values)], dim=-1)
-            pooled = window_mean(values.permute(2, 0, 1)[None], self.config.pooling)[0]
-            pooled, weight = pooled[:-1].permute(1, 2, 0), pooled[-1, :, :, None]
-            mean, second = (pooled / weight.clamp(min=1e-9)).split(
-                [mean.shape[-1], covariance.shape[-1]], dim=-1
-            )
-            covariance = second - _square(mean)
-        covariance = covariance.flatten(0, 1) * (1 - self.config.shrinkage)
-        covariance[:, diagonal] += target
-        return mean, covariance
+        looked, reach = self.looked_at(*mean.shape[:2]), self.config.pooling // 2
+        target = self.config.shrinkage * variances[looked].mean()
+        seconds: dict[int, Tensor] = {}
+        for row in range(len(mean)):
+            near = slice(max(row - reach, 0), min(row + reach + 1, len(mean)))
+            numbers = range(near.start, near.stop)
+            for each in numbers:
+                if each not in seconds:
+                    weight = looked[each, :, None, None]
+                    seconds[each] = (covariance(each) + _square(mean[each])) * weight
+            seconds = {each: seconds[each] for each in numbers}
+            weight = _beside(looked[near].sum(dim=0).to(mean), reach).clamp(min=1e-9)[:, None]
+            pooled = _beside((mean[near] * looked[near, :, None]).sum(dim=0), reach) / weight
+            second = _beside(torch.stack(list(seconds.values())).sum(dim=0), reach)
+            found = (second / weight[..., None] - _square(pooled)) * (1 - self.config.shrinkage)
+            found.diagonal(dim1=-2, dim2=-1).add_(target)
+            yield pooled, found
 
     def _check_places(self, samples: Float[Tensor, "_ y x D"]) -> None:
         if samples.shape[1:] != self.mean_.shape:
@@ -358,7 +369,15 @@ def _diagonal(dim: int) -> Int[Tensor, "D"]:
     return row * (row + 1) // 2 - 1
 
 
-def _square(vectors: Float[Tensor, "y x D"]) -> Float[Tensor, "y x P"]:
-    """Triangles of the outer products of vectors with themselves."""
-    rows, columns = torch.tril_indices(vectors.shape[-1], vectors.shape[-1]).to(vectors.device)
-    return vectors[..., rows] * vectors[..., columns]
+def _square(vectors: Float[Tensor, "x D"]) -> Float[Tensor, "x D D"]:
+    """Outer products of vectors with themselves."""
+    return vectors[:, :, None] * vectors[:, None, :]
+
+
+def _beside(values: Float[Tensor, "x *D"], reach: int) -> Float[Tensor, "x *D"]:
+    """Sums over each place of a row and so many to each side of it."""
+    total = values.clone()
+    for step in range(1, reach + 1):
+        total[step:] += values[:-step]
+        total[:-step] += values[step:]
+    return total

@@ -56,13 +56,17 @@ def inherit(model_name: str, recipe: Mapping[str, Any]) -> TrainedModel:
 def _differ(then: Any, now: Any) -> bool:
     """Whether two descriptions mean different things; on what device decides nothing.
 
-    A setting that the former one does not have had its default: it came later. None is left out,
-    because the facts of a version do not keep it.
+    A setting that one of them does not have has its default there: it came later. None is left
+    out, because the facts of a version do not keep it.
     """
     if isinstance(then, Mapping) and isinstance(now, Mapping):
-        before = {**_defaults(now.get("class")), **{k: v for k, v in then.items() if v is not None}}
-        names = {key for key in before.keys() | now.keys() if key not in {"class", "device"}}
-        return any(_differ(before.get(name), now.get(name)) for name in names) or (
+        defaults = _defaults(now.get("class"))
+        before, after = (
+            {**defaults, **{name: value for name, value in each.items() if value is not None}}
+            for each in (then, now)
+        )
+        names = {key for key in before.keys() | after.keys() if key not in {"class", "device"}}
+        return any(_differ(before.get(name), after.get(name)) for name in names) or (
             former_names.present(str(then.get("class"))) != str(now.get("class"))
         )
     if isinstance(then, list | tuple) and isinstance(now, list | tuple):

@@ -18,7 +18,7 @@ from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import remembered
 from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
-from tasks.training import devices, encoder_store, inputs, moments
+from tasks.training import devices, encoder_store, inputs, known_features, moments
 from tasks.training.log_detector import log_fitted
 from tasks.training.moments_sharded import ShardedSource
 
@@ -68,7 +68,8 @@ def fit(
         normal = inputs.normal_images(snapshot, training, seen, cross=cross)
         if isinstance(model, Restricted):
             model.restrict(_region_of_interest(snapshot, training))
-        with devices.measured() as usage:
+        known = known_features.known(trained, version.name, fabric.device)
+        with devices.measured() as usage, known:
             if isinstance(model, Additive) and not cross:
                 source = ShardedSource(model, training, fabric, usage, encoder, detector)
                 fitted = moments.fit(model, snapshot, normal.clips, normal.probe, source)
