@@ -32,11 +32,8 @@ UNVERIFIED = {
     "tests/tasks/console/test_browser.py::test_promoting_and_rolling": "fails, cause unknown",
     "tests/tasks/registry/test_load.py": "was stopped by a fault that is mended; not run since",
     "tests/tasks/serving/test_served_openapi.py": "fails, cause unknown",
-    "tests/tasks/training/test_champion_encoder.py::test_a_setting_that_came": "fails",
-    "tests/tasks/training/pretext/test_torchrun.py::test_it_leaves_the_reason": "another reason",
     "tests/models/density/test_contract.py::test_it_becomes_a_program": "not run yet",
     "tests/models/clustering/test_contract.py::test_it_becomes_a_program": "not run yet",
-    "tests/models/encoders/test_alexnet.py::test_a_gray_image": "failed once, cause unknown",
     "tests/test_prefect_deploy.py": "one of its tests failed, and was not run since it was mended",
 }
 """Tests that fail or were never seen to pass, by the beginning of their names, and why: debts."""

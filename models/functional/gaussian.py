@@ -253,7 +253,8 @@ def unpacked(triangles: Float[Tensor, "*L P"]) -> Float[Tensor, "*L D D"]:
     number = torch.arange(dim, device=triangles.device)
     lower, upper = torch.maximum(number[:, None], number), torch.minimum(number[:, None], number)
     places = lower * (lower + 1) // 2 + upper
-    return triangles.index_select(-1, places.flatten()).unflatten(-1, (dim, dim))
+    matrices: Tensor = triangles.index_select(-1, places.flatten()).unflatten(-1, (dim, dim))
+    return matrices
 
 
 def _outer(one: Float[Tensor, "*L D"], other: Float[Tensor, "*L D"]) -> Float[Tensor, "*L D D"]:

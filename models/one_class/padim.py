@@ -296,13 +296,15 @@ class PaDiM(StillDetector):
         """
         if self._kept is None or self._kept[0].device != self.mean_.device:
             means, whiteners = [], []
-            for mean, covariance in self._described(
-                self.mean_, lambda row: unpacked(self.scatter_[row]) / self.count_, self._variances()
-            ):
+            described = self._described(self.mean_, self._covariance, self._variances())
+            for mean, covariance in described:
                 means.append(mean.float())
                 whiteners.append(whitening(cholesky(covariance)).float())
             self._kept = torch.stack(means), torch.cat(whiteners)
         return self._kept
+
+    def _covariance(self, row: int) -> Float[Tensor, "x D D"]:
+        return unpacked(self.scatter_[row]) / self.count_
 
     def _variances(self) -> Float[Tensor, "y x D"]:
         return self.scatter_[..., _diagonal(self.mean_.shape[-1])] / self.count_

@@ -68,7 +68,7 @@ def test_it_does_what_it_is_told_and_leaves_the_solution(repository, tmp_path):
 
 def test_it_leaves_the_reason_why_there_is_no_solution(repository, tmp_path):
     for number in range(5):
-        flat = np.full(SIZE, 9, dtype=np.uint8)
+        flat = np.full(SIZE, 9 + 40 * number, dtype=np.uint8)
         save(repository / "data" / "flat" / "train" / "good" / f"{number:03}.png", flat)
     prepared(repository, tmp_path, "flat")
     with pytest.raises(TrainingError):
