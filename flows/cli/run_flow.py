@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from rich.console import RenderableType
 
 from flows.cli import explain_failure
 from tasks.platform import files, prefect_server
+
+NOISE = re.compile(r"Still processing|Running hook|Hook '|Finished in state Failed")
+"""Begins of what Prefect says that nobody needs while a command runs."""
 
 if TYPE_CHECKING:
     from tasks.lineage.reproduction import Reproduction
@@ -159,8 +163,8 @@ def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, st
     prefect_server.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
-    for name in ("EventsWorker", "APILogWorker"):
-        logging.getLogger(name).addFilter(_without_progress_of_queues)
+    for handler in logging.getLogger().handlers:  # the screen; the server keeps them all
+        handler.addFilter(_is_for_people)
     state = body(*arguments, **options, return_state=True)
     return state.result(), str(state.state_details.flow_run_id), url
 
@@ -170,6 +174,6 @@ def _without_expected_failures(record: logging.LogRecord) -> bool:
     return not explain_failure.is_expected(record.exc_info[1] if record.exc_info else None)
 
 
-def _without_progress_of_queues(record: logging.LogRecord) -> bool:
-    """Keep out of the log how many events Prefect has still to send when a command ends."""
-    return "Still processing" not in record.getMessage()
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Keep off the screen how Prefect works, and failures, which the command tells at its end."""
+    return not record.exc_info and not NOISE.match(record.getMessage())

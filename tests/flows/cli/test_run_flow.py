@@ -1,7 +1,9 @@
 import logging
 import sys
 
-from flows.cli.run_flow import _without_expected_failures, _without_progress_of_queues
+import pytest
+
+from flows.cli.run_flow import _is_for_people, _without_expected_failures
 from models.errors import DataError
 
 
@@ -20,7 +22,20 @@ def test_our_own_clear_errors_are_printed_once_and_surprises_with_their_tracebac
     )
 
 
-def test_how_much_prefect_has_still_to_send_is_kept_out_of_the_log():
-    said = "Still processing items: 3 items remaining..."
-    told = [logging.LogRecord("EventsWorker", 30, "", 0, text, None, None) for text in (said, "x")]
-    assert [_without_progress_of_queues(each) for each in told] == [False, True]
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Still processing items: 3 items remaining...",
+        "Running hook 'name_after_data' in response to entering state 'Completed'",
+        "Hook 'name_after_data' finished running successfully",
+        'Finished in state Failed("Task run encountered an exception DataValidationError: ...")',
+    ],
+)
+def test_how_prefect_works_and_failures_are_kept_off_the_screen(said):
+    assert not _is_for_people(logging.LogRecord("prefect", 40, "", 0, said, None, None))
+    assert not _is_for_people(record(ZeroDivisionError()))
+
+
+def test_steps_that_end_and_warnings_are_shown():
+    for said in ("Finished in state Completed()", "every_file_has_a_place: 3 files"):
+        assert _is_for_people(logging.LogRecord("prefect", 30, "", 0, said, None, None))
