@@ -32,7 +32,7 @@ FORMATS = (
 """Pillow's names of the formats that are read here."""
 MAX_PIXELS = 1 << 26
 """Pixels of the largest image that is decoded, 8192 x 8192; a larger one is a mistake or a bomb."""
-PAGED = frozenset({"GIF", "TIFF", "PNG", "WEBP"})
+PAGED = frozenset({"GIF", "TIFF", "PNG", "WEBP", "AVIF"})
 """Formats whose pages are frames; the others keep previews and views of one picture in them."""
 ORIENTATION, BITS_PER_SAMPLE = 274, 258
 """Tags of EXIF and TIFF."""
@@ -110,11 +110,10 @@ def quick_header(path: Path) -> tuple[int, int]:
         shallow = start[12:16] != b"VP8X" or not start[20] & 2
     if shallow:
         return 8, 1
-    try:
+    with contextlib.suppress(UnreadableError):
         found = header(path)
-    except UnreadableError:
-        return 8, 1
-    return found.bits, found.pages
+        return found.bits, found.pages
+    return 8, 1
 
 
 def opened(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -211,9 +210,8 @@ def to_channels(
         except ValueError as error:
             raise UnreadableError(str(error)) from error
     if channels == 1:
-        if picture.mode not in {"L", "RGB"}:
-            picture = picture.convert("RGB")
-        return np.asarray(picture.convert("L"))
+        gray = picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
+        return np.asarray(gray.convert("L"))
     return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
 
 
@@ -260,7 +258,7 @@ def _pages(image: Image.Image, most: int) -> int:
     if image.format not in PAGED:
         return 1
     try:
-        if image.format in {"PNG", "WEBP"}:
+        if image.format in {"PNG", "WEBP", "AVIF"}:
             return int(getattr(image, "n_frames", 1))
         count = 1  # Pillow would look for the last of millions of pages
         with contextlib.suppress(EOFError):
@@ -281,7 +279,9 @@ def _unidentified(source: Path | bytes) -> str:
             png_chunks.check(content)
         except ValueError as error:
             return str(error)
-    return "its first bytes are those of no image that is read here" if content else "it is empty"
+    if content and not is_image(content[:16]):
+        return "its first bytes are those of no image that is read here"
+    return "it begins as an image, and the rest is damaged or missing" if content else "it is empty"
 
 
 def _content(source: Path | bytes) -> bytes:

@@ -1,11 +1,12 @@
 """From bytes to frames: the one reader of video files, and of images that have many pages.
 
-A file is what its bytes say: OpenCV decodes videos, Pillow the pages of GIF, TIFF, PNG and WEBP.
+A file is what its bytes say: OpenCV decodes videos, Pillow the pages of images.
 
 Shapes: H W = frame.
 """
 
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,10 @@ from tasks.packaging.preprocessing import Levels
 
 AVI, ISO, MATROSKA, MPEG = b"RIFF", b"ftyp", b"\x1aE\xdf\xa3", b"\x00\x00\x01"
 """Bytes by which the containers of videos are known; ``ftyp`` stands at the fifth byte."""
-PAGED = (b"GIF8", b"\x89PNG", b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-"""First bytes of images that may have several pages: GIF, PNG, TIFF and BigTIFF."""
+CODECS = {b"av01": "AV1", b"AV01": "AV1", b"hev1": "HEVC", b"hvc1": "HEVC", b"avc1": "H.264"}
+"""Names of codecs that containers spell otherwise."""
+MOST_BOXES = 10_000
+"""Parts of a file that are looked through."""
 QUIET = "-8"
 """FFmpeg's level of log that says nothing."""
 TOLERATED = 0.02
@@ -60,6 +63,8 @@ def frame_rate(path: Path) -> float | None:
 
     if _has_pages(path):
         with images.opened(path) as image:
+            if image.format in {"AVIF", "WEBP"}:  # they tell it with their pixels
+                images.decoded(image, path)
             milliseconds = image.info.get("duration") or 0
             return 1000 / milliseconds if milliseconds else None
     with _capture(path) as capture:
@@ -76,11 +81,11 @@ def count_frames(path: Path) -> int:
     if _has_pages(path):
         return images.header(path).pages
     with _capture(path) as capture:
-        stated, found = _stated(capture), 0
+        stated, found, codec = _stated(capture), 0, _codec(capture)
         while capture.grab():
             found += 1
     if not found:
-        raise UnreadableError("no frame of it can be decoded here")
+        raise UnreadableError(f"{codec} cannot be decoded here")
     check_count(path, found, stated)
     return found
 
@@ -132,7 +137,8 @@ def read_first(path: Path, channels: int) -> NDArray[np.uint8]:
     """
     for frame in read(path, channels, range(1)):
         return frame
-    raise UnreadableError("no frame of it can be decoded here")
+    count_frames(path)  # which tells why it has none
+    raise UnreadableError("it has no frame")
 
 
 def _read_pages(
@@ -146,11 +152,9 @@ def _read_pages(
 
 
 def _has_pages(path: Path) -> bool:
-    """Whether a file is an image that may have several pages."""
+    """Whether a file is an image, which may have several pages."""
     with path.open("rb") as file:
-        start = file.read(16)
-    webp = start.startswith(b"RIFF") and start[8:12] == b"WEBP"
-    return webp or start.startswith(PAGED)
+        return images.is_image(file.read(16))
 
 
 @contextmanager
@@ -162,11 +166,38 @@ def _capture(path: Path) -> Iterator[Any]:
     capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
     try:
         if not capture.isOpened():
-            raise UnreadableError("OpenCV cannot open it as a video")
+            raise UnreadableError(_why_closed(path))
         _size(capture)
         yield capture
     finally:
         capture.release()
+
+
+def _why_closed(path: Path) -> str:
+    """Why OpenCV does not open a file, as far as its bytes tell."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        place = 0
+        kinds: list[bytes] = []
+        while place + 8 <= size and len(kinds) < MOST_BOXES:
+            file.seek(place)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            kinds.append(kind)
+            if length == 1:  # the real one, of 64 bits, follows
+                (length,) = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))
+            place += max(length, 8)
+    if kinds[:1] == [ISO] and (place > size or b"moov" not in kinds):
+        return "it is truncated: its box 'moov', which says where its frames are, is not whole"
+    return "OpenCV cannot open it as a video"
+
+
+def _codec(capture: Any) -> str:
+    """The name of a video's codec, as its container spells it."""
+    import cv2
+
+    name = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little")
+    known = CODECS.get(name)
+    return known or f"its codec {name.decode('ascii', 'replace')!r}"
 
 
 def _size(capture: Any) -> tuple[int, int]:

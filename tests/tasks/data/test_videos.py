@@ -1,6 +1,7 @@
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from tasks.data import videos
 from tasks.data.images import UnreadableError
@@ -32,6 +33,34 @@ def test_pages_of_an_image_are_frames(tmp_path):
     assert videos.count_frames(path) == len(FRAMES)
     assert videos.frame_rate(path) == pytest.approx(25)
     assert len(list(videos.read(path, 1, range(1, 4)))) == 3
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow writes no AVIF here")
+def test_a_codec_that_cannot_be_decoded_is_named(tmp_path):
+    first, *rest = [Image.fromarray(picture(t, (64, 64))) for t in range(3)]
+    path = tmp_path / "a.avif"
+    first.save(path, save_all=True, append_images=rest, duration=50)
+    assert (videos.count_frames(path), videos.frame_rate(path)) == (3, 20)
+    path.write_bytes(path.read_bytes().replace(b"avis", b"iso6").replace(b"avif", b"iso6", 1))
+    for read in (videos.count_frames, lambda path: videos.read_first(path, 1)):
+        with pytest.raises(UnreadableError, match="AV1 cannot be decoded here"):
+            read(path)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9])
+def test_a_video_without_its_index_is_truncated(tmp_path, kept):
+    path = tmp_path / "a.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (32, 16))
+    for frame in FRAMES:
+        writer.write(np.dstack([frame] * 3))
+    writer.release()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(UnreadableError, match="truncated: its box 'moov'"):
+        videos.count_frames(path)
+    path.write_bytes(b"no video")
+    with pytest.raises(UnreadableError, match="OpenCV cannot open it"):
+        videos.count_frames(path)
 
 
 @pytest.mark.parametrize(("found", "stated", "truncated"), [(3, 5, True), (5, 5, False)])
