@@ -1,5 +1,6 @@
 """Film: an animated picture of what a detector says of a clip, frame by frame."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.responses import Region, find_regions
 from tasks.serving.uploads import Limits
+
+log = logging.getLogger(__name__)
 
 WIDTH = 480
 """Least width of the picture in pixels; smaller frames are enlarged by a whole number."""
@@ -100,9 +103,13 @@ def _read(clip: Path, how: Preprocessing) -> NDArray[np.uint8]:
             "example: data/walkway/test/cyclist/01"
         )
     if len(files) == 1 and files[0].suffix.lower() in layout.VIDEOS:
-        return uploads.read_video(files[0], how=how, limits=limits).frames
-    contents = [path.read_bytes() for path in files]
-    return uploads.read_frames(contents, how=how, limits=limits).frames
+        found = uploads.read_video(files[0], how=how, limits=limits)
+    else:
+        contents = [path.read_bytes() for path in files]
+        found = uploads.read_frames(contents, how=how, limits=limits)
+    for each in found.warnings:
+        log.warning("%s", each)
+    return found.frames
 
 
 def _ground_truth(clip: Path, num: int, size: Sequence[int]) -> list[NDArray[np.bool_]] | None:

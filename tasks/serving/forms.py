@@ -30,6 +30,8 @@ FILES = {
     )
 }
 """Types of a body that is a single file, and how they are described."""
+SINGLE = ("image/", "video/", "application/octet-stream")
+"""Begins of the types of a body that is a single file; one that looks like it needs none."""
 YES, NO = frozenset({"1", "on", "true", "yes"}), frozenset({"", "0", "false", "no", "off"})
 
 

@@ -21,7 +21,7 @@ from tasks.packaging.program import AUTO
 from tasks.serving import prometheus, responses, uploads
 from tasks.serving.batching import Batcher, Job
 from tasks.serving.champion import Champion, Deployed
-from tasks.serving.forms import FILES, files_of, flag
+from tasks.serving.forms import SINGLE, files_of, flag
 from tasks.serving.middleware import Admission, BusyError
 from tasks.serving.monitoring.drift import DriftReport
 from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
@@ -140,14 +140,14 @@ class Service:
                 note=self.watch.note(deployed),
             )
             kind = request.headers.get("content-type", "no content type")
-            if kind.partition(";")[0].strip().lower() in FILES:
-                return await self._in_time(asked, [BytesIO(await request.body())])
             if not kind.startswith("multipart/form-data"):
-                raise UnsupportedError(
-                    "A request must be multipart/form-data with a field 'files', or a single file "
-                    f"of one of the types {', '.join(sorted(FILES))}; got {kind!r}. With curl: "
-                    "-F files=@frame.png"
-                )
+                content = await request.body()
+                if not kind.lower().startswith(SINGLE) and not uploads.is_file(content[:16]):
+                    raise UnsupportedError(
+                        "A request must be multipart/form-data with a field 'files', or a single "
+                        f"image or video; got {kind!r}. With curl: -F files=@frame.png"
+                    )
+                return await self._in_time(asked, [BytesIO(content)])
             async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
                 wanted = flag(form.get("anomaly_map", "")) or anomaly_map
                 files = [upload.file for upload in files_of(form)]

@@ -25,9 +25,16 @@ from tasks.packaging.preprocessing import RATE_TOLERANCE, Preprocessing
 PLAIN, PLAIN_PIXELS = (b"P1", b"P2", b"P3"), 1 << 22
 """First bytes of images whose pixels are decimal numbers, which are slow to decode, and the most
 pixels that such an image may have."""
+MOST_CUT = 0.01
+"""Share of an image's values that may lie beyond the range of the training images untold."""
 Result = TypeVar("Result")
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 """Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
+
+
+def is_file(start: bytes) -> bool:
+    """Whether the first 16 bytes of a request are those of an image or a video."""
+    return images.is_image(start) or videos.is_video(start)
 
 
 class TooLargeError(InvalidInputError):
@@ -145,18 +152,30 @@ def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) 
         raise InvalidInputError(
             f"All frames of one request must have one size, got {found}. Send them separately."
         )
-    frames = [
-        _decode(content, place, page, how)
-        for place, content in enumerate(files, start=1)
-        for page in range(pages)
-    ]
-    return Received(np.stack(frames), tuple(_page_warnings(headers) if pages == 1 else ()))
+    frames = []
+    told: list[str] = []
+    for place, (content, header) in enumerate(zip(files, headers, strict=True), start=1):
+        read = [_decode(content, place, page, how) for page in range(pages)]
+        frames += [pixels for pixels, _ in read]
+        if pages < header.pages:
+            told.append(f"File {place} has {header.pages} pages, of which the first was read.")
+        if header.bits > 8:
+            told += _range_warnings(place, header.bits, max(cut for _, cut in read), how)
+    return Received(np.stack(frames), tuple(told))
 
 
-def _page_warnings(headers: Sequence[images.Header]) -> Iterator[str]:
-    for place, header in enumerate(headers, start=1):
-        if header.pages > 1:
-            yield f"File {place} has {header.pages} pages, of which the first was read."
+def _range_warnings(place: int, bits: int, cut: float, how: Preprocessing) -> Iterator[str]:
+    """What a range of values other than in training means for an image of more than 8 bits."""
+    if how.levels is None:
+        yield (
+            f"File {place} has {bits} bits a channel, and the detector was trained on images of 8: "
+            "of 16 bits the upper 8 were read. Save it with 8 bits."
+        )
+    elif cut > MOST_CUT:
+        yield (
+            f"File {place} holds values beyond {how.levels[0]:g} to {how.levels[1]:g}, the range "
+            f"of the training images: {cut:.0%} of them were cut."
+        )
 
 
 def _open(content: bytes, place: int, limits: Limits) -> Image.Image:
@@ -170,8 +189,21 @@ def _open(content: bytes, place: int, limits: Limits) -> Image.Image:
     return _told(place, lambda: images.opened(content, most))
 
 
-def _decode(content: bytes, place: int, page: int, how: Preprocessing) -> NDArray[np.uint8]:
-    return _told(place, lambda: images.read(content, how.channels, how.levels, page))
+def _decode(
+    content: bytes, place: int, page: int, how: Preprocessing
+) -> tuple[NDArray[np.uint8], float]:
+    """The pixels of an image, and the share of its values beyond the range of the training's."""
+
+    def read() -> tuple[NDArray[np.uint8], float]:
+        with images.opened(content) as image:
+            picture, cut = images.decoded(image, content, page), 0.0
+        if isinstance(picture, np.ndarray) and how.levels:
+            low, high = how.levels
+            values = picture.astype(np.float64)
+            cut = float(((values < low) | (values > high)).mean())
+        return images.to_channels(picture, how.channels, how.levels), cut
+
+    return _told(place, read)
 
 
 def _told(place: int, read: Callable[[], Result]) -> Result:
@@ -182,8 +214,8 @@ def _told(place: int, read: Callable[[], Result]) -> Result:
         raise TooLargeError(f"File {place} must have fewer pixels: {error}.") from error
     except (UnreadableError, OSError) as error:
         raise InvalidInputError(
-            f"File {place} must be whole, and cannot be decoded, as it is truncated or damaged: "
-            f"{error}. Send it again."
+            f"File {place} must be a whole image or video of a kind that is decoded here: {error}. "
+            "Send it again."
         ) from error
 
 

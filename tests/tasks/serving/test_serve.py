@@ -145,7 +145,7 @@ def bomb():
     [
         ({"files": parts(b"%PDF-1.7 no image")}, 415, "must be an image"),
         ({"files": parts(b"")}, 422, "is empty"),
-        ({"files": parts(encode(FRAMES[0])[:60])}, 422, "truncated or damaged"),
+        ({"files": parts(encode(FRAMES[0])[:60])}, 422, "File 1 must be a whole image"),
         ({"files": parts(bomb())}, 413, "File 1 must have fewer pixels"),
         ({"files": clip(FRAMES[:5])}, 422, "at least 6 frames, got 5"),
         ({"files": [*clip(), *clip(FRAMES[:, :8])]}, 422, "one size, got 24 x 16, 24 x 8"),

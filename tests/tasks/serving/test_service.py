@@ -33,6 +33,8 @@ def test_a_single_file_may_be_the_body_of_a_request(settled, tmp_path):
         headers = {"content-type": "video/avi; of=today"}
         body = session.post("/predict", content=video.read_bytes(), headers=headers).json()
         assert body == {**form, "request_id": body["request_id"]}, body
+        untold = session.post("/predict", content=video.read_bytes()).json()
+        assert untold == {**form, "request_id": untold["request_id"]}
         asked = {"params": {"anomaly_map": True}, "content": video.read_bytes(), "headers": headers}
         mapped = session.post("/predict", **asked).json()
         assert mapped["frames"][0]["anomaly_map"]["png"], mapped

@@ -1,3 +1,4 @@
+import re
 import struct
 import zlib
 from io import BytesIO
@@ -113,7 +114,18 @@ def test_deep_images_are_scaled_as_in_training():
     values = RNG.integers(0, 4096, (9, 11), dtype=np.uint16)
     found = read(encode(values), how=Preprocessing(levels=(0, 4095)))
     assert np.array_equal(found[0], np.rint(values / 4095 * 255))
+    assert receive(encode(values), how=Preprocessing(levels=(0, 4095))).warnings == ()
     assert np.array_equal(read(encode(values))[0], values >> 8)
+
+
+def test_another_depth_or_range_than_in_training_is_told():
+    values = RNG.integers(0, 4096, (9, 11), dtype=np.uint16)
+    [told] = receive(encode(values), how=Preprocessing()).warnings
+    assert "16 bits a channel, and the detector was trained on images of 8" in told
+    [told] = receive(encode(values * 16), how=Preprocessing(levels=(0, 4095))).warnings
+    assert re.search(r"beyond 0 to 4095, .* 9\d% of them were cut", told)
+    shallow = receive(encode(frames(1)[0]), how=Preprocessing(levels=(0, 4095)))
+    assert shallow.warnings == ()
 
 
 def test_pages_are_a_clip_for_a_detector_of_clips_and_else_the_first_is_read():
@@ -165,7 +177,7 @@ def test_an_empty_file_is_refused():
 def test_a_truncated_image_is_refused(kind, share):
     content = encode(frames(1, 40, 60)[0], kind)
     kept = max(9, int(len(content) * share))
-    with pytest.raises(InvalidInputError, match=r"truncated or damaged") as caught:
+    with pytest.raises(InvalidInputError, match=r"must be a whole image") as caught:
         read(content[:kept])
     assert caught.value.http_status == 422
 
@@ -217,7 +229,7 @@ def test_a_video_is_held_to_the_same_limits(video):
 
 def test_a_broken_video_is_refused(video):
     content = video(".mp4", "mp4v").read_bytes()
-    with pytest.raises(InvalidInputError, match="cannot open it as a video"):
+    with pytest.raises(InvalidInputError, match=r"must be a whole .* is truncated: its box 'moov'"):
         read(content[: len(content) // 4])
 
 
