@@ -199,7 +199,6 @@ def _bring_up_to_date(
     if not (versions.folder() / name).is_dir():
         _get_back(name)
         return working_copy.record(name)
-    staging.copy_links(versions.folder() / name)
     return working_copy.settle(name, asked=asked, discard=discard)
 
 
@@ -214,8 +213,10 @@ def _bring_in(name: str, source: Path) -> DataVersion:
         copied = scratch / name
         if canonical or not (known := catalog.find(name)):
             staging.check_layout(source)
-            if target.is_dir() and staging.visible_files(source) == versions.hash_folder(target):
-                return working_copy.record(name, came_from)
+            if target.is_dir():
+                staging.files_of(target)  # what cannot be read there is not replaced either
+                if staging.visible_files(source) == versions.hash_folder(target):
+                    return working_copy.record(name, came_from)
             staging.copy(source, copied)
         else:
             known.convert(source, copied, bar)

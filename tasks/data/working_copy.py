@@ -37,15 +37,16 @@ def settle(name: str, *, asked: bool, discard: bool = False) -> DataVersion:
         DataError: If the working copy has changes that began from another version than the one
             ``data.dvc`` names, and nobody has said which to take.
     """
+    named = _named(name)
+    if named and discard:  # whatever became of the working copy
+        check_out(name, named)
+        return record(name)
+    staging.copy_links(versions.folder() / name)
     staging.check_layout(versions.folder() / name)
     before = _noted().get(name)
     here = versions.hash_folder(versions.folder() / name)
-    named = _named(name)
-    if named and here != named:
-        if discard:
-            check_out(name, named)
-        elif before != versions.digest(named):  # else a person has edited what data.dvc names
-            _catch_up(name, here, named, asked=asked)
+    if named and here != named and before != versions.digest(named):  # else a person's edits
+        _catch_up(name, here, named, asked=asked)
     return record(name)
 
 

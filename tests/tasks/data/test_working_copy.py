@@ -117,6 +117,21 @@ def test_edits_can_be_discarded(repository, twice):
     assert ingest_folder("mine", discard=True)[0].digest == first.digest == here()
 
 
+def test_discarding_brings_back_what_cannot_even_be_read(repository, tmp_path):
+    source = write_stills(tmp_path / "source")
+    first, _ = ingest_folder(str(source), name="mine")
+    folder = versions.folder() / "mine"
+    (folder / "train/good/9.png").symlink_to(folder / "nowhere")
+    for arguments in ({"source": "mine"}, {"source": str(source), "name": "mine"}):
+        with pytest.raises(DataError, match=r"9\.png is a broken link\. Remove it\.$"):
+            ingest_folder(**arguments)
+    shutil.rmtree(folder / "test")
+    assert ingest_folder("mine", discard=True)[0].digest == first.digest
+    assert versions.digest(versions.hash_folder(folder)) == first.digest
+    shutil.rmtree(folder / "train")
+    assert ingest_folder("mine", discard=True)[0].digest == first.digest
+
+
 def test_discarding_takes_no_folder(repository, tmp_path):
     with pytest.raises(InvalidInputError, match="the name of the set alone"):
         ingest_folder(str(tmp_path), name="mine", discard=True)
