@@ -53,6 +53,7 @@ def recipe_for(found: "SetDescription", name: str) -> Recipe:
         expectations=Expectations(
             min_train_images=FEWEST,
             min_test_images=2 if found.anomalies else 0,
+            min_frames_per_clip=1,  # folders within a kind only sort its images
             anomalies=found.anomalies,
         ),
         promotion=PromotionPolicy(metric="image_auroc" if found.anomalies else "label_free"),

@@ -30,6 +30,7 @@ def test_still_images_in_colour_get_a_pretrained_network():
     assert (recipe.training.channels, recipe.training.window) == (3, 1)
     assert recipe.training.calibration == "cross"
     assert recipe.promotion.metric == "image_auroc"
+    assert recipe.expectations.min_frames_per_clip == 1  # one image may lie in a folder of its own
 
 
 def test_gray_images_stay_gray():
