@@ -131,8 +131,9 @@ def ingest_summary(
 def _contents(files: Any) -> Table:
     """What a data version holds, by split and kind."""
     table = table_of("split", "kind", "images", "clips", "masks", "labels", "ignored", title="")
-    ignored = files["role"].isin(["other", "truth"])
-    splits = files["split"].fillna(files["path"].str.split("/").str[0].where(ignored, ""))
+    ignored = files["role"].isin(["other", "truth", "note"])
+    tops = files["path"].str.extract("^([^/]*)/", expand=False).fillna("(root)")
+    splits = files["split"].fillna(tops.where(ignored, ""))
     files = files.assign(split=splits, kind=files["kind"].fillna(""), ignored=ignored)
     for (split, kind), rows in files.groupby(["split", "kind"], sort=True):
         pictures = rows[rows["role"].isin(["image", "video"])]

@@ -25,6 +25,8 @@ from tasks.packaging.preprocessing import Levels
 
 MAX_FILES = 20
 """Files that an outcome names; it counts all of them."""
+SAID = {"hint": "", "doubt": "", "problem": "", "near": "like ", "copy": "like ", "twin": "as "}
+"""Before the value of a column that says what is wrong; the others say their name."""
 SITE = "local_site"
 ALONE = "one_run"
 FORMAT: Any = {
@@ -186,4 +188,5 @@ def _file(found: Mapping[str, Any]) -> str:
     told = {k: v for k, v in values.items() if isinstance(v, str | float) and not pd.isna(v)}
     if not told:
         return str(found["path"])
-    return f"{found['path']} ({', '.join(f'{key} {value}' for key, value in told.items())})"
+    words = ", ".join(f"{SAID.get(key, f'{key} ')}{value}" for key, value in told.items())
+    return f"{found['path']} ({words})"

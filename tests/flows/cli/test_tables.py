@@ -45,6 +45,7 @@ def test_an_ingest_says_what_changed_and_how_to_name_it(workplace):
         Row(path="test/[x]/b.png", role="image", split="test", kind="[x]", md5="2"),
         Row(path="ground_truth/[x]/b.png", role="mask", split="test", kind="[x]", md5="3"),
         Row(path="train/c.png", role="other", md5="4"),
+        Row(path="readme.txt", role="note", md5="5"),
     ]
     files = pd.DataFrame([vars(row) | {"num_frames": 1} for row in rows])
     warning = Outcome(
@@ -53,15 +54,16 @@ def test_an_ingest_says_what_changed_and_how_to_name_it(workplace):
         severity="warning",
         success=False,
         observed=None,
-        files=("train/c.png (hint it lies in train/ itself)",),
+        files=("train/c.png (it lies in train/ itself)",),
         num_files=1,
     )
     text = shown(tables.ingest_summary(version, changes, files, [warning], committed=False))
-    assert "warning: every file has a place: train/c.png (hint it lies in train/ itself)" in text
+    assert "warning: every file has a place: train/c.png (it lies in train/ itself)" in text
     assert [line.split() for line in text.splitlines() if "[x]" in line] == [
         ["test", "[x]", "1", "-", "1", "-", "-"]
     ]
     assert ["train", "-", "-", "-", "-", "1"] in [line.split() for line in text.splitlines()]
+    assert ["(root)", "-", "-", "-", "-", "1"] in [line.split() for line in text.splitlines()]
     assert "2  a.png, b.png" in text
     assert "2.5 MB" in text
     assert "git add data.dvc" in text

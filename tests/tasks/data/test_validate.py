@@ -292,8 +292,8 @@ def test_warnings_are_told_when_they_happen(repository, caplog):
     with caplog.at_level("WARNING"):
         found = validate.fn(versions.add("squares"), LIMITS, "squares")
     assert found.failed == ("every_file_has_a_place",)
-    assert "test/ok/0.png (hint the kind 'ok' counts as anomalous" in caplog.text
-    assert "train/0.png (hint it lies in train/ itself" in caplog.text
+    assert "test/ok/0.png (the kind 'ok' counts as anomalous" in caplog.text
+    assert "train/0.png (it lies in train/ itself" in caplog.text
 
 
 def test_the_range_of_deep_images_is_part_of_the_statistics(repository, caplog):
