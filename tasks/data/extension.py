@@ -8,6 +8,7 @@ model; ``all`` counts for every one.
 
 import hashlib
 import json
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -110,10 +111,12 @@ def _modules(name: str) -> list[Path]:
 
 
 def _load(path: Path) -> ModuleType:
-    module = ModuleType(path.stem)
-    module.__file__ = str(path)
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
     try:
-        exec(compile(path.read_bytes(), str(path), "exec"), vars(module))  # noqa: S102 - the user's
+        spec.loader.exec_module(module)
         _ = vars(module)["expectations"]
     except Exception as error:
         raise DataError(

@@ -94,5 +94,7 @@ def test_dollars_in_names_are_no_formulas():
         mask=None,
     )
     figures = [plots.roc(scores, 0.5), plots.timeline(scores, 0.5)]
-    for figure in (*figures, plots.scores_by_kind(stills, 0.5), gallery([(odd, [shown])])):
+    figures += [plots.scores_by_kind(stills, 0.5), gallery([(odd, [shown])])]
+    for figure in figures:
         drawn(figure)
+    assert all(any(odd in text for text in texts(figure)) for figure in figures[2:])
