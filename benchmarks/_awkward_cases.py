@@ -33,6 +33,9 @@ class Case:
     """The recipe says that nothing is measured."""
     separable: bool = True
     """What is called anomalous is, so that it must rank first."""
+    inside: bool = False
+    """It is made in ``data/`` itself, where the set without faults lies, and makes no new version.
+    """
     logged: bool = False
     """Through the tasks of a retrain themselves; else what they do to the images, and no logging.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from benchmarks import _awkward_pictures as pictures
 from benchmarks._awkward_cases import READ, VALIDATION, Case, edited
@@ -117,6 +117,7 @@ def video_cases() -> Iterator[Case]:
         (".mkv", "FFV1"),
         (".mp4", "mp4v"),
         (".mov", "mp4v"),
+        (".webm", "VP80"),
     ):
         yield Case(
             f"videos {suffix} {codec}",
@@ -124,9 +125,19 @@ def video_cases() -> Iterator[Case]:
             clips=True,
             tolerance=40,
         )
-    for kind in ("TIFF", "GIF", "PNG", "WEBP"):
+    for kind in ("TIFF", "GIF", "PNG", "WEBP", *["AVIF"] * features.check("avif")):
         yield Case(
-            f"clips as {kind} of several pages", lambda f, kind=kind: _paged(f, kind), clips=True
+            f"clips as {kind} of several pages",
+            lambda f, kind=kind: _paged(f, kind),
+            clips=True,
+            tolerance=pictures.LOSSY.get(kind, 1),
+        )
+        yield Case(
+            f"{kind} of several pages cut short",
+            lambda f, kind=kind: _paged(f, kind, kept=0.8),
+            VALIDATION,
+            "every_file_decodes",
+            clips=True,
         )
         yield edited(
             f"{kind} of several pages among images",
@@ -140,7 +151,7 @@ def video_cases() -> Iterator[Case]:
         clips=True,
         tolerance=40,
     )
-    for suffix in (".avi", ".mp4"):
+    for suffix in (".avi", ".mp4", ".mkv", ".webm"):
         yield Case(
             f"truncated {suffix}",
             lambda f, s=suffix: _truncated(f, s),
@@ -156,6 +167,8 @@ def video_cases() -> Iterator[Case]:
         clips=True,
     )
     yield Case("masks of a video by number", _masked, clips=True, tolerance=40)
+    if features.check("avif"):
+        yield Case("AV1", _av1, VALIDATION, "AV1 cannot be decoded here", clips=True)
 
 
 def _each(folder: Path) -> Iterator[tuple[Path, list[pictures.Pixels]]]:
@@ -178,13 +191,24 @@ def _videos(folder: Path, suffix: str, codec: str, other: float = 10.0) -> None:
         writer.release()
 
 
-def _paged(folder: Path, kind: str) -> None:
+def _paged(folder: Path, kind: str, kept: float = 1.0) -> None:
+    suffix = pictures.SUFFIXES.get(kind, f".{kind.lower()}")
     for clip, frames in _each(folder):
-        _save_pages(
-            clip.with_name(clip.name + pictures.SUFFIXES.get(kind, f".{kind.lower()}")),
-            frames,
-            kind,
-        )
+        _save_pages(clip.with_name(clip.name + suffix), frames, kind)
+    path = folder / f"train/good/1{suffix}"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+
+
+def _av1(folder: Path) -> None:
+    """An MP4 file of AV1: what Pillow writes as an animated AVIF, which differs in its brand."""
+    _videos(folder, ".avi", "FFV1")
+    path = folder / "train/good/1.avif"
+    _save_pages(path, [pictures.picture(10 + frame) for frame in range(8)], "AVIF")
+    content = path.read_bytes().replace(b"avis", b"iso6").replace(b"avif", b"iso6", 1)
+    path.with_suffix(".avi").unlink()
+    path.with_suffix(".mp4").write_bytes(content)
+    path.unlink()
 
 
 def _page(path: Path, kind: str) -> None:
@@ -199,7 +223,7 @@ def _save_pages(path: Path, frames: list[pictures.Pixels], kind: str) -> None:
 
 
 def _truncated(folder: Path, suffix: str) -> None:
-    _videos(folder, suffix, "MJPG" if suffix == ".avi" else "mp4v")
+    _videos(folder, suffix, {".mp4": "mp4v", ".webm": "VP80"}.get(suffix, "MJPG"))
     path = folder / f"train/good/1{suffix}"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])

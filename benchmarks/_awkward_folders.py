@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ def name_cases() -> Iterator[Case]:
     names = (
         "[a]",
         "[bold]",
-        "[/]",
+        "[bold]x[i]",
         "$^_$",
         "a b",
         "ä ß 雪",
@@ -39,7 +40,11 @@ def name_cases() -> Iterator[Case]:
     for name in names:
         yield edited(f"image called {name[:12]!r}", lambda folder, name=name: _rename(folder, name))
     for kind in ("[red]", "$x^$", "größe", "a b"):
-        yield edited(f"kind called {kind!r}", lambda folder, kind=kind: _rename_kind(folder, kind))
+        yield edited(
+            f"kind called {kind!r}",
+            lambda folder, kind=kind: _rename_kind(folder, kind),
+            logged="$" in kind,
+        )
     for raw in (b"\xff\xfe", b"a\nb", b"a\x1b[31m", b"\xc3\x28"):
         yield edited(
             f"image called {raw!r}",
@@ -103,6 +108,44 @@ def layout_cases() -> Iterator[Case]:
     yield edited(
         "text beside images", lambda f: _text(f / "train/good/notes.txt"), words=".txt is no image"
     )
+
+
+def inside_cases() -> Iterator[Case]:
+    """What people leave and link in ``data/`` itself."""
+    for noise in (".DS_Store", "._0.png", "Thumbs.db", "desktop.ini", "@eaDir/0.png"):
+        yield Case(
+            f"{noise} in data/",
+            lambda folder, noise=noise: _text(folder / "train/good" / noise),
+            inside=True,
+        )
+    yield Case("a text beside the sets", lambda f: _text(f.parent / "readme.txt"), inside=True)
+    yield Case(
+        "a picture beside the sets",
+        lambda f: write(f.parent / "a", pictures.picture(900)),
+        inside=True,
+    )
+    for place in ("train/good", f"ground_truth/{KIND}", "test", f"test/{KIND}/0.png"):
+        yield Case(
+            f"{place} is a link in data/", lambda f, place=place: _link(f, place), inside=True
+        )
+    yield Case(
+        "broken link in data/",
+        lambda f: (f / "train/good/99.png").symlink_to(f / "nowhere"),
+        INGEST,
+        "broken link",
+        inside=True,
+    )
+    yield Case(
+        "loop of links in data/",
+        lambda f: (f / "test/again").symlink_to(f),
+        INGEST,
+        "back to a folder above",
+        inside=True,
+    )
+
+
+def split_cases() -> Iterator[Case]:
+    """Splits that lack something, names that occur twice, and a region of interest."""
     capital = lambda f: write(f / "train/Good/9", pictures.picture(900))  # noqa: E731
     yield edited("kind Good in train", capital, VALIDATION, "train_is_normal")
     yield edited(
@@ -184,8 +227,7 @@ def link_cases() -> Iterator[Case]:
 
 
 def _link(folder: Path, place: str) -> None:
-    elsewhere = folder.with_name(f"{folder.name}-elsewhere") / Path(place).name
-    elsewhere.parent.mkdir(exist_ok=True)
+    elsewhere = Path(mkdtemp(prefix="elsewhere")) / Path(place).name
     shutil.move(folder / place, elsewhere)
     (folder / place).symlink_to(elsewhere)
 

@@ -34,6 +34,8 @@ GENERATORS = (
     files.damaged_cases,
     folders.name_cases,
     folders.layout_cases,
+    folders.split_cases,
+    folders.inside_cases,
     folders.link_cases,
     folders.duplicate_cases,
     lambda: folders.combinations(16),
@@ -50,13 +52,13 @@ def every() -> Iterator[Case]:
 
 def _first_logged(cases: Iterator[Case]) -> Iterator[Case]:
     for number, case in enumerate(cases):
-        yield replace(case, logged=number == 0)
+        yield replace(case, logged=case.logged or number == 0)
 
 
 def workplace(folder: Path) -> None:
     """A git repository with a store of its own, in which a set without faults is known."""
     from benchmarks import _awkward_pictures as pictures
-    from benchmarks._awkward_run import NAME
+    from benchmarks._awkward_run import NAME, good
     from tasks.data.ingest import ingest_folder
 
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
@@ -64,7 +66,7 @@ def workplace(folder: Path) -> None:
     begin = ["git", *identity, "commit", "-qm", "Begin", "--allow-empty"]
     subprocess.run(begin, cwd=folder, check=True)
     (folder / ".unseen").mkdir()
-    ingest_folder(str(pictures.write_set(folder / ".unseen" / "good")), name=NAME)
+    ingest_folder(str(pictures.write_set(good())), name=NAME)
 
 
 def quiet() -> None:
@@ -104,8 +106,10 @@ def _run(chosen: argparse.Namespace, temporary: Path, place: Path) -> None:
     results = []
     for number, case in enumerate(cases):
         result = runner.run(case, temporary / f"input{number}")
-        if case.outcome == INGEST:
-            ingest_folder(str(place / ".unseen" / "good"), name=runner.NAME)
+        if case.outcome == INGEST and case.inside:
+            ingest_folder(runner.NAME, discard=True)
+        elif case.outcome == INGEST:
+            ingest_folder(str(runner.good()), name=runner.NAME)
         results.append(result)
         said = (
             f"{number + 1}/{len(cases)} {case.name}: {'; '.join(result.faults) or 'as it should'}"
