@@ -27,6 +27,7 @@ ROOMS = (
     "evaluation",
     "lineage",
     "serving",
+    "feedback",  # what was served is judged here, on the page too
     "console",
     "housekeeping",
 )

@@ -15,6 +15,7 @@ from flows.cli import (
     console_page,
     decisions,
     explain_failure,
+    feedback,
     housekeeping,
     services,
     serving,
@@ -197,6 +198,7 @@ def film(
 services.register(app)
 console_page.register(app)
 serving.register(app)
+feedback.register(app)
 app.command("history")(decisions.show_history)
 app.command()(decisions.promote)
 app.command()(decisions.rollback)

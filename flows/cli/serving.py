@@ -24,6 +24,15 @@ Engine = Annotated[
         "the fastest."
     ),
 ]
+KeepPolicy = Annotated[
+    str,
+    typer.Option(
+        "--keep", help="Keep pictures in .unseen/kept for 'unseen review': alarms, all or none."
+    ),
+]
+KeepMib = Annotated[
+    int, typer.Option("--keep-mib", help="Room for kept pictures; the oldest go first.", min=1)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +66,8 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
     ] = False,
     engine: Engine = "auto",
+    keep: KeepPolicy = "none",
+    keep_mib: KeepMib = 1024,
 ) -> None:
     """Serve the champion over HTTP and follow its alias without restart.
 
@@ -65,6 +76,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     ('unseen keys add'); at any other address they do. docs/serving.md tells the rest.
     """
     from tasks.serving.api_keys import Access, Keys, is_local
+    from tasks.serving.kept_pictures import Keep
     from tasks.serving.serve import serve as start
     from tasks.serving.uploads import Limits
 
@@ -79,6 +91,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         access=access,
         log_predictions=log_predictions,
         engine=engine,
+        keep=Keep(policy=keep, mib=keep_mib),
     )
 
 
@@ -109,7 +122,7 @@ def export(
 def add(
     name: Annotated[str, typer.Argument(help="Who will hold it; decisions bear this name.")],
     right: Annotated[
-        list[str], typer.Option("--right", help="predict or promote; repeat it for both.")
+        list[str], typer.Option("--right", help="predict, promote or label; repeat it for several.")
     ],
     key_file: KeyFile = None,
 ) -> None:

@@ -4,7 +4,7 @@ Names of data are shown whole, because one looks for them in ``data.dvc`` and in
 long names are cut to 12 characters here, and whole in the JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from tasks.data.judged import Judged
 from tasks.lineage.trace_records import (
     Restored,
     Sightings,
@@ -52,6 +53,7 @@ def render(trace: Trace) -> Tree:
         _add_pretext(tree, trace.pretext, trace.data)
     if trace.statistics:
         _add_statistics(tree, trace.statistics)
+    _add_judged(tree, trace.judged)
     _add_metrics(tree, trace.metrics)
     _add_decisions(tree, trace.decisions)
     for each in trace.reproductions:
@@ -219,6 +221,13 @@ def _add_statistics(tree: Tree, statistics: TracedStatistics) -> None:
     _add(branch, "of data", statistics.parent_data_digest)
     for title, names in (("added", statistics.added), ("removed", statistics.removed)):
         _add(branch, title, str(len(names)), ", ".join(names[:8]), "..." if names[8:] else "")
+
+
+def _add_judged(tree: Tree, judged: Sequence[Judged]) -> None:
+    if judged:
+        branch = _add(tree, "judged predictions", f"{len(judged)} in its data")
+        for each in judged:
+            branch.add(Text(f"{each.path}: {each.told()}"))
 
 
 def _add_metrics(tree: Tree, metrics: Mapping[str, float]) -> None:

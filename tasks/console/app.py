@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from models.errors import InvalidInputError, UnseenError
-from tasks.console import changes, overview, reads
+from tasks.console import changes, inbox, overview, reads
 from tasks.console.reads import Name
 from tasks.console.serving import Serving
 from tasks.console.tries import Tries
@@ -67,6 +67,7 @@ def build_console(
     app.state.tries = Tries(limits)
     app.include_router(reads.router, tags=["look"])
     app.include_router(changes.router, tags=["decide"])
+    app.include_router(inbox.router, tags=["judge"])
     body = {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}
 
     @app.post("/api/detectors/{name}/predict", tags=["try"], openapi_extra={"requestBody": body})

@@ -14,9 +14,9 @@ import httpx
 from fastapi import Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
-from starlette.datastructures import UploadFile
 
-from models.errors import InvalidInputError, UnseenError
+from models.errors import InvalidInputError, NotFoundError, UnseenError
+from tasks.feedback import inbox
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
 from tasks.serving.forms import files_of
@@ -73,11 +73,38 @@ class Tries:
 
     async def _found(self, request: Request, name: str, version: int, *, maps: bool) -> Any:
         async with request.form(max_files=self.limits.num_files, max_fields=8) as form:
-            files = files_of(form)
+            contents = [await file.read() for file in files_of(form)]
             return await anyio.to_thread.run_sync(
-                lambda: self._score(files, name, version, request.state.request_id, maps=maps),
+                lambda: self._score(contents, name, version, request.state.request_id, maps=maps),
                 limiter=self._slot,
             )
+
+    async def look(self, name: str, prediction: str, request_id: str) -> dict[str, Any]:
+        """A kept picture as the version that scored it sees it, and the normal one nearest to it.
+
+        Raises:
+            NotFoundError: If the picture is not kept any more, or the version is gone.
+        """
+        return await anyio.to_thread.run_sync(
+            self._look, name, prediction, request_id, limiter=self._slot
+        )
+
+    def _look(self, name: str, prediction: str, request_id: str) -> dict[str, Any]:
+        from tasks.feedback.nearest import nearest
+
+        item = inbox.find(name, prediction)
+        paths = [inbox.picture_path(name, digest) for digest in item.files]
+        contents = [path.read_bytes() for path in paths if path]
+        if len(contents) < len(paths):
+            raise NotFoundError(f"The pictures of {prediction} are not kept any more.")
+        try:
+            scored = self._score(contents, name, item.version, request_id, maps=True)
+        except InvalidInputError:  # a detector of whole images
+            scored = self._score(contents, name, item.version, request_id, maps=False)
+        packaged = self._load(name, item.version).packaged
+        frames = uploads.read_frames(contents, how=packaged.preprocessing, limits=self.limits)
+        found = {"scored": scored, "nearest": nearest(packaged, frames.frames)}
+        return dict(jsonable_encoder(found))
 
     async def there(self, request: Request, url: str, *, maps: bool) -> Response:
         """Hand a request on to a serving process, and its answer back as it is."""
@@ -105,12 +132,11 @@ class Tries:
         )
 
     def _score(
-        self, files: list[UploadFile], name: str, version: int, request_id: str, *, maps: bool
+        self, contents: list[bytes], name: str, version: int, request_id: str, *, maps: bool
     ) -> Any:
         from tasks.serving import responses  # it brings in torch, for which the page must not wait
 
         deployed = self._load(name, version)
-        contents = [file.file.read() for file in files]
         how = deployed.packaged.preprocessing
         received = uploads.read_frames(contents, how=how, limits=self.limits)
         frames = received.frames

@@ -19,6 +19,7 @@ from tasks.data import (
     duplicates,
     dvc_cache,
     images,
+    judged,
     layout,
     masks,
     relations,
@@ -53,10 +54,22 @@ def read(snapshot: Snapshot, progress: Progress = silent) -> pd.DataFrame:
         elif row.role == "labels" and row.num_bytes is not None:
             row.problem = faults.get(row.path)
             row.decodes = row.problem is None
+    _tell_origins(rows, snapshot)
     relations.relate(rows)
     copies.remember(snapshot, relations.compare(rows, prints))
     columns = [field.name for field in fields(Row)]
     return pd.DataFrame([vars(row) for row in rows], columns=columns)
+
+
+def _tell_origins(rows: list[Row], snapshot: Snapshot) -> None:
+    try:
+        origins = {each.path: each.told() for each in judged.of(snapshot.entries)}
+    except DataError as error:
+        note = next(row for row in rows if row.path == judged.NOTE)
+        note.hint = str(error)
+        return
+    for row in rows:
+        row.origin = origins.get(row.path) or origins.get(row.path.rpartition("/")[0])
 
 
 def _read(snapshot: Snapshot, entry: Entry, prints: dict[str, Fingerprint]) -> Row:

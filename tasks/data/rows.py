@@ -54,6 +54,8 @@ class Row:
     """What is probably not meant by a mask."""
     hint: str | None = None
     """What is probably not meant by the place of a file."""
+    origin: str | None = None
+    """Who judged it to be what, when, and of which prediction, if it was absorbed."""
     problem: str | None = None
     """Why it cannot be read, in the decoder's own words."""
     size: str | None = None

@@ -7,14 +7,16 @@ this command: on its way nothing imports torch or Prefect.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from models.errors import DataError, NotFoundError
-from tasks.data import dvc_cache, dvc_remote
+from tasks.data import dvc_cache, dvc_remote, judged
+from tasks.data.judged import Judged
+from tasks.data.versions import Entry
 from tasks.lineage import reproductions
 from tasks.lineage.trace_records import (
     Trace,
@@ -74,6 +76,7 @@ def trace(reference: str) -> Trace:
         pretext=_pretext(client, facts, data, notes),
         source=_source(client, facts, notes),
         statistics=_statistics(facts.lineage.get("statistics") or {}),
+        judged=_judged(facts.files or (), notes),
         reproductions=reproductions.find(client, version.name, facts.model_digest),
         metrics=facts.metrics,
         decisions=_decisions(client, version, int(champion) if champion else None),
@@ -198,6 +201,15 @@ def _source(client: MlflowClient, facts: Facts, notes: list[str]) -> TracedSourc
         run=_run(run_id, get_run(client, run_id), notes),
         data=_data(data, files_of(data), notes) if data.get("digest") else None,
     )
+
+
+def _judged(files: Iterable[Mapping[str, str]], notes: list[str]) -> tuple[Judged, ...]:
+    """The judged predictions whose pictures are in the data of these files."""
+    try:
+        return judged.of(Entry(each["relpath"], each["md5"]) for each in files)
+    except (DataError, NotFoundError) as error:
+        notes.append(f"Which judged predictions are in the data is not known: {error}")
+        return ()
 
 
 def _statistics(known: Mapping[str, Any]) -> TracedStatistics | None:

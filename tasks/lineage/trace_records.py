@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.data.judged import Judged
 from tasks.records import DataVersion, Decision, Validation
 
 
@@ -134,6 +135,8 @@ class Trace:
     """None unless it was adapted from another model version."""
     statistics: TracedStatistics | None = None
     """None if the detector's statistics do not add up."""
+    judged: tuple[Judged, ...] = ()
+    """Predictions that people judged and whose pictures are in its data."""
     reproductions: tuple[TracedReproduction, ...] = ()
     """The newest first."""
     metrics: dict[str, float]

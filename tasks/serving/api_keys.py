@@ -27,7 +27,9 @@ PREDICT = "predict"
 """Right to have images scored."""
 PROMOTE = "promote"
 """Right to decide which version serves."""
-RIGHTS = (PREDICT, PROMOTE)
+LABEL = "label"
+"""Right to say what a kept picture shows, and to have judged pictures brought into the data."""
+RIGHTS = (PREDICT, PROMOTE, LABEL)
 BEARER = HTTPBearer(auto_error=False, description="A token that 'unseen keys add' printed.")
 HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same token.")
 ANYBODY = ""
@@ -167,7 +169,7 @@ class Access:
 
     To predict, and to read what a server tells of its detector, no key is needed on a server that
     this machine alone can reach as long as there is none with the right ``predict``, nor where
-    ``open_to_all`` says so. To promote, one is always needed.
+    ``open_to_all`` says so. To promote and to label, one is always needed.
 
     Args:
         keys: Who may come in.
@@ -211,7 +213,7 @@ class Access:
         """
         token = token_of(request)
         if token is None:
-            if right != PROMOTE and self.is_open():
+            if right not in (PROMOTE, LABEL) and self.is_open():
                 return ANYBODY
             raise UnknownKeyError(
                 "A key is needed for this. Send it as 'Authorization: Bearer TOKEN'; who runs the "

@@ -30,6 +30,7 @@ from tasks.registry import mlflow_store, model_versions
 from tasks.serving import pages
 from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, may
 from tasks.serving.forms import FILES, FORM
+from tasks.serving.kept_pictures import Keep
 from tasks.serving.middleware import Guard, answer, refusals
 from tasks.serving.prometheus import CONTENT_TYPE, Metrics
 from tasks.serving.responses import Scored
@@ -45,7 +46,7 @@ SWITCH_SECONDS = 5e-5
 any two operations of torch, and would wait up to 5 ms for it, Python's default, each time."""
 
 
-def build_app(
+def build_app(  # noqa: PLR0913
     name: str,
     *,
     limits: Limits | None = None,
@@ -55,6 +56,7 @@ def build_app(
     log_predictions: bool = True,
     engine: str = AUTO,
     hosts: frozenset[str] | None = None,
+    keep: Keep | None = None,
 ) -> FastAPI:
     """The app that serves a registered model.
 
@@ -68,6 +70,7 @@ def build_app(
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
         engine: What scores; see ``tasks.packaging.program.choose``.
         hosts: Names under which it may be asked; None for any.
+        keep: Pictures to keep; see ``tasks.serving.kept_pictures``.
     """
     limits = limits or Limits()
     service = Service(
@@ -77,6 +80,7 @@ def build_app(
         false_alarm_rate,
         log_predictions=log_predictions,
         engine=engine,
+        keep=keep,
     )
 
     @asynccontextmanager
@@ -178,6 +182,7 @@ def serve(  # noqa: PLR0913
     access: Access | None = None,
     log_predictions: bool = True,
     engine: str = AUTO,
+    keep: Keep | None = None,
 ) -> None:
     """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
 
@@ -204,6 +209,7 @@ def serve(  # noqa: PLR0913
         access=access,
         log_predictions=log_predictions,
         engine=engine,
+        keep=keep,
         hosts=pages.LOCAL_NAMES | {host.lower()} if is_local(host) else None,
     )
     config = uvicorn.Config(

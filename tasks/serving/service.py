@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import IO, Any
 
@@ -16,15 +15,16 @@ from prometheus_client.core import Metric
 
 from tasks.lineage.trace import trace
 from tasks.lineage.trace_records import Trace
-from tasks.packaging.detector import Prediction, Raw
+from tasks.packaging.detector import Raw
 from tasks.packaging.program import AUTO
 from tasks.serving import prometheus, responses, uploads
+from tasks.serving.account import Account, logged
 from tasks.serving.batching import Batcher, Job
 from tasks.serving.champion import Champion, Deployed
 from tasks.serving.forms import SINGLE, files_of, flag
+from tasks.serving.kept_pictures import Keep
 from tasks.serving.middleware import Admission, BusyError
 from tasks.serving.monitoring.drift import DriftReport
-from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
 from tasks.serving.monitoring.recorder import Note, Watch
 from tasks.serving.prometheus import Metrics
 from tasks.serving.responses import Scored
@@ -58,6 +58,16 @@ class Asked:
         return str(self.request.state.request_id)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """The files of a request."""
+
+    digests: tuple[str, ...]
+    """SHA-256 of each."""
+    contents: Sequence[bytes] = ()
+    """Their bytes, if pictures are kept."""
+
+
 class Service:
     """Scores requests with whatever detector is deployed, and keeps account of them.
 
@@ -68,6 +78,7 @@ class Service:
         false_alarm_rate: Share of normal frames that may be called anomalous.
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
         engine: What scores; see ``tasks.packaging.program.choose``.
+        keep: Keep pictures as well; see ``tasks.serving.kept_pictures``.
     """
 
     def __init__(
@@ -79,6 +90,7 @@ class Service:
         *,
         log_predictions: bool = True,
         engine: str = AUTO,
+        keep: Keep | None = None,
     ) -> None:
         self.limits = limits
         self.champion = Champion(
@@ -89,22 +101,21 @@ class Service:
         self.metrics.add(self._tell)
         self.admission = Admission(limits)
         self.batcher = Batcher(limits.queued_bytes, self.metrics.batch)
-        self.predictions = PredictionLog(name) if log_predictions else None
+        self.account = Account(name, log_predictions=log_predictions, keep=keep)
+        self.metrics.add(self.account.tell)
         self._workers = ThreadPoolExecutor(limits.concurrent, "worker")
         self._lineage: Trace | None = None
         self._drift: tuple[Deployed, float, DriftReport] | None = None
 
     def start(self) -> None:
         """Begin to follow the champion and to answer."""
-        for part in (self.champion, self.watch, self.batcher, self.predictions):
-            if part:
-                part.start()
+        for part in (self.champion, self.watch, self.batcher, self.account):
+            part.start()
 
     def stop(self) -> None:
         """Stop, and write down what is to be kept."""
-        for part in (self.champion, self.batcher, self.predictions, self.watch):
-            if part:
-                part.stop()
+        for part in (self.champion, self.batcher, self.account, self.watch):
+            part.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def deployed(self) -> Deployed:
@@ -167,14 +178,14 @@ class Service:
     async def _answer(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
         """Decode with the workers, score in a batch, judge; a timeout frees no busy worker."""
         loop = asyncio.get_running_loop()
-        job, digests = await loop.run_in_executor(self._workers, self._decode, asked, files)
+        job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
         self.batcher.submit(job)
         raw = await asyncio.wrap_future(job.answer)
         if len(raw.image_score) <= FEW_FRAMES and not asked.anomaly_map:
-            return self._judge(asked, raw, digests)
-        return await loop.run_in_executor(self._workers, self._judge, asked, raw, digests)
+            return self._judge(asked, raw, sent)
+        return await loop.run_in_executor(self._workers, self._judge, asked, raw, sent)
 
-    def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, tuple[str, ...]]:
+    def _decode(self, asked: Asked, files: Sequence[IO[bytes]]) -> tuple[Job, Sent]:
         contents = [file.read() for file in files]
         packaged, note = asked.deployed.packaged, asked.note
         received = uploads.read_frames(contents, how=packaged.preprocessing, limits=self.limits)
@@ -186,9 +197,10 @@ class Service:
             map_size=frames.shape[-2:] if asked.anomaly_map else None,
             observe=note.observe if note.observes else None,
         )
-        return job, tuple(hashlib.sha256(content).hexdigest() for content in contents)
+        digests = tuple(hashlib.sha256(content).hexdigest() for content in contents)
+        return job, Sent(digests, contents if self.account.pictures else ())
 
-    def _judge(self, asked: Asked, raw: Raw, digests: Sequence[str]) -> Scored:
+    def _judge(self, asked: Asked, raw: Raw, sent: Sent) -> Scored:
         packaged = asked.deployed.packaged
         found = packaged.judge(raw, false_alarm_rate=self.champion.false_alarm_rate)
         asked.note.leave(found)
@@ -201,8 +213,8 @@ class Service:
             "frames": len(found.image_score),
             "alarms": int(found.anomalous.sum()),
         }
-        if self.predictions:
-            self.predictions.put(logged(asked, found, digests))
+        told = logged(asked.deployed, found, asked.request_id, sent.digests, asked.client)
+        self.account.enter(told, sent.contents)
         return responses.scored(
             asked.deployed, found, asked.request_id, asked.request.state.warnings
         )
@@ -247,11 +259,6 @@ class Service:
         yield prometheus.gauge("requests_under_way", "Requests.", self.admission.under_way)
         yield prometheus.gauge("queued_requests", "Requests that wait to be scored.", requests)
         yield prometheus.gauge("queued_inputs", "Inputs that wait to be scored.", inputs)
-        if self.predictions:
-            lost = self.predictions.lost
-            yield prometheus.counter(
-                "unlogged_predictions", "Predictions that were not kept.", lost
-            )
         deployed = self.champion.deployed
         if deployed is None:
             yield prometheus.gauge("healthy", "1 if the champion serves.", 0)
@@ -266,23 +273,3 @@ class Service:
         found = self.watch.report(deployed)
         self._drift = (deployed, now, found)
         return found
-
-
-def logged(asked: Asked, found: Prediction, digests: Sequence[str]) -> LoggedPrediction:
-    """What is kept of an answer."""
-    deployed, frames = asked.deployed, found.frame_index
-    return LoggedPrediction(
-        request_id=asked.request_id,
-        when=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        client=asked.client,
-        model=deployed.name,
-        version=deployed.version,
-        model_digest=deployed.packaged.digest,
-        data_digest=deployed.packaged.lineage["data"]["digest"],
-        files=tuple(digests),
-        threshold=found.threshold,
-        frames=tuple(frames.tolist()),
-        image_score=tuple(found.image_score.tolist()),
-        p_value=tuple(found.p_value.tolist()),
-        anomalous=tuple(frames[found.anomalous].tolist()),
-    )

@@ -17,7 +17,7 @@ export function hasKey() {
   return key !== "";
 }
 
-async function ask(path, options = {}) {
+async function send(path, options = {}) {
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   let reply;
   try {
@@ -26,9 +26,18 @@ async function ask(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, "The console does not answer. Look whether 'unseen console' still runs.");
   }
+  if (reply.ok) return reply;
   const found = await reply.json().catch(() => null);
-  if (reply.ok) return { found, reply };
   throw new Refused(reply.status, found?.error ?? `The console answered ${reply.status}.`);
+}
+
+async function ask(path, options) {
+  const reply = await send(path, options);
+  return { found: await reply.json().catch(() => null), reply };
+}
+
+export async function bytes(path, signal) {
+  return (await send(path, { signal })).blob();
 }
 
 export async function get(path, signal) {

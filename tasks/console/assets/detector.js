@@ -9,8 +9,9 @@ import { card, digest, exact, figure, h, message, number, pill, table, time, wor
 export { lineage } from "./lineage.js";
 export { drift } from "./drift.js";
 export { tryout } from "./tryout.js";
+export { inbox } from "./inbox.js";
 
-const PARTS = [["", "Overview"], ["/lineage", "Lineage"], ["/drift", "Drift"], ["/try", "Try images"]];
+const PARTS = [["", "Overview"], ["/lineage", "Lineage"], ["/drift", "Drift"], ["/try", "Try images"], ["/inbox", "Inbox"]];
 
 /** The head that all pages of a detector share. */
 export function head(name, part, ...actions) {

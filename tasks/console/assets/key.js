@@ -56,7 +56,7 @@ export function form(fields, { submit, label, kind = "main", close }) {
 }
 
 /** Ask for a key; whether there now is another one, or none. */
-export function askForKey(why = "") {
+export function askForKey(why = "", right = "promote") {
   return open("Key", (close) => {
     const input = h("input", { type: "password", id: "token", autocomplete: "off", spellcheck: "false", required: true });
     const forget = h("button", { type: "button", class: "quiet", onclick: () => { useKey(""); close("none"); } }, "Forget the key in use");
@@ -64,7 +64,7 @@ export function askForKey(why = "") {
       why ? h("p", {}, why) : null,
       h("label", { for: "token" }, "Key"),
       input,
-      h("p", { class: "muted" }, "Whoever runs the server makes one with ", h("code", {}, "unseen keys add NAME --right promote"), ". This page keeps it until it is closed or loaded again."),
+      h("p", { class: "muted" }, "Whoever runs the server makes one with ", h("code", {}, `unseen keys add NAME --right ${right}`), ". This page keeps it until it is closed or loaded again."),
       hasKey() ? forget : null,
     ];
     return [form(fields, { submit: () => check(input), label: "Use this key", close })];
@@ -93,7 +93,7 @@ export async function allowed(right) {
   const why = session.key
     ? `The key of ${session.key} lacks the right '${right}', which this needs.`
     : `This needs a key with the right '${right}'.`;
-  if (!(await askForKey(why))) return false;
+  if (!(await askForKey(why, right))) return false;
   document.getElementById("key").textContent = session.key ? `Key: ${session.key}` : "Key";
   return session.rights.includes(right) ? true : allowed(right);
 }

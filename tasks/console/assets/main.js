@@ -16,6 +16,7 @@ const ROUTES = [
   [/^\/detectors\/([^/]+)\/lineage(?:\/(\d+))?$/, detector.lineage, "detectors"],
   [/^\/detectors\/([^/]+)\/drift$/, detector.drift, "detectors"],
   [/^\/detectors\/([^/]+)\/try$/, detector.tryout, "detectors"],
+  [/^\/detectors\/([^/]+)\/inbox$/, detector.inbox, "detectors"],
   [/^\/data$/, data.list, "data"],
   [/^\/validations\/([0-9a-f]{32})$/, data.validation, "data"],
 ];

@@ -12,7 +12,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +70,11 @@ class LoggedPrediction:
     p_value: tuple[float, ...]
     anomalous: tuple[int, ...]
     """Positions of the frames that were called anomalous."""
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether the files were scored together; else each is a still image with one score."""
+        return self.frames != tuple(range(len(self.files)))
 
 
 class PredictionLog:
@@ -183,6 +188,22 @@ def find(request_id: str) -> tuple[LoggedPrediction, ...]:
             "room, unless it was started with --no-log-predictions."
         )
     return tuple(sorted(found, key=lambda each: each.when, reverse=True))
+
+
+def newest(name: str, most: int) -> Iterator[LoggedPrediction]:
+    """The predictions of a model that were answered last, the newest first.
+
+    Args:
+        name: The registered model.
+        most: How many are read.
+    """
+    path = path_of(name)
+    if not path.exists():
+        return
+    with closing(_open(path)) as database:
+        statement = "SELECT content FROM prediction ORDER BY number DESC LIMIT ?"
+        for row in database.execute(statement, (most,)):
+            yield _read(row[0])
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import threading
+import time
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from tasks.registry import history, model_versions
 from tasks.registry.decisions import appoint, rollback
+from tasks.serving.api_keys import Keys
 
 MILLISECONDS = 90_000
 """How long a condition may take on a busy machine."""
@@ -88,8 +90,8 @@ def text(page, selector="#content"):
     return page.locator(selector).inner_text()
 
 
-def frames(count=8):
-    random = np.random.default_rng(7)
+def frames(count=8, seed=7):
+    random = np.random.default_rng(seed)
     for number in range(count):
         file = BytesIO()
         pixels = random.integers(0, 256, (16, 24), dtype=np.uint8)
@@ -184,6 +186,60 @@ def test_what_cannot_be_scored_is_explained(visit):
     page.locator("#files").set_input_files(list(frames(2)))
     page.get_by_role("heading", name="These files cannot be scored").wait_for()
     assert "at least 6 frames, got 2" in text(page, "#results")
+
+
+def serve_clips(count):
+    """Clips that a server scored and kept, the newest last; what it answered."""
+    from fastapi.testclient import TestClient
+
+    from tasks.serving.kept_pictures import Keep
+    from tasks.serving.serve import build_app
+
+    with TestClient(build_app("squares", keep=Keep(policy="all"))) as session:
+        while not session.get("/health").is_success:
+            time.sleep(0.05)
+        return [
+            session.post(
+                "/predict", files=[("files", each["buffer"]) for each in frames(seed=seed)]
+            )
+            for seed in range(count)
+        ]
+
+
+def test_an_inbox_is_judged_with_the_keyboard_alone(visit, stocked):
+    from tasks.feedback import inbox, judgements
+
+    said = [answer.json()["request_id"] for answer in serve_clips(4)][::-1]
+    token = Keys().add("Lise", ["label"])
+    page = visit("/detectors/squares/inbox")
+    page.locator(f"#stage[data-prediction='{said[0]}'] canvas.ramp").wait_for()
+    page.keyboard.press("j")
+    page.locator(f"#stage[data-prediction='{said[1]}']").wait_for()
+    page.keyboard.press("k")
+    page.locator(f"#stage[data-prediction='{said[0]}']").wait_for()
+    page.keyboard.press("n")
+    page.get_by_role("dialog").get_by_label("Key").fill(token)
+    page.keyboard.press("Enter")
+    page.get_by_text("3 to judge, 1 judged in this sitting").wait_for()
+    page.locator("#kind").fill("dent")
+    page.keyboard.press("n")  # a letter of the kind, no verdict
+    page.locator("#kind").blur()
+    page.keyboard.press("d")
+    page.get_by_text("2 to judge, 2 judged in this sitting").wait_for()
+    page.keyboard.press("u")
+    page.get_by_text("3 to judge, 1 judged in this sitting").wait_for()
+    page.locator("#kind").fill("dent")
+    page.locator("#key-d").click()
+    page.get_by_text("2 to judge, 2 judged in this sitting").wait_for()
+    for left in (1, 0):
+        page.keyboard.press("s")
+        page.get_by_text(f"{left} to judge, ").wait_for()
+    page.get_by_role("heading", name="Nothing to judge").wait_for()
+    found = {each.last.prediction: each.last for each in inbox.pending("squares").values()}
+    assert found.keys() == set(said[:2])
+    assert (found[said[0]].verdict, found[said[0]].who) == ("normal", "Lise (console)")
+    assert (found[said[1]].verdict, found[said[1]].kind) == ("defect", "dent")
+    assert len(judgements.read("squares")) == 6
 
 
 def champion(stocked):

@@ -141,7 +141,7 @@ def test_a_damaged_file_lets_nobody_in(keys, content):
     [
         ("camera", [PREDICT], "named 'camera' already"),
         ("other", [], "got none"),
-        ("other", ["admin"], "predict, promote; got admin"),
+        ("other", ["admin"], "predict, promote, label; got admin"),
         (" ", [PREDICT], "printable"),
         ("a\nb", [PREDICT], "printable"),
         ("x" * 65, [PREDICT], "1 to 64"),

@@ -1,0 +1,1 @@
+"""From an alarm to better data: judging what was scored, and bringing it in."""
