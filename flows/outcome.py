@@ -25,11 +25,12 @@ from prefect.artifacts import (
 from prefect.states import Completed, Failed
 
 from models.errors import DataValidationError, UnseenError
+from tasks.notices import courier
 from tasks.platform import flow_run
 from tasks.records import Decision, Monitored
 from tasks.registry import mlflow_server, mlflow_store, parent_run
 from tasks.registry.tags import METRIC, PRETEXT_RUN_ID, RUN_ID, VALIDATION_RUN_ID
-from tasks.training.retrain_turn import NotYetError
+from tasks.training.retrain_turn import NotYetError, OccupiedError
 
 P = ParamSpec("P")
 WIDEST = 900
@@ -53,9 +54,11 @@ def told(body: Callable[P, Any]) -> Callable[P, Any]:
             flow_run.postpone(error.seconds, str(error))
         except UnseenError as error:
             _quietly(_show_failure, error)
+            _quietly(_tell, error)
             _quietly(_end_parent, "FAILED")
             return Failed(message=reason(error), data=error)
-        except Exception:
+        except Exception as error:
+            _quietly(_tell, error)
             _quietly(_end_parent, "FAILED")
             raise
         except BaseException:  # somebody ends it
@@ -88,6 +91,15 @@ def _quietly(show: Callable[[Any], None], what: Any) -> None:
         show(what)
     except Exception:
         log.warning("What came of it could not be shown in Prefect's pages.", exc_info=True)
+
+
+def _tell(error: Exception) -> None:
+    """Tell whoever wants to know that a flow has failed, or its data were refused."""
+    if isinstance(error, OccupiedError):  # somebody else is at it, and this one was not to wait
+        return
+    topic = "refused" if isinstance(error, DataValidationError) else "failed"
+    why = reason(error) if isinstance(error, UnseenError) else f"{type(error).__name__}: {error}"
+    courier.tell(topic, flow_run.first_name(), f"{flow_run.first_name()}: {why}")
 
 
 def _show(result: Decision | Monitored) -> None:

@@ -20,6 +20,7 @@ MAX_LINES = {"models": 620, "tasks": 300, "flows": 300}
 ROOMS = (
     "records",
     "platform",
+    "notices",  # whatever happens in any room may be told to somebody
     "packaging",
     "registry",
     "data",

@@ -17,6 +17,7 @@ from flows.cli import (
     explain_failure,
     feedback,
     housekeeping,
+    notify,
     services,
     serving,
     training,
@@ -199,6 +200,7 @@ services.register(app)
 console_page.register(app)
 serving.register(app)
 feedback.register(app)
+app.add_typer(notify.app, name="notify")
 app.command("history")(decisions.show_history)
 app.command()(decisions.promote)
 app.command()(decisions.rollback)

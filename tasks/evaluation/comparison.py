@@ -13,6 +13,7 @@ from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 from prefect import task
 
 from models.errors import InvalidInputError
+from tasks.evaluation import old_and_new
 from tasks.evaluation.paired_scores import MEASURES, Measured, alarms, both_scores
 from tasks.platform.step_names import named
 from tasks.records import Comparison, ModelVersion, Report, Source
@@ -152,6 +153,7 @@ def _measure_one(
         return _by_figures(metric, opponent, report, policy)
     if not np.isfinite(both.challenger).all():
         return Outcome(accepted=False, why="Not all of its scores are finite.", figures={})
+    scored = both
     if metric == "false_alarm_rate":
         both = alarms(both, judged, opponent)
     terms = {
@@ -163,7 +165,9 @@ def _measure_one(
     counts = {"num_clips": both["clip"].nunique(), "num_frames": len(both)}
     if opponent is None:
         return _against_chance(metric, measured, policy, counts)
-    return _against(metric, measured, policy, counts, _named(judged, opponent))
+    found = _against(metric, measured, policy, counts, _named(judged, opponent))
+    sentence, figures = old_and_new.apart(scored, judged, opponent)
+    return replace(found, why=f"{found.why} {sentence}".strip(), figures=found.figures | figures)
 
 
 def _against(

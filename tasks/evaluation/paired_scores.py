@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SCORES = METRICS["frame_auc"].scores
 """Artifact of an evaluated run: the scores of its test split."""
+PUT_IN = METRICS["put_in_auroc"].scores
+"""Artifact: the same, with defects that were put in, where the test split has none."""
 Measured = tuple[tuple[float, float], Difference]
 """A figure of the challenger and of the champion, and their difference."""
 
@@ -166,7 +168,7 @@ def _champion_scores(
         logged = logged_scores(serving.run_id, artifact)
         if logged is not None:
             return logged
-    if artifact != SCORES:
+    if artifact not in {SCORES, PUT_IN}:
         return None
     version = DataVersion(**model_versions.load(judged).lineage["data"])
     if version.digest != report.data_digest:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from prometheus_client.core import Metric
 
 from models.errors import InvalidInputError
+from tasks.notices.courier import Courier
 from tasks.packaging.detector import Prediction
 from tasks.serving import prometheus
 from tasks.serving.champion import Deployed
@@ -35,17 +36,18 @@ class Account:
                 "had with --no-log-predictions. Leave one of them out."
             )
         self.predictions = PredictionLog(name) if log_predictions else None
+        self.courier = Courier()
         self.pictures = KeptPictures(name, keep) if keep is not None and keeps else None
 
     def start(self) -> None:
         """Begin to write."""
-        for part in (self.predictions, self.pictures):
+        for part in (self.predictions, self.pictures, self.courier):
             if part:
                 part.start()
 
     def stop(self) -> None:
         """Write what waits, and end."""
-        for part in (self.pictures, self.predictions):
+        for part in (self.pictures, self.predictions, self.courier):
             if part:
                 part.stop()
 
@@ -60,6 +62,8 @@ class Account:
             self.predictions.put(prediction)
         if self.pictures:
             self.pictures.put(prediction, contents)
+        if prediction.anomalous:
+            self.courier.put("alarm", prediction.model, _sentence(prediction))
 
     def tell(self) -> Iterator[Metric]:
         """What could not be kept, for Prometheus."""
@@ -69,6 +73,18 @@ class Account:
         if self.pictures:
             text = "Pictures that should have been kept and were not."
             yield prometheus.counter("unkept_pictures", text, self.pictures.lost)
+        text = "Alarms that nobody can be told of."
+        yield prometheus.counter("untold_alarms", text, self.courier.lost)
+
+
+def _sentence(said: LoggedPrediction) -> str:
+    """What an alarm is told by."""
+    frames = f"{len(said.anomalous)} of {len(said.frames)} frames, " if len(said.frames) > 1 else ""
+    source = f" from {said.client}" if said.client else ""
+    return (
+        f"Alarm of {said.model} version {said.version}{source}: {frames}p-value "
+        f"{min(said.p_value):.3g}, prediction {said.request_id}."
+    )
 
 
 def logged(
