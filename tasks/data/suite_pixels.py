@@ -87,7 +87,7 @@ def duplicates() -> list[gxe.Expectation]:
         expect(
             gxe.ExpectColumnValuesToBeNull,
             "no_near_duplicates_in_training",
-            "no two images of train/ show nearly the same; they learn or calibrate together",
+            "no two images of train/ show nearly the same; none calibrates what its copy taught",
             severity="warning",
             column="copy",
         ),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.contracts import PretextConfig
+from models.errors import DataError
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data import copies
 from tasks.data.snapshots import Clip, Snapshot
@@ -86,7 +87,8 @@ def normal_images(
         snapshot: A data version.
         training: How they are read, and how much is held out.
         seen: As in ``normal_clips``.
-        cross: All images are learned from, in order, and all calibrate.
+        cross: All images are learned from, in order, and all calibrate; of still images that show
+            the same only the first, as none may calibrate what its own copy has taught.
 
     Raises:
         DataError: If there is too little for two parts.
@@ -97,9 +99,21 @@ def normal_images(
         return Normal(
             batches=batches, clips=clips, calibration=calibration, calibration_clips=held_out
         )
-    clips = snapshot.clips("train")
+    clips = _distinct(snapshot)
     batches = Batches(snapshot, clips, **reading(training))
     return Normal(batches=batches, clips=clips, calibration=None, calibration_clips=clips)
+
+
+def _distinct(snapshot: Snapshot) -> tuple[Clip, ...]:
+    """Training clips without still images that show what an earlier one shows."""
+    clips, first = snapshot.clips("train"), copies.groups(snapshot)
+    kept = tuple(clip for clip in clips if len(clip.frames) > 1 or first[clip.name] == clip.name)
+    if len(kept) == 1 < len(clips):
+        raise DataError(
+            f"Training and calibration need images that differ, and all {len(clips)} images of "
+            "train/good show the same. Add others."
+        )
+    return kept
 
 
 def reading(training: Training) -> dict[str, Any]:

@@ -21,9 +21,11 @@ def rows(count, **columns):
 
 def test_many_failing_files_are_counted_and_the_first_are_named(tmp_path):
     from tasks.data.run_suite import MAX_FILES, check
+    from tasks.data.run_suite import outcomes as in_memory
 
-    folder = tmp_path / "context"
-    checked = check(rows(30, kind="odd"), Expectations(), None, name="squares", folder=folder)
+    table, folder = rows(30, kind="odd"), tmp_path / "context"
+    checked = check(table, Expectations(), None, name="squares", folder=folder)
+    assert in_memory(table, Expectations(), None) == checked.outcomes
 
     outcomes = {each.name: each for each in checked.outcomes}
     failed = outcomes["train_is_normal"]
@@ -74,21 +76,13 @@ def test_an_expectation_of_the_users_is_evaluated_with_ours(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_expectations_about_rows_that_are_not_there_behave(tmp_path, split):
-    from tasks.data.run_suite import check
+def test_expectations_about_rows_that_are_not_there_behave(split):
+    from tasks.data.run_suite import outcomes
 
-    checked = check(rows(12, split=split), Expectations(), None, name="s", folder=tmp_path)
-    failed = {each.name: each.message for each in checked.outcomes if not each.success}
+    found = outcomes(rows(12, split=split), Expectations(), None)
+    failed = {each.name: each.message for each in found if not each.success}
     needed = "enough_test_images" if split == "train" else "enough_training_images"
     assert needed in failed
     assert all(isinstance(message, str) for message in failed.values())
-    empty = check(rows(0), Expectations(), None, name="s", folder=tmp_path)
-    assert not {each.name: each for each in empty.outcomes}["enough_training_images"].success
-
-
-def test_outcomes_in_memory_are_those_of_the_check(tmp_path):
-    from tasks.data.run_suite import check, outcomes
-
-    table = rows(12, kind="odd")
-    checked = check(table, Expectations(), None, name="squares", folder=tmp_path)
-    assert outcomes(table, Expectations(), None) == checked.outcomes
+    empty = outcomes(rows(0), Expectations(), None)
+    assert not {each.name: each for each in empty}["enough_training_images"].success

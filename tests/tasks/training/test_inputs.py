@@ -1,5 +1,9 @@
+import shutil
+
+import pytest
 import torch
 
+from models.errors import DataError
 from models.pretext.context_encoder import ContextEncoder
 from models.pretext.video_triplet import VideoTriplet
 from tasks.data import snapshots, versions
@@ -34,6 +38,21 @@ def test_every_image_learns_and_calibrates_in_cross_calibration(repository):
     parted = normal_images(snapshot, Training(), (), cross=False)
     assert not set(parted.clips) & set(parted.calibration_clips)
     assert parted.probe is parted.calibration
+
+
+def test_a_copy_counts_once_in_cross_calibration(repository):
+    folder = write_stills(repository / "data" / "stills")
+    for copy in ("003b", "zoo/1"):
+        (folder / f"train/good/{copy}.png").parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "train/good/003.png", folder / f"train/good/{copy}.png")
+    snapshot = snapshots.open_version(versions.add("stills"))
+    normal = normal_images(snapshot, Training(), (), cross=True)
+    assert [clip.name for clip in normal.clips] == [f"good/{number:03}" for number in range(5)]
+    for number in (0, 1, 2, 4):
+        (folder / f"train/good/{number:03}.png").unlink()
+    same = snapshots.open_version(versions.add("stills"))
+    with pytest.raises(DataError, match="all 3 images of train/good show the same"):
+        normal_images(same, Training(), (), cross=True)
 
 
 def test_images_have_the_size_that_the_recipe_asks_for(repository):
