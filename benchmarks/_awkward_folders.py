@@ -45,6 +45,16 @@ def name_cases() -> Iterator[Case]:
             lambda folder, kind=kind: _rename_kind(folder, kind),
             logged="$" in kind,
         )
+    yield edited(
+        "images and masks of another spelling",
+        lambda f: [
+            (f / folder / f"0{more}.png").rename(f / folder / f"{name}{more}.png")
+            for folder, name, more in (
+                (f"test/{KIND}", "\u00fc", ""),
+                (f"ground_truth/{KIND}", "u\u0308", "_mask"),
+            )
+        ],
+    )
     for raw in (b"\xff\xfe", b"a\nb", b"a\x1b[31m", b"\xc3\x28"):
         yield edited(
             f"image called {raw!r}",

@@ -8,6 +8,7 @@ each frame. ``roi.png`` marks the region of interest of all images.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -71,7 +72,11 @@ class Place:
 
 
 def place(relpath: str) -> Place:
-    """Role, split, kind and clip of a file, by its path below the folder of its data set."""
+    """Role, split, kind and clip of a file, by its path below the folder of its data set.
+
+    An umlaut that one file system spells with one character and another with two is the same.
+    """
+    relpath = unicodedata.normalize("NFC", relpath)
     parts, path = relpath.split("/"), PurePosixPath(relpath)
     role = _role(parts, path.suffix.lower())
     if role in {"other", "truth", "note", "roi"}:

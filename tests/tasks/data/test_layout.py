@@ -28,6 +28,15 @@ def test_a_path_tells_what_a_file_is(path, place):
     assert layout.place(path) == place
 
 
+def test_a_mask_belongs_to_its_image_however_its_umlaut_is_spelled():
+    image, mask = (
+        "test/gr\u00f6\u00dfe/\u00fc.png",
+        "ground_truth/gro\u0308\u00dfe/u\u0308_mask.png",
+    )
+    assert (layout.place(image).kind, layout.place(image).stem) == ("größe", "ü")
+    assert (layout.place(mask).kind, layout.place(mask).stem) == ("größe", "ü")
+
+
 def test_names_are_in_the_order_of_their_numbers():
     names = ["f10", "f9", "f1", "f010", "g2", "f"]
     assert sorted(names, key=layout.natural) == ["f", "f1", "f9", "f010", "f10", "g2"]

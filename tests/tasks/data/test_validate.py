@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_file_is_told(faulty):
     found = faulty[0]["expectations"]
     assert found["no_gaps_in_clips"]["files"] == ["train/good/02/006.png (step 2.0)"]
     [twin, _] = found["train_and_test_are_disjoint"]["files"]
-    assert twin == "test/good/01/000.png (twin train/good/01/000.png)"
+    assert twin == "test/good/01/000.png (as train/good/01/000.png)"
     assert "18x12 L" in found["one_format_per_clip"]["files"][0]
     assert "3600000000 pixels" in faulty[0]["problems"]["train/good/02/001.png"]
     assert "unseen ingest" in faulty[0]["problems"]["train/good/02/008.png"]
