@@ -26,7 +26,6 @@ SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 UNVERIFIED = {
     "tests/tasks/serving/test_export.py": "the test's own detector cannot be exported yet",
     "tests/flows/operations/test_services.py": "never run through since services are supervised",
-    "tests/flows/cli/test_main.py::test_a_killed_run_resumes": "fails, cause unknown",
     "tests/flows/test_reproduce.py::test_lost_bytes_are_named": "fails, cause unknown",
     "tests/tasks/console/test_app.py::test_images_are_scored_alike": "fails, cause unknown",
     "tests/tasks/console/test_browser.py::test_promoting_and_rolling": "fails, cause unknown",

@@ -28,14 +28,20 @@ from models.errors import DataValidationError, UnseenError
 from tasks.notices import courier
 from tasks.platform import flow_run
 from tasks.records import Decision, Monitored
-from tasks.registry import mlflow_server, mlflow_store, parent_run
+from tasks.registry import history, mlflow_server, mlflow_store, parent_run, version_facts
 from tasks.registry.tags import METRIC, PRETEXT_RUN_ID, RUN_ID, VALIDATION_RUN_ID
 from tasks.training.retrain_turn import NotYetError, OccupiedError
 
 P = ParamSpec("P")
 WIDEST = 900
 """Pixels of a picture in Prefect's pages."""
-DONE = {"promote": "Promoted", "refuse": "Refused"}
+DONE = {  # by a comparison just now, or by whoever decided about the same version before
+    "promote": "Promoted",
+    "refuse": "Refused",
+    "rollback": "Rolled back",
+    "pin": "Pinned",
+    history.BY_MLFLOW: "Set in MLflow to",
+}
 DOCS = "validation/data_docs"
 log = logging.getLogger(__name__)
 
@@ -181,7 +187,10 @@ def _show_docs(client: MlflowClient, run_id: str, key: str) -> None:
 
 def _show_picture(client: MlflowClient, run_id: str, path: str, key: str) -> None:
     """The picture itself, because a browser need not reach the store."""
-    picture = Image.open(client.download_artifacts(run_id, path)).convert("RGB")
+    found = version_facts.run_artifact(client, run_id, path)
+    if found is None:
+        return
+    picture = Image.open(found).convert("RGB")
     picture.thumbnail((WIDEST, WIDEST * 4))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)

@@ -19,7 +19,8 @@ from prefect.client.schemas.objects import StateType
 from flows import outcome
 from flows.retrain import retrain
 from models.errors import DataValidationError
-from tasks.registry import mlflow_store
+from tasks.records import Decision
+from tasks.registry import history, mlflow_store
 from tasks.training.retrain_turn import NotYetError, turn
 from tests.flows.conftest import RECIPE
 
@@ -63,6 +64,22 @@ def test_a_flow_run_is_named_tagged_and_says_what_happened(ended):
     assert {"recipe:tiny_knn", "data:tiny", "model:tiny_knn", "decision:promote"} <= set(run.tags)
     assert (run.state.name, run.state.message.partition(":")[0]) == ("Completed", "Promoted 1")
     assert state.result().action == "promote"
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("promote", "Promoted 2: It is."),
+        ("refuse", "Refused 2: It is."),
+        ("rollback", "Rolled back 2: It is."),
+        ("pin", "Pinned 2: It is."),
+        (history.BY_MLFLOW, "Set in MLflow to 2: It is."),
+    ],
+)
+def test_every_decision_has_words_of_its_own(action, words):
+    about = {"name": "tiny", "version": 2, "champion": 2, "former": 1}
+    decided = Decision(action=action, **about, why="It is.", who="Ada", when=history.now())
+    assert outcome.sentence(decided) == words
 
 
 def test_steps_are_named_by_method_and_data(ended, client):
