@@ -64,8 +64,43 @@ def read(top: Path) -> State:
 
 
 def _registry(store: sqlite3.Connection) -> dict[str, Any]:
+    decisions: dict[str, dict[str, str]] = {}
+    in_effect: dict[str, str] = {}
+    for name, key, value in store.execute("select name, key, value from registered_model_tags"):
+        if key == IN_EFFECT:
+            in_effect[name] = value
+        elif key.startswith(ENTRY):
+            decisions.setdefault(name, {})[key] = value
+    runs = store.execute(
+        "select r.run_uuid, t.value, r.status from runs r left join tags t "
+        "on t.run_uuid = r.run_uuid and t.key = 'unseen.kind'"
+    )
+    aliases = store.execute("select name, alias, version from registered_model_aliases")
+    return {
+        "versions": _versions(store),
+        "aliases": {(name, alias): version for name, alias, version in aliases},
+        "decisions": decisions,
+        "in_effect": in_effect,
+        "runs": {run: (kind or "", status) for run, kind, status in runs},
+    }
+
+
+def _versions(store: sqlite3.Connection) -> dict[tuple[str, int], dict[str, Any]]:
+    """Versions that were not deleted, with their tags, and status and place of their model."""
+    models = {
+        model: (status, location)
+        for model, status, location in store.execute(
+            "select model_id, status, artifact_location from logged_models"
+        )
+    }
     versions: dict[tuple[str, int], dict[str, Any]] = {
-        (name, version): {"run_id": run_id, "source": source, "status": status, "tags": {}}
+        (name, version): {
+            "run_id": run_id,
+            "source": source,
+            "status": status,
+            "tags": {},
+            "model": models.get(str(source).removeprefix("models:/")),
+        }
         for name, version, run_id, source, status in store.execute(
             "select name, version, run_id, source, status from model_versions "
             "where current_stage != 'Deleted_Internal'"
@@ -76,41 +111,7 @@ def _registry(store: sqlite3.Connection) -> dict[str, Any]:
     ):
         if (name, version) in versions:
             versions[name, version]["tags"][key] = value
-    models = {
-        model: (status, location)
-        for model, status, location in store.execute(
-            "select model_id, status, artifact_location from logged_models"
-        )
-    }
-    for each in versions.values():
-        each["model"] = models.get(str(each["source"]).removeprefix("models:/"))
-    decisions: dict[str, dict[str, str]] = {}
-    in_effect: dict[str, str] = {}
-    for name, key, value in store.execute("select name, key, value from registered_model_tags"):
-        if key == IN_EFFECT:
-            in_effect[name] = value
-        elif key.startswith(ENTRY):
-            decisions.setdefault(name, {})[key] = value
-    runs = {
-        run: (kind or "", status)
-        for run, status, kind in store.execute(
-            "select r.run_uuid, r.status, t.value from runs r left join tags t "
-            "on t.run_uuid = r.run_uuid and t.key = 'unseen.kind'"
-        )
-    }
-    aliases = {
-        (name, alias): version
-        for name, alias, version in store.execute(
-            "select name, alias, version from registered_model_aliases"
-        )
-    }
-    return {
-        "versions": versions,
-        "aliases": aliases,
-        "decisions": decisions,
-        "in_effect": in_effect,
-        "runs": runs,
-    }
+    return versions
 
 
 def problems(top: Path, state: State) -> list[str]:

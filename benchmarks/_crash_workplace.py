@@ -180,6 +180,8 @@ class Workplace:
         os.chdir(target)
         os.environ["PREFECT_HOME"] = str(target / ".unseen" / "prefect")
         os.environ["PREFECT_API_URL"] = self.start_server()
+        context = importlib.import_module("prefect.context")
+        context.refresh_global_settings_context()  # forks would keep the former address and folder
 
     def stop(self) -> None:
         """End the Prefect server."""

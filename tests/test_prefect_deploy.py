@@ -103,7 +103,10 @@ def test_kubernetes_takes_the_job_that_its_worker_makes(project, client):
     environment = manifest["spec"]["template"]["spec"]["containers"][0]["env"]
     listed = [{"name": key, "value": value} for key, value in environment.items()]
     manifest["spec"]["template"]["spec"]["containers"][0]["env"] = listed  # as the worker does
-    schemas.validate(manifest, "1.36", strict=False)
+    assert schemas.validate(manifest, "1.36") == "1.36"
+    manifest["spec"]["backoffLimit"] = "never"
+    with pytest.raises(schemas.ValidationError, match="'never' is not of type 'integer'"):
+        schemas.validate(manifest, "1.36")
 
 
 def test_a_worker_of_the_process_pool_retrains(project, client):

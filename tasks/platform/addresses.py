@@ -7,6 +7,7 @@ or by a child process.
 
 import json
 import os
+import socket
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -16,6 +17,8 @@ from tasks.platform import settings, workspace
 TRACKING = "MLFLOW_TRACKING_URI"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SQLITE = "sqlite:///"
+STOPPED = ".stopped"
+"""Ends the name of the record of a background process that was stopped."""
 
 
 def tracking_uri() -> str:
@@ -39,13 +42,31 @@ def is_server(uri: str) -> bool:
 
 
 def is_own(url: str, name: str) -> bool:
-    """Whether an address is the one at which the background process of this name was started."""
+    """Whether an address is the one at which the background process of this name was started.
+
+    So is the last address of one that was stopped, as long as nobody else answers there.
+    """
     record = workspace.home() / "processes" / f"{name}.json"
+    if _plain(url) == _recorded(record):
+        return True
+    return _plain(url) == _recorded(record.with_suffix(STOPPED)) and not _answers(url)
+
+
+def _recorded(record: Path) -> str:
     try:
         known = json.loads(record.read_text())["url"]
-    except (OSError, ValueError, LookupError, TypeError):
+        return _plain(known) if known else ""
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+
+
+def _answers(url: str) -> bool:
+    parsed = urlsplit(url)
+    try:
+        socket.create_connection((parsed.hostname or "", parsed.port or 80), timeout=1).close()
+    except OSError:
         return False
-    return bool(known) and _plain(url) == _plain(known)
+    return True
 
 
 def _means(uri: str, own: Path) -> bool:

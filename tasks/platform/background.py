@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ import psutil
 from filelock import FileLock
 
 from models.errors import InvalidInputError
-from tasks.platform import files, workspace
+from tasks.platform import addresses, files, workspace
 
 MARK = "UNSEEN_PROCESS"
 """Environment variable of a background process and of all its descendants."""
@@ -164,7 +165,8 @@ def stop(name: str) -> bool:
             _send(process, signal.SIGTERM)
         psutil.wait_procs(asked, timeout=GRACE_SECONDS)
     _kill(_family(name))
-    _record(name).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # its address may be exported somewhere, and stays ours
+        _record(name).replace(_record(name).with_suffix(addresses.STOPPED))
     return bool(family)
 
 

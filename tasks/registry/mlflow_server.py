@@ -10,7 +10,7 @@ itself a server, no local one is started.
 
 import httpx
 
-from tasks.platform import background, settings
+from tasks.platform import addresses, background, settings
 from tasks.platform.background import Background
 from tasks.platform.certificates import trusted
 from tasks.registry import mlflow_store
@@ -21,9 +21,9 @@ USUAL_PORT = 5000
 
 
 def configured_url() -> str | None:
-    """Address of a server that ``MLFLOW_TRACKING_URI`` names; None if it names a local store."""
+    """Address of a server that ``MLFLOW_TRACKING_URI`` names; None if it names our own store."""
     uri = settings.read().mlflow_tracking_uri
-    return uri if uri.startswith(("http://", "https://")) else None
+    return uri if addresses.is_server(uri) and not addresses.is_own(uri, NAME) else None
 
 
 def address() -> str:

@@ -130,62 +130,81 @@ def bring_in(source):
 
 def deployer(clips, tiny_detector, tmp_path_factory):
     """Function that fits a detector to windows of the clips, registers it and makes it champion."""
-    from tasks.data import snapshots
-    from tasks.packaging import make_program, package
-    from tasks.registry import lineage_record, mlflow_store, model_versions
     from tasks.registry.register import register
-    from tasks.training.log_detector import log_model
 
     def deploy(
         name="squares", *, seed=0, version=clips, pretext=clips, promoted=True, program=False
     ):
-        snapshot = snapshots.open_version(version)
-        preprocessing = Preprocessing(window=6)
-        normal = [
-            torch.tensor(preprocessing(snapshot.read_clip(clip, None, 1))).float() / 255
-            for clip in snapshot.clips("train")
-        ]
-        limits = tiny_detector.Limits(quantile=0.99 - seed / 10)
-        config = tiny_detector.Tiny.Config(limits=limits)
-        detector = config.build(tiny_detector.Pool.Config().build()).fit(normal, normal)
-        with mlflow_store.run("pretrain", name, tags={}, params={}) as pretrained:
-            pass
-        with mlflow_store.run("fit", name, tags={}, params={}) as active:
-            folder = tmp_path_factory.mktemp("detector") / model_versions.PACKAGE
-            package.save(
-                folder,
-                detector,
-                preprocessing=preprocessing,
-                calibration_scores=np.concatenate([detector(one).image_score for one in normal]),
-                lineage=lineage_record.describe(
-                    version=version,
-                    validation=VALIDATION,
-                    pretext={
-                        "run_id": pretrained.info.run_id,
-                        "backbone": "pretext",
-                        "data": asdict(pretext),
-                    },
-                    recipe={"name": name, "metric": "frame_auc", "detector": {"shrinkage": 0.01}},
-                    seed=seed,
-                    run_id=active.info.run_id,
-                    device="cpu",
-                ),
-                files=[asdict(entry) for entry in snapshot.entries],
-            )
-            if program:
-                make_program.add_program(folder, detector, normal[0])
-            uri = log_model(folder, lineage_record.data_tags(version))
-        run_id, metrics = active.info.run_id, {"frame_auc": 0.875, "frame_eer": 0.125}
-        registered = register.fn(
-            TrainedModel(run_id=run_id, model_uri=uri, data_digest=version.digest),
-            Report(run_id=run_id, data_digest=version.digest, metrics=metrics),
-            name,
-        )
+        fitted = fit_windows(tiny_detector, version, seed)
+        folder = tmp_path_factory.mktemp("detector")
+        trained = log_fitted(name, folder, fitted, (version, pretext), seed, program=program)
+        metrics = {"frame_auc": 0.875, "frame_eer": 0.125}
+        report = Report(run_id=trained.run_id, data_digest=version.digest, metrics=metrics)
+        registered = register.fn(trained, report, name)
         if promoted:
             make_champion(registered)
         return registered
 
     return deploy
+
+
+def fit_windows(tiny_detector, version, seed):
+    """A detector, its preprocessing, and the windows of the clips that it was fitted to."""
+    from tasks.data import snapshots
+
+    snapshot = snapshots.open_version(version)
+    preprocessing = Preprocessing(window=6)
+    normal = [
+        torch.tensor(preprocessing(snapshot.read_clip(clip, None, 1))).float() / 255
+        for clip in snapshot.clips("train")
+    ]
+    limits = tiny_detector.Limits(quantile=0.99 - seed / 10)
+    config = tiny_detector.Tiny.Config(limits=limits)
+    detector = config.build(tiny_detector.Pool.Config().build()).fit(normal, normal)
+    return detector, preprocessing, normal
+
+
+def log_fitted(name, temporary, fitted, data, seed, *, program):
+    """Package a detector and log it, as ``fit`` does.
+
+    Args:
+        name: The registered model's.
+        temporary: An empty folder.
+        fitted: What ``fit_windows`` returns.
+        data: Versions that it and its encoder were trained on.
+        seed: Of the recipe.
+        program: Add it as a program, too.
+    """
+    from tasks.data import snapshots
+    from tasks.packaging import make_program, package
+    from tasks.registry import lineage_record, mlflow_store, model_versions
+    from tasks.training.log_detector import log_model
+
+    detector, preprocessing, normal = fitted
+    folder = temporary / model_versions.PACKAGE
+    with mlflow_store.run("pretrain", name, tags={}, params={}) as pretrained:
+        encoder = {"run_id": pretrained.info.run_id, "backbone": "pretext", "data": asdict(data[1])}
+    with mlflow_store.run("fit", name, tags={}, params={}) as active:
+        package.save(
+            folder,
+            detector,
+            preprocessing=preprocessing,
+            calibration_scores=np.concatenate([detector(one).image_score for one in normal]),
+            lineage=lineage_record.describe(
+                version=data[0],
+                validation=VALIDATION,
+                pretext=encoder,
+                recipe={"name": name, "metric": "frame_auc", "detector": {"shrinkage": 0.01}},
+                seed=seed,
+                run_id=active.info.run_id,
+                device="cpu",
+            ),
+            files=[asdict(entry) for entry in snapshots.open_version(data[0]).entries],
+        )
+        if program:
+            make_program.add_program(folder, detector, normal[0])
+        uri = log_model(folder, lineage_record.data_tags(data[0]))
+    return TrainedModel(run_id=active.info.run_id, model_uri=uri, data_digest=data[0].digest)
 
 
 def make_champion(registered):

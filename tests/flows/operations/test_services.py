@@ -59,7 +59,7 @@ def project(tmp_path_factory, empty_store):
 
 
 def unseen(*arguments):
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
 
 
 def until(condition, seconds=300):

@@ -10,8 +10,10 @@ import httpx
 import mlflow
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
+from mlflow.models.cli import commands
 
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.serve import build_app
@@ -34,6 +36,10 @@ import mlflow, numpy as np
 model = mlflow.pyfunc.load_model("models:/squares@champion")
 found = model.predict(np.load(sys.argv[1]), params={"anomaly_map": True})
 assert "models" not in sys.modules and "tasks" not in sys.modules
+asked, answered = sys.argv[2:]
+mlflow.models.predict(
+    "models:/squares@champion", input_path=asked, output_path=answered, env_manager="local"
+)
 print(json.dumps({
     "columns": list(found.columns),
     "image_score": found.image_score.tolist(),
@@ -73,8 +79,10 @@ def images(num=3, height=16, width=24):
 
 def test_the_champion_loads_in_a_process_without_this_repository(champion, elsewhere, tmp_path):
     np.save(tmp_path / "images.npy", images())
+    asked, answered = tmp_path / "asked.json", tmp_path / "answered.json"
+    asked.write_text(json.dumps({"inputs": images().tolist()}))
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, tmp_path / "images.npy"],
+        [sys.executable, "-c", LOAD, tmp_path / "images.npy", asked, answered],
         env=elsewhere,
         cwd=tmp_path,
         capture_output=True,
@@ -89,6 +97,8 @@ def test_the_champion_loads_in_a_process_without_this_repository(champion, elsew
     assert found["p_value"] == pytest.approx(expected.p_value.tolist())
     assert found["anomalous"] == expected.anomalous.tolist()
     assert found["map_shape"] == [3, 16, 24]
+    rows = json.loads(answered.read_text())["predictions"]
+    assert [row["image_score"] for row in rows] == pytest.approx(found["image_score"])
 
 
 def test_mlflow_serves_the_same_model_with_the_scores_of_our_own_server(
@@ -144,6 +154,19 @@ def wait_for(url, server, log):
         except httpx.TransportError:
             time.sleep(0.2)
     raise AssertionError(log.read_text())
+
+
+def test_mlflow_writes_the_dockerfile_of_an_image_that_holds_the_model(champion, tmp_path):
+    command = ["generate-dockerfile", "-m", "models:/squares@champion", "-d", str(tmp_path)]
+    done = CliRunner().invoke(commands, command)
+    assert done.exit_code == 0, done.output
+    text, model = (tmp_path / "Dockerfile").read_text(), tmp_path / "model_dir"
+    assert f"RUN pip install mlflow=={mlflow.__version__}" in text
+    assert "COPY model_dir /opt/ml/model" in text
+    package = model_versions.folder(champion.source)
+    digest = (package / "digest.json").read_bytes()
+    assert (model / "artifacts" / package.name / "digest.json").read_bytes() == digest
+    assert "torch==" in (model / "requirements.txt").read_text()
 
 
 def test_inputs_of_another_number_of_channels_are_refused(champion):

@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -57,6 +58,19 @@ def test_a_record_that_cannot_be_read_is_nobodys_address(own):
     assert not addresses.is_own("http://127.0.0.1:5001", "mlflow")
     (workspace.home() / "processes" / "mlflow.json").write_text("[]")
     assert not addresses.is_own("http://127.0.0.1:5001", "mlflow")
+
+
+def test_the_address_of_our_stopped_server_is_ours_until_somebody_else_answers_there(own):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{other.getsockname()[1]}/api"
+        started("prefect", url)
+        record = workspace.home() / "processes" / "prefect.json"
+        record.replace(record.with_suffix(addresses.STOPPED))
+        assert addresses.is_own(url, "prefect")
+        other.listen()
+        assert not addresses.is_own(url, "prefect")
+    assert not addresses.is_own("http://127.0.0.1:9/api", "prefect")
 
 
 def test_no_proxy_is_asked_for_this_machine_whoever_asks(own, monkeypatch):
