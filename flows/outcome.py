@@ -84,7 +84,7 @@ def sentence(result: Decision | Monitored) -> str:
     return f"{DONE.get(result.action, result.action.capitalize())} {result.version}: {result.why}"
 
 
-def reason(error: UnseenError) -> str:
+def reason(error: Exception) -> str:
     """What a failure came to: ``Data refused: 3 files``, or the first sentence of the error."""
     if isinstance(error, DataValidationError):
         return f"Data refused: {error.summary}"
@@ -95,8 +95,9 @@ def _quietly(show: Callable[[Any], None], what: Any) -> None:
     """Nobody's retrain should fail because a page could not be made."""
     try:
         show(what)
-    except Exception:
-        log.warning("What came of it could not be shown in Prefect's pages.", exc_info=True)
+    except Exception as error:  # one line: whoever retrains has no use for a traceback
+        log.warning("What came of it could not be shown in the pages: %s", reason(error))
+        log.debug("The reason:", exc_info=True)
 
 
 def _tell(error: Exception) -> None:
