@@ -223,14 +223,9 @@ def _environment(name: str, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _supervised(name: str) -> str:
-    program = shlex.join([sys.executable, "-m", __name__, name])
-    return SUPERVISOR.format(
-        name=name,
-        command=program.replace("%", "%%"),
-        well=WELL_SECONDS,
-        retries=RETRIES,
-        grace=int(GRACE_SECONDS),
-    )
+    program = shlex.join([sys.executable, "-m", __name__, name]).replace("%", "%%")
+    times = {"well": WELL_SECONDS, "retries": RETRIES, "grace": int(GRACE_SECONDS)}
+    return SUPERVISOR.format(name=name, command=program, **times)
 
 
 def _record(name: str) -> Path:
