@@ -114,9 +114,11 @@ def select(model: Any, share: float) -> dict[str, float]:
     }
 
 
-def measure(method: str, features: Remembered, order: Tensor, share: float) -> dict[str, Any]:
+def measure(
+    method: str, features: Remembered, order: Tensor, share: float, side: int
+) -> dict[str, Any]:
     """Fit and score."""
-    model, size = model_of(method), (BATCH, 3, 256, 256)
+    model, size = model_of(method), (BATCH, 3, side, side)
     model.feature_extractor = features
     model.train()
     began = time.perf_counter()
@@ -154,6 +156,7 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--methods", nargs="*", default=("padim", "patchcore"))
     parser.add_argument("--coreset", type=float, default=0.01)
     parser.add_argument("--weights", type=Path, required=True)
     given = parser.parse_args()
@@ -162,9 +165,10 @@ def main() -> None:
     features = Remembered(extractor_of(given.weights), images)
     for seed in range(given.seeds):
         order = torch.arange(len(images["train"]))
-        for method in ("padim", "patchcore"):
+        for method in given.methods:
             torch.manual_seed(seed)
-            found = measure(method, features, order, given.coreset)
+            side = images["train"].shape[-1]
+            found = measure(method, features, order, given.coreset, side)
             np.savez(given.folder / f"{method}_{seed}.npz", **found)
 
 

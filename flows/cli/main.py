@@ -156,6 +156,13 @@ def trace(
     prediction: Annotated[
         str | None, typer.Option(help="Request id of an answer of the server, to start there.")
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="With --prediction: the image that was sent; what was it compared with?"),
+    ] = None,
+    picture: Annotated[
+        Path, typer.Option(help="With --image: the .png file that shows regions beside patches.")
+    ] = Path("evidence.png"),
     restore: Annotated[
         Path | None, typer.Option(help="Put exactly the bytes it was trained on into this folder.")
     ] = None,
@@ -169,7 +176,14 @@ def trace(
             "trace needs a model, a file or a prediction, and one of them. Say 'unseen trace "
             "NAME', 'unseen trace --file PATH' or 'unseen trace --prediction ID'."
         )
-    found = trace_output(reference, file, restore, prediction)
+    if image is not None and prediction is None:
+        raise InvalidInputError("--image belongs to an answer: say --prediction ID as well.")
+    if prediction is None:
+        found = trace_output(reference, file, restore)
+    else:
+        from tasks.serving.trace_prediction import trace_prediction
+
+        found = trace_prediction(prediction, image, picture)
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:

@@ -244,16 +244,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def trace_output(
-    reference: str | None, file: Path | None, folder: Path | None, prediction: str | None = None
-) -> Any:
+def trace_output(reference: str | None, file: Path | None, folder: Path | None) -> Any:
     """What ``unseen trace`` shows: a trace, sightings of a file, or what was restored."""
     from tasks.lineage.trace import trace
     from tasks.lineage.trace_file import trace_file
-    from tasks.serving.trace_prediction import trace_prediction
 
-    if prediction is not None:
-        return trace_prediction(prediction)
     if file is not None:
         return trace_file(file)
     assert reference is not None

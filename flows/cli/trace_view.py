@@ -5,7 +5,7 @@ long names are cut to 12 characters here, and whole in the JSON.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -26,6 +26,9 @@ from tasks.lineage.trace_records import (
 )
 from tasks.records import Decision, Validation
 from tasks.serving.trace_prediction import TracedPrediction
+
+if TYPE_CHECKING:
+    from tasks.serving.evidence import Evidence
 
 SHORT = 12
 """Characters of a long name that are shown."""
@@ -82,9 +85,29 @@ def render_prediction(found: TracedPrediction) -> Group:
     worst = sorted(rows, key=lambda row: row[1], reverse=True)[:MOST_FRAMES]
     for frame, score, p_value in worst:
         told.add(Text(f"frame {frame}: score {score:.6g}, p-value {p_value:.4g}"))
+    for each in found.evidence:
+        _add_evidence(tree, each)
+    if found.picture:
+        _add(tree, "picture", found.picture)
     for note in found.notes:
         tree.add(Text(f"note: {note}", style="yellow"))
     return Group(tree, render(found.trace)) if found.trace else Group(tree)
+
+
+def _add_evidence(tree: Tree, each: "Evidence") -> None:
+    """What a region was compared with."""
+    row = _add(tree, "region", _box(each.region), f"distance {each.distance:.4g}")
+    if each.patch is not None:
+        _add(row, "nearest", each.file, _box(each.patch), f"md5 {each.md5}")
+    if each.layers:
+        _add(row, "layers", *(f"{name} {share:.0%}" for name, share in each.layers))
+        channels = (f"{name}/{number} {share:.0%}" for name, number, share in each.channels)
+        _add(row, "channels", *channels)
+
+
+def _box(box: tuple[int, ...]) -> str:
+    top, left, bottom, right = box
+    return f"rows {top} to {bottom}, columns {left} to {right}"
 
 
 def render_sightings(sightings: Sightings) -> RenderableType:

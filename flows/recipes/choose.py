@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 DETECTOR = "patchcore"
 """For still images, if none is asked for."""
-SIDE = 256
-"""Pixels of a square as large as an image is made: what the methods' papers use."""
+SIDE = 320
+"""Pixels of a square as large as an image is made; how it was chosen: ``docs/choices.md``."""
 STEP = 32
 """Sides are multiples of it, so that every layer of a network divides them."""
 FEWEST = 6
@@ -61,11 +61,11 @@ def recipe_for(found: "SetDescription", name: str) -> Recipe:
 
 
 def image_size(size: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width with the aspect of the images and about as many pixels as 256 x 256.
+    """Height and width with the aspect of the images and about as many pixels as 320 x 320.
 
     Example:
         >>> image_size((512, 512)), image_size((400, 800))
-        ((256, 256), (192, 352))
+        ((320, 320), (224, 448))
     """
     height, width = size or (SIDE, SIDE)
     scale = SIDE / (height * width) ** 0.5

@@ -281,7 +281,7 @@ class StillDetector(nn.Module, ABC):
         self._check_roi(images.shape[-2:])
         features: Tensor = self.encoder(images.to(self.threshold_.device)).float()
         side = self.config.neighbourhood
-        if side > 1:  # zeros beyond the edge count: places that see padding weigh less
+        if side > 1:  # zeros beyond the edge count, as in the code of PatchCore's authors
             features = functional.avg_pool2d(features, side, stride=1, padding=side // 2)
         return features.permute(0, 2, 3, 1)
 

@@ -68,7 +68,7 @@ class PaDiM(StillDetector):
         1 is the paper's; 3 forgives objects that lie a few pixels off, and needs fewer images."""
         neighbourhood: int = 1
         """Side of the square of places over which features are averaged, odd."""
-        side: int = 32
+        side: int = 40
         """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
         smoothing: float = 0.5
         """Standard deviation of the Gaussian that smooths maps, in places; 0 smooths nothing."""

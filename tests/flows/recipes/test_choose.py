@@ -54,11 +54,11 @@ def test_without_anomalies_the_terms_need_no_labels_and_no_test_images(clips):
 @pytest.mark.parametrize(
     ("given", "made"),
     [
-        ((256, 256), (256, 256)),
-        ((4000, 6000), (224, 320)),
-        ((28, 28), (256, 256)),
-        (None, (256, 256)),
+        ((256, 256), (320, 320)),
+        ((4000, 6000), (256, 384)),
+        ((28, 28), (320, 320)),
+        (None, (320, 320)),
     ],
 )
-def test_images_keep_their_aspect_and_get_about_256_by_256_pixels(given, made):
+def test_images_keep_their_aspect_and_get_about_320_by_320_pixels(given, made):
     assert image_size(given) == made
