@@ -54,8 +54,7 @@ from models.one_class.gaussian_features import GaussianFeatures
 from models.one_class.padim import PaDiM
 from models.one_class.patchcore import PatchCore
 from models.one_class.simplenet import SimpleNet
-from models.selection import choose
-from tasks.training.choose_detector import MOST
+from models.selection import MOST, choose
 
 SETS = ("cookies", "mvtec_pill", "elpv_mono", "magnetic_tile")
 METHODS: Mapping[str, Any] = {

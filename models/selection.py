@@ -23,6 +23,8 @@ HELD_OUT = 5
 """Every fifth image is held out, to be judged as it is and with defects."""
 FEWEST = 10
 """Normal images that are needed."""
+MOST = 150
+"""Normal images that a caller with more should thin out to: more change little and take long."""
 DEFECTS = 100
 """Defects that are put in at least: with few images, several times into each."""
 AT_ONCE = 16

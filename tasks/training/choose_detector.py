@@ -4,7 +4,7 @@ import mlflow
 import torch
 
 from models.contracts import DetectorConfig
-from models.selection import Choice, choose
+from models.selection import MOST, Choice, choose
 from tasks.data import mlflow_dataset, snapshots
 from tasks.platform import progress
 from tasks.records import DataVersion, Selection, TrainedModel, Training
@@ -12,9 +12,6 @@ from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import remembered
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.batches import Batches
-
-MOST = 150
-"""Normal images that candidates are compared on."""
 
 
 @remembered("choose a detector on {version}")
