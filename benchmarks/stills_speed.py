@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--anomalib-python", required=True, help="an interpreter with anomalib")
     given = parser.parse_args(arguments)
     whole = read(given.data / "magnetic_tile", None, SIDE)
-    stills = Stills(whole.train, *(each[::EVERY] for each in whole[1:]))
+    known = (each[::EVERY] for each in (whole.anomalous, whole.masked, whole.masks))
+    stills = Stills(whole.train, whole.test[::EVERY], *known)
     trunk = Remembered(PretrainedTrunk.Config())
     trunk.load_pretrained()
     configs = {"padim": PaDiM.Config(), "patchcore": PatchCore.Config(coreset=SHARE)}

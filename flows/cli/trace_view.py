@@ -101,13 +101,12 @@ def _add_evidence(tree: Tree, each: "Evidence") -> None:
         _add(row, "nearest", each.file, _box(each.patch), f"md5 {each.md5}")
     if each.layers:
         _add(row, "layers", *(f"{name} {share:.0%}" for name, share in each.layers))
-        channels = (f"{name}/{number} {share:.0%}" for name, number, share in each.channels)
-        _add(row, "channels", *channels)
+        told = [f"{layer}/{number} {share:.0%}" for layer, number, share in each.channels]
+        _add(row, "channels", *told)
 
 
 def _box(box: tuple[int, ...]) -> str:
-    top, left, bottom, right = box
-    return f"rows {top} to {bottom}, columns {left} to {right}"
+    return "rows {0} to {2}, columns {1} to {3}".format(*box)
 
 
 def render_sightings(sightings: Sightings) -> RenderableType:

@@ -45,7 +45,7 @@ def put_in_defects(images: Float[Tensor, "B C H W"], seed: int = 0) -> PutIn:
 
     Args:
         images: Normal, in [0, 1], at least 16 x 16. They are each other's sources of patches.
-        seed: Of sizes, places and strengths.
+        seed: Of sizes, places and strengths, and of the kind that comes first.
 
     Raises:
         InvalidInputError: If the images are too small.
@@ -58,7 +58,7 @@ def put_in_defects(images: Float[Tensor, "B C H W"], seed: int = 0) -> PutIn:
     draw = Generator().manual_seed(seed)
     changed, masks, names = images.clone(), [], []
     for number, image in enumerate(images):
-        name = list(KINDS)[number % len(KINDS)]
+        name = list(KINDS)[(number + seed) % len(KINDS)]
         other = images[(number + 1 + _whole(draw, 0, max(len(images) - 1, 1))) % len(images)]
         mask = torch.zeros(image.shape[-2:], dtype=torch.bool)
         for _ in range(TRIES):

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.errors import NotFoundError
+from models.errors import InvalidInputError, NotFoundError
 from tasks.lineage.trace import trace
 from tasks.lineage.trace_records import Trace
+from tasks.serving import kept_pictures
 from tasks.serving.monitoring import prediction_log
 from tasks.serving.monitoring.prediction_log import LoggedPrediction
 
@@ -42,7 +43,8 @@ def trace_prediction(
 
     Args:
         request_id: As the answer named it; of several with the same one, the newest counts.
-        image: The image that was sent, to be told what its regions were compared with.
+        image: The image that was sent, to be told what its regions were compared with; if None,
+            the one that raised the alarm, if the server has kept it (``unseen serve --keep``).
         picture: PNG to write of that.
 
     Raises:
@@ -67,10 +69,16 @@ def trace_prediction(
             f"registered as {found.model} version {found.version} has {lineage.model.digest}."
         )
     evidence: tuple[Evidence, ...] = ()
-    if image is not None:
+    seen = image or _kept(found)
+    if seen is not None:
         from tasks.serving import evidence as looked_at  # brings in torch
 
-        evidence = looked_at.evidence(found, image, picture)
+        try:
+            evidence = looked_at.evidence(found, seen, picture)
+        except InvalidInputError as error:
+            if image is not None:
+                raise
+            notes.append(str(error))
     return TracedPrediction(
         prediction=found,
         trace=lineage,
@@ -78,3 +86,11 @@ def trace_prediction(
         evidence=evidence,
         picture=str(picture) if any(each.file for each in evidence) else "",
     )
+
+
+def _kept(said: LoggedPrediction) -> Path | None:
+    """The picture that raised the alarm, if it was kept."""
+    if not said.anomalous or len(said.files) != len(said.frames):
+        return None
+    path = kept_pictures.path_of(said.model, said.files[said.frames.index(said.anomalous[0])])
+    return path if path.is_file() else None

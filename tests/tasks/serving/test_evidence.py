@@ -16,12 +16,15 @@ from tasks.data.ingest import ingest
 from tasks.packaging import package
 from tasks.records import Training
 from tasks.registry import mlflow_store, model_versions
+from tasks.serving import kept_pictures
 from tasks.serving.evidence import evidence
+from tasks.serving.trace_prediction import trace_prediction
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
 from tests.flows.tiny import write
 from tests.tasks.conftest import VALIDATION
 from tests.tasks.serving.monitoring.test_prediction_log import ONE
+from tests.tasks.serving.monitoring.test_prediction_log import write as write_log
 
 CROSS = Training(image_size=(64, 64), calibration="cross", device="cpu")
 
@@ -60,6 +63,13 @@ def test_a_region_stands_beside_the_training_patch_that_it_is_nearest_to(answere
         assert 0 <= top < bottom <= 64
         assert 0 <= left < right <= 64
         assert each.distance > 0
+    write_log(replace(said, anomalous=(0,), frames=(0,), image_score=(1.0,), p_value=(0.1,)))
+    kept = kept_pictures.path_of("stripes", said.files[0])
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(image.read_bytes())
+    traced = trace_prediction("r-1", picture=tmp_path / "again.png")
+    assert traced.evidence == found
+    assert (tmp_path / "again.png").is_file()
     distances = [each.distance for each in found]
     assert distances == sorted(distances, reverse=True)
     assert cv2.imread(str(tmp_path / "evidence.png")).std() > 10
