@@ -233,7 +233,7 @@ def link_cases() -> Iterator[Case]:
         INGEST,
         "broken link",
     )
-    yield edited("pipe", lambda f: os.mkfifo(f / "train/good/9.png"), INGEST, "neither")
+    yield edited("pipe", lambda f: os.mkfifo(f / "train/good/99.png"), INGEST, "neither")
 
 
 def _link(folder: Path, place: str) -> None:

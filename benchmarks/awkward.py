@@ -77,6 +77,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"
 
 
 def main() -> None:
