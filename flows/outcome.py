@@ -24,6 +24,7 @@ from prefect.artifacts import (
 )
 from prefect.states import Completed, Failed
 
+from flows import steps
 from models.errors import DataValidationError, UnseenError
 from tasks.notices import courier
 from tasks.platform import flow_run
@@ -54,6 +55,7 @@ def told(body: Callable[P, Any]) -> Callable[P, Any]:
 
     @wraps(body)
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:
+        steps.observe()
         try:
             result = body(*args, **kwargs)
         except NotYetError as error:

@@ -28,6 +28,7 @@ ROOMS = (
     "evaluation",
     "lineage",
     "serving",
+    "watching",  # it scores as a server does, with its parts
     "feedback",  # what was served is judged here, on the page too
     "console",
     "housekeeping",

@@ -21,6 +21,7 @@ from flows.cli import (
     services,
     serving,
     training,
+    watching,
 )
 from models.errors import InvalidInputError, UnseenError
 from tasks.platform import workspace
@@ -213,6 +214,7 @@ def film(
 services.register(app)
 console_page.register(app)
 serving.register(app)
+app.command()(watching.watch)
 feedback.register(app)
 app.add_typer(notify.app, name="notify")
 app.command("history")(decisions.show_history)

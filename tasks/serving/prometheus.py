@@ -5,7 +5,7 @@ those of ``tasks.serving.monitoring.recorder``: counted once, and told here and 
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -108,6 +108,14 @@ def gauge(name: str, meaning: str, value: float) -> Metric:
 def counter(name: str, meaning: str, value: float) -> Metric:
     """One value that only grows."""
     return CounterMetricFamily(f"unseen_{name}", meaning, value=value)
+
+
+def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """Values that only grow, one for each value of a label."""
+    family = CounterMetricFamily(f"unseen_{name}", meaning, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
 
 
 def of_version(health: dict[str, Any]) -> Iterator[Metric]:

@@ -254,10 +254,10 @@ def read_video(path: Path, *, how: Preprocessing, limits: Limits) -> Received:
         raise InvalidInputError("File 1 must have frames of one size, and they differ.")
     if len(frames) <= limits.num_frames:
         _told(1, lambda: videos.check_count(path, len(frames), header.pages))
-    return Received(np.stack(frames), _rate_warnings(videos.frame_rate(path), how, limits))
+    return Received(np.stack(frames), rate_warnings(videos.frame_rate(path), how, limits))
 
 
-def _rate_warnings(rate: float | None, how: Preprocessing, limits: Limits) -> tuple[str, ...]:
+def rate_warnings(rate: float | None, how: Preprocessing, limits: Limits) -> tuple[str, ...]:
     """What a frame rate other than in training means for speeds, which a window of frames sees.
 
     Raises:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,28 @@ def newest(name: str, most: int) -> Iterator[LoggedPrediction]:
         statement = "SELECT content FROM prediction ORDER BY number DESC LIMIT ?"
         for row in database.execute(statement, (most,)):
             yield _read(row[0])
+
+
+def only(prediction: LoggedPrediction, place: int) -> LoggedPrediction:
+    """What was answered of one still image of several that were scored together."""
+    return replace(
+        prediction,
+        frames=(0,),
+        image_score=(prediction.image_score[place],),
+        p_value=(prediction.p_value[place],),
+        anomalous=(0,) if place in prediction.anomalous else (),
+    )
+
+
+def ids(name: str, prefix: str) -> frozenset[str]:
+    """Request ids of a model's predictions that begin with a text."""
+    path = path_of(name)
+    if not path.exists():
+        return frozenset()
+    with closing(_open(path)) as database:
+        statement = "SELECT request_id FROM prediction WHERE request_id >= ? AND request_id < ?"
+        rows = database.execute(statement, (prefix, f"{prefix}\x7f"))
+        return frozenset(row[0] for row in rows)
 
 
 def _open(path: Path) -> sqlite3.Connection:

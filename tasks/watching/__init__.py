@@ -1,0 +1,1 @@
+"""Scoring what cameras, streams and folders show, without anybody who asks."""
