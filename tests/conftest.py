@@ -84,3 +84,20 @@ def repository(tmp_path, empty_store, monkeypatch):
     while mlflow.active_run():
         mlflow.end_run()
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium; UNSEEN_BROWSER=required forbids to do without."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        reason = "There is no Chromium here: apt-get install chromium"
+        if os.environ.get("UNSEEN_BROWSER") == "required":
+            pytest.fail(f"UNSEEN_BROWSER=required. {reason}")
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -148,8 +148,8 @@ def event(kind: str, step: Any, run: Any, result: Any, message: str) -> Any:
             facets={"sourceCodeLocation": _code(step)},
         ),
         producer=PRODUCER,
-        inputs=[ol.InputDataset(ours, *each) for each in _inputs(result)],
-        outputs=[ol.OutputDataset(ours, *each) for each in _outputs(result)],
+        inputs=[ol.InputDataset(ours, name, facets=made) for name, made in _inputs(result)],
+        outputs=[ol.OutputDataset(ours, name, facets=made) for name, made in _outputs(result)],
     )
 
 
@@ -173,7 +173,9 @@ def _of_data(version: DataVersion) -> tuple[str, dict[str, Any]]:
     from openlineage.client.facet_v2 import schema_dataset
 
     columns = [
-        schema_dataset.SchemaDatasetFacetFields(name=each.name, type=str(each.type))
+        schema_dataset.SchemaDatasetFacetFields(
+            name=each.name, type=getattr(each.type, "__name__", str(each.type))
+        )
         for each in fields(Row)
     ]
     schema = schema_dataset.SchemaDatasetFacet(fields=columns, producer=PRODUCER)

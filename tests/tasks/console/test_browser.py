@@ -1,8 +1,6 @@
 """The console in a real browser: one Chromium and one server for all tests, in order."""
 
-import os
 import re
-import shutil
 import socket
 import threading
 import time
@@ -20,23 +18,6 @@ from tasks.serving.api_keys import Keys
 
 MILLISECONDS = 90_000
 """How long a condition may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A headless Chromium; UNSEEN_BROWSER=required forbids to do without."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        reason = "There is no Chromium here: apt-get install chromium"
-        if os.environ.get("UNSEEN_BROWSER") == "required":
-            pytest.fail(f"UNSEEN_BROWSER=required. {reason}")
-        pytest.skip(reason)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
