@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
+from torchvision.io import ImageReadMode, decode_image, write_png
 from torchvision.transforms.functional import resize
 
 from benchmarks._result import over_seeds, report
@@ -65,20 +65,22 @@ class Remembered(Encoder):
         return self.features[images[:, 0, 0, 0].long()].float()
 
 
+def square(path: Path, side: int) -> Tensor:
+    """An image file as uint8 (3, side, side)."""
+    image: Tensor = resize(decode_image(str(path), ImageReadMode.RGB), [side] * 2, antialias=True)
+    return image
+
+
 def read(folder: Path) -> tuple[Tensor, NDArray[np.bool_]]:
     """Features of all images of a set, and which of these are defects."""
     paths = sorted((folder / "train" / "good").iterdir())
-    paths += [
-        path for kind in sorted((folder / "test").iterdir()) for path in sorted(kind.iterdir())
-    ]
+    kinds = sorted((folder / "test").iterdir())
+    paths += [path for kind in kinds for path in sorted(kind.iterdir())]
     trunk = PretrainedTrunk.Config().build().load_pretrained().eval()
     found = []
     with torch.no_grad():
         for start in range(0, len(paths), BATCH):
-            decoded = [
-                decode_image(str(p), ImageReadMode.RGB) for p in paths[start : start + BATCH]
-            ]
-            images = torch.stack([resize(each, [SIDE, SIDE], antialias=True) for each in decoded])
+            images = torch.stack([square(path, SIDE) for path in paths[start : start + BATCH]])
             found.append(trunk(images.float() / 255).half())
     return torch.cat(found), np.array([path.parent.name != "good" for path in paths])
 
@@ -90,7 +92,7 @@ def numbered(numbers: NDArray[np.int64]) -> Iterator[Tensor]:
         yield chosen[:, None, None, None].expand(-1, 1, SIDE, SIDE)
 
 
-def scores(detector: PaDiM, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+def scores(detector: Any, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     """Image scores."""
     found = [detector(images).image_score for images in numbered(numbers)]
     return torch.cat(found).double().numpy()
@@ -108,6 +110,7 @@ def simulate(
     days = np.array_split(random.permutation(np.concatenate([rest, streamed])), DAYS)
     figures: dict[str, list[float]] = {}
     equal, judged = np.nan, 0
+    detector: Any = None
     for day in [None, *days]:
         if day is not None and policy != "never":
             seen = scores(detector, day)
@@ -181,26 +184,15 @@ def _speed(source: Path, incoming: Path) -> dict[str, float]:
     from tasks.registry import mlflow_store, model_versions
 
     good = sorted((source / "test" / "good").iterdir())
-    strange = [
-        p for k in sorted((source / "test").iterdir()) if k.name != "good" for p in k.iterdir()
-    ]
+    strange = sorted(p for p in (source / "test").glob("*/*") if p.parent.name != "good")
     learned = sorted((source / "train" / "good").iterdir())[:400]
-    for split, paths in (
-        ("train/good", learned),
-        ("test/good", good[50:]),
-        ("test/defect", strange[:50]),
-    ):
+    splits = {"train/good": learned, "test/good": good[50:], "test/defect": strange[::8]}
+    for split, paths in splits.items():
         (incoming / split).mkdir(parents=True)
         for number, path in enumerate(paths):
-            image = resize(
-                decode_image(str(path), ImageReadMode.RGB), [SPEED_SIDE] * 2, antialias=True
-            )
-            _write(image, incoming / split / f"{number:03}.png")
-    options: dict[str, Any] = {
-        "name": "tiles",
-        "detector": "padim",
-        "image_size": (SPEED_SIDE,) * 2,
-    }
+            write_png(square(path, SPEED_SIDE), str(incoming / split / f"{number:03}.png"))
+    size = (SPEED_SIDE, SPEED_SIDE)
+    options: dict[str, Any] = {"name": "tiles", "detector": "padim", "image_size": size}
     retrain(None, incoming, **options)
     requests = _served([path.read_bytes() for path in good[:50]])
     options |= {"dataset": "tiles", "keep_encoder": True}
@@ -222,17 +214,11 @@ def _speed(source: Path, incoming: Path) -> dict[str, float]:
     }
 
 
-def _write(image: Tensor, path: Path) -> None:
-    from torchvision.io import write_png
-
-    write_png(image, str(path))
-
-
 def _served(contents: Sequence[bytes]) -> list[str]:
     """Log and keep pictures as ``unseen serve --keep all`` does; their predictions."""
     from tests.tasks.feedback.scoring import scored
 
-    scored("tiles", *([(content, 0.01)] for content in contents))
+    scored("tiles", *([(content, 0.01)] for content in contents))  # type: ignore[no-untyped-call]
     return [f"r{number}" for number in range(len(contents))]
 
 
