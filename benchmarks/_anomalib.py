@@ -1,12 +1,13 @@
 """PaDiM and PatchCore of anomalib on a stored set; run by an interpreter that has anomalib.
 
-    python -m benchmarks._anomalib IMAGES.npz FOLDER --seeds 3 --weights FILE.pth
+    python -m benchmarks._anomalib FEATURES.npz FOLDER --seeds 3 --weights FILE.pth
 
-IMAGES holds ``train`` and ``test``, uint8 (N, 3, H, W). FOLDER gets ``<method>_<seed>.npz`` with
-``scores``, ``maps`` and times in seconds. Of this project it imports the coreset alone, which needs
-nothing but torch and jaxtyping.
+FEATURES holds maps ``train_<layer>`` and ``test_<layer>``, (N, D, h, w), the seconds that they
+took, and the first training ``images``, uint8 (N, 3, H, W), of which its own extractor must give
+the same maps. FOLDER gets ``<method>_<seed>.npz`` with ``scores``, ``maps`` and times in seconds.
+Of this project it imports the coreset alone, which needs nothing but torch and jaxtyping.
 
-Features of the trunk are computed once for all seeds; their time counts for each. PatchCore's
+The time of the trunk counts for each seed. PatchCore's
 greedy selection runs for a bounded time, from which its rate is known; if it is not done by then,
 the same rule chooses on the same projected features by ``models.functional.coreset``.
 """
@@ -31,22 +32,17 @@ SELECTION_S = 20.0
 
 
 class Remembered(nn.Module):
-    """Its feature extractor, whose maps of each batch are computed once.
+    """In place of its feature extractor: maps that were computed before.
 
     Attributes:
         seconds: Spent on computing them, by the part of the set that they are of.
     """
 
-    def __init__(self, extractor: Any, images: dict[str, Tensor]) -> None:
+    def __init__(self, maps: dict[str, dict[str, Tensor]], seconds: dict[str, float]) -> None:
         super().__init__()
-        self.seconds: dict[str, float] = {}
-        self._maps: dict[str, dict[str, Tensor]] = {}
-        for part, stack in images.items():
-            began = time.perf_counter()
-            found = [extractor(batch.float() / 127.5 - 1) for batch in stack.split(BATCH)]
-            self.seconds[part] = time.perf_counter() - began
-            self._maps[part] = {name: torch.cat([each[name] for each in found]) for name in LAYERS}
-        self.num_test = len(images["test"])
+        self.seconds = seconds
+        self._maps = maps
+        self.num = {part: len(found[LAYERS[0]]) for part, found in maps.items()}
         self.layers = LAYERS
         self.wanted = ("train", torch.arange(0))
 
@@ -135,7 +131,7 @@ def measure(
         fitted = before - began + figures["selection_s"]
     model.eval()
     began, found = time.perf_counter(), []
-    num = features.num_test
+    num = features.num["test"]
     for places in torch.arange(num).split(BATCH):
         features.wanted = ("test", places)
         found.append(model(torch.empty(size)))
@@ -153,22 +149,27 @@ def measure(
 def main() -> None:
     """Fit, score, write, for each seed."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("images", type=Path)
+    parser.add_argument("features", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--methods", nargs="*", default=("padim", "patchcore"))
     parser.add_argument("--coreset", type=float, default=0.01)
     parser.add_argument("--weights", type=Path, required=True)
     given = parser.parse_args()
-    with np.load(given.images) as stored:
-        images = {name: torch.from_numpy(stored[name]) for name in ("train", "test")}
-    features = Remembered(extractor_of(given.weights), images)
+    with np.load(given.features) as stored:
+        maps = {
+            part: {name: torch.from_numpy(stored[f"{part}_{name}"]) for name in LAYERS}
+            for part in ("train", "test")
+        }
+        features = Remembered(maps, {part: float(stored[f"{part}_s"]) for part in maps})
+        images = torch.from_numpy(stored["images"])
+    for name, found in extractor_of(given.weights)(images.float() / 127.5 - 1).items():
+        torch.testing.assert_close(found, maps["train"][name][: len(images)], rtol=1e-3, atol=1e-3)
     for seed in range(given.seeds):
-        order = torch.arange(len(images["train"]))
+        order = torch.arange(features.num["train"])
         for method in given.methods:
             torch.manual_seed(seed)
-            side = images["train"].shape[-1]
-            found = measure(method, features, order, given.coreset, side)
+            found = measure(method, features, order, given.coreset, images.shape[-1])
             np.savez(given.folder / f"{method}_{seed}.npz", **found)
 
 

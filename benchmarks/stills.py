@@ -28,7 +28,6 @@ How defaults were chosen, and what had been seen before: docs/choices.md.
 """
 
 import argparse
-import hashlib
 import subprocess
 import tempfile
 import time
@@ -43,6 +42,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.io import ImageReadMode, decode_image
 
+from benchmarks._remembered import BATCH, FOLDER, Remembered
 from benchmarks._result import report
 from benchmarks._rows import Rows
 from benchmarks._sets import Batches
@@ -56,7 +56,7 @@ from models.one_class.patchcore import PatchCore
 from models.one_class.simplenet import SimpleNet
 from models.selection import MOST, choose
 
-SETS = ("cookies", "mvtec_pill", "elpv_mono", "magnetic_tile")
+SETS = ("magnetic_tile", "elpv_mono", "mvtec_pill", "cookies")
 METHODS: Mapping[str, Any] = {
     "padim": PaDiM.Config(),
     "patchcore": PatchCore.Config(),
@@ -64,7 +64,8 @@ METHODS: Mapping[str, Any] = {
 }
 OTHERS = ("padim", "patchcore")
 SIZE = 320
-BATCH = 16
+CHECKED = 4
+"""Images of which anomalib's extractor must give what our trunk gives."""
 RATE = 0.05
 
 
@@ -131,30 +132,6 @@ def order_of(num: int, seed: int) -> Tensor:
     return torch.randperm(num, generator=draw) if seed else torch.arange(num)
 
 
-class Remembered(PretrainedTrunk):
-    """The trunk, which computes the maps of each image once, and counts what that would take."""
-
-    def __init__(self, config: PretrainedTrunk.Config) -> None:
-        super().__init__(config)
-        self.saved_s = 0.0
-        self._remembered: dict[bytes, tuple[list[Tensor], float]] = {}
-
-    def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """Maps that were computed now or before."""
-        keys = [hashlib.blake2b(each.contiguous().numpy().tobytes()).digest() for each in images]
-        new = [place for place, key in enumerate(keys) if key not in self._remembered]
-        if new:
-            began = time.perf_counter()
-            maps = super().feature_maps(images[new])
-            each_s = (time.perf_counter() - began) / len(new)
-            for row, place in enumerate(new):
-                self._remembered[keys[place]] = [found[row].clone() for found in maps], each_s
-            self.saved_s -= each_s * len(new)
-        known = [self._remembered[key] for key in keys]
-        self.saved_s += sum(seconds for _, seconds in known)
-        return [torch.stack(maps) for maps in zip(*(maps for maps, _ in known), strict=True)]
-
-
 def ours(config: Any, trunk: Remembered, stills: Stills, seed: int) -> dict[str, float]:
     """Fit and judge one of our detectors."""
     order = order_of(len(stills.train), seed)
@@ -181,13 +158,17 @@ def ours(config: Any, trunk: Remembered, stills: Stills, seed: int) -> dict[str,
 
 
 def anomalib(
-    python: str, stills: Stills, seeds: int, *options: str
+    python: str, trunk: Remembered, stills: Stills, seeds: int, *options: str
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
     """Fit and judge anomalib's, in its own environment: row, seed and figures."""
     with tempfile.TemporaryDirectory() as folder:
-        images = Path(folder) / "images.npz"
-        np.savez(images, train=stills.train.numpy(), test=stills.test.numpy())
-        command = [python, "-m", "benchmarks._anomalib", str(images), folder]
+        given: dict[str, Any] = {"images": stills.train[:CHECKED].numpy()}
+        for part, images in (("train", stills.train), ("test", stills.test)):
+            maps, given[f"{part}_s"] = trunk.all(images)
+            given |= {f"{part}_{layer}": values for layer, values in maps.items()}
+        np.savez(Path(folder) / "features.npz", **given)
+        del given, maps
+        command = [python, "-m", "benchmarks._anomalib", f"{folder}/features.npz", folder]
         command += ["--seeds", str(seeds), "--weights", str(packaged_file()), *options]
         subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
         for method in OTHERS:
@@ -256,7 +237,9 @@ def measure_others(rows: Rows, image_set: str, stills: Stills, seeds: int, pytho
     """Rows of anomalib that are not there yet."""
     wanted = [(f"anomalib_{name}", image_set, seed) for name in OTHERS for seed in range(seeds)]
     if not all(place in rows for place in wanted):
-        for row, seed, measured in anomalib(python, stills, seeds):
+        trunk = Remembered(PretrainedTrunk.Config())
+        trunk.load_pretrained()
+        for row, seed, measured in anomalib(python, trunk, stills, seeds):
             _add(rows, row, image_set, seed, measured)
 
 
@@ -277,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     rows = Rows(
         {"benchmark": "stills", "quick": given.quick},
-        Path(tempfile.gettempdir()) / "unseen-benchmark-stills",
+        FOLDER,
     )
     num, python = 24 if given.quick else None, given.anomalib_python
     for image_set in given.sets:

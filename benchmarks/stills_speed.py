@@ -16,8 +16,9 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks._remembered import Remembered
 from benchmarks._result import report
-from benchmarks.stills import OTHERS, Remembered, Stills, anomalib, ours, read
+from benchmarks.stills import OTHERS, Stills, anomalib, ours, read
 from models.encoders.pretrained import PretrainedTrunk
 from models.one_class.padim import PaDiM
 from models.one_class.patchcore import PatchCore
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configs = {"padim": PaDiM.Config(), "patchcore": PatchCore.Config(coreset=SHARE)}
     found = {name: ours(config, trunk, stills, 0) for name, config in configs.items()}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    others = anomalib(given.anomalib_python, stills, 1, "--coreset", str(SHARE))
+    others = anomalib(given.anomalib_python, trunk, stills, 1, "--coreset", str(SHARE))
     found |= {row: measured for row, _, measured in others}
     metrics = {
         f"{row}_{name}": value for row, each in found.items() for name, value in each.items()

@@ -81,6 +81,8 @@ def detector_table() -> RenderableType:
     for name, config in catalog.detectors().items():
         known = costs.get("detectors", {}).get(name, {})
         seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
+        if "over_s" in known:
+            seconds[0] = f"> {known['over_s']:.0f} s"
         encoder = type(catalog.default_encoder(config())).__module__.rpartition(".")[2]
         table.add_row(name, catalog.first_line(config), encoder, *seconds)
     return Group(table, f"Seconds: {costs.get('what', 'not measured yet')}.")
