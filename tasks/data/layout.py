@@ -4,7 +4,8 @@
 clip's folder may lie deeper: ``train/good/camera1/monday/0001.png`` is a frame of the clip
 ``good/camera1/monday``. Ground truth: ``ground_truth/<kind>/<image>_mask.png``,
 ``ground_truth/<kind>/<clip>/<frame>.png``, or ``ground_truth/<kind>/<clip>.txt`` with a 0 or 1 for
-each frame. ``roi.png`` marks the region of interest of all images.
+each frame. ``roi.png`` marks the region of interest of all images, or
+``roi.json`` does, with polygons.
 """
 
 import re
@@ -92,7 +93,7 @@ def place(relpath: str) -> Place:
 
 def _role(parts: list[str], suffix: str) -> str:
     if len(parts) == 1:
-        if suffix in IMAGES and parts[0].lower().startswith("roi."):
+        if (suffix in IMAGES or suffix == ".json") and parts[0].lower().startswith("roi."):
             return "roi"
         return "other" if suffix in IMAGES | VIDEOS | UNREADABLE else "note"
     roles = {**dict.fromkeys(IMAGES, "image"), **dict.fromkeys(VIDEOS, "video")}

@@ -100,6 +100,9 @@ def _measure(row: Row, path: Path, snapshot: Snapshot, prints: dict[str, Fingerp
         row.frame_rate = videos.frame_rate(path)
         middle = row.num_frames // 2
         [pixels] = videos.read(path, 1, range(middle, middle + 1), snapshot.levels)
+    elif row.path.lower().endswith(".json"):
+        row.num_frames, row.num_pages, row.bits, row.mode = 1, 1, 8, "polygons"
+        pixels = _mask(row, masks.read(path))
     else:
         with images.opened(path) as image:
             header, row.mode = images.header_of(image), image.mode

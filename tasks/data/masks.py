@@ -6,14 +6,16 @@ and it is turned as its EXIF orientation says.
 Shapes: H W = image.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tasks.data import images
+from tasks.data.images import UnreadableError
 from tasks.packaging.preprocessing import quantized
 
 HALF = 128
@@ -38,7 +40,7 @@ class Mask:
 
 
 def read(source: Path | bytes) -> Mask:
-    """Read a mask file; see ``of``.
+    """Read a mask file; see ``of``, and for one that begins as JSON does ``of_polygons``.
 
     Args:
         source: The file or its content.
@@ -46,6 +48,9 @@ def read(source: Path | bytes) -> Mask:
     Raises:
         UnreadableError: If it cannot be decoded.
     """
+    content = source if isinstance(source, bytes) else source.read_bytes()
+    if content.lstrip()[:1] == b"{":
+        return of_polygons(content)
     with images.opened(source) as image:
         return of(images.decoded(image, source))
 
@@ -66,6 +71,38 @@ def of(picture: Image.Image | NDArray[np.generic]) -> Mask:
         return Mask(bright == found[-1] if found[-1] > 0 else bright > 0, len(found))
     threshold = 1 if found[-1] < INDICES else HALF
     return Mask(bright >= threshold, len(found))
+
+
+def of_polygons(content: bytes) -> Mask:
+    """What lies in one of the polygons of a file as LabelMe and others write it.
+
+    It has ``imageHeight``, ``imageWidth`` and ``shapes``, each with ``points`` (x, y) in pixels.
+
+    Raises:
+        UnreadableError: If it has not, or a shape is no polygon.
+    """
+    try:
+        known = json.loads(content)
+        size = int(known["imageWidth"]), int(known["imageHeight"])
+        polygons = [[(float(x), float(y)) for x, y in each["points"]] for each in known["shapes"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(
+            "polygons must come as LabelMe writes them: imageHeight, imageWidth, and shapes with "
+            f"points; {type(error).__name__}: {error}"
+        ) from error
+    if (
+        min(size) < 1
+        or size[0] * size[1] > images.MAX_PIXELS
+        or min(map(len, polygons), default=3) < 3
+    ):
+        raise UnreadableError(
+            f"polygons must have at least 3 points, in an image of 1 to {images.MAX_PIXELS} "
+            f"pixels, got an image of {size[0]} x {size[1]}"
+        )
+    drawn = Image.new("L", size)
+    for points in polygons:
+        ImageDraw.Draw(drawn).polygon(points, fill=255)
+    return of(drawn)
 
 
 def doubt(mask: Mask, *, normal: bool, still: bool) -> str | None:

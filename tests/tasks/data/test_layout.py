@@ -18,6 +18,7 @@ from tasks.data.layout import Place
         ("ground_truth/cut/01.csv", Place("truth")),
         ("ground_truth/readme.txt", Place("truth")),
         ("roi.png", Place("roi")),
+        ("roi.json", Place("roi")),
         ("license.txt", Place("note")),
         ("overview.png", Place("other")),
         ("train/a.png", Place("other")),

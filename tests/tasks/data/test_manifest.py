@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -163,6 +165,12 @@ def test_a_region_of_interest_has_the_size_of_all_images(repository):
     save(folder / "roi.png", np.eye(*SIZE, dtype=bool))
     row = read("squares").loc["roi.png"]
     assert (row.role, row["size"], row.size_of_owner) == ("roi", "16x12", "16x12")
+    shapes = [{"points": [[1, 1], [9, 1], [9, 9]]}]
+    drawn = {"imageHeight": 12, "imageWidth": 16, "shapes": shapes}
+    (folder / "roi.json").write_text(json.dumps(drawn))
+    row = read("squares").loc["roi.json"]
+    assert (row.role, row["size"], row["mode"]) == ("roi", "16x12", "polygons")
+    (folder / "roi.json").unlink()
     save(folder / "roi.png", np.zeros(SIZE, bool))
     assert "marks no pixel" in read("squares").loc["roi.png"].problem
     save(folder / "train/good/000.png", picture(0, (8, 8)))

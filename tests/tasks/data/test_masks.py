@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,3 +91,24 @@ def test_a_mask_is_resized_by_its_nearest_pixels():
     assert (larger == np.kron(mask, np.ones((2, 2), bool))).all()
     assert (masks.resize(larger, (4, 6)) == mask).all()
     assert (masks.resize(mask, (4, 6)) == mask).all()
+
+
+def test_polygons_mark_what_lies_in_them(tmp_path):
+    path = tmp_path / "roi.json"
+    shapes = [{"label": "belt", "points": [[3, 2], [8, 2], [8, 4], [3, 4]]}]
+    path.write_text(json.dumps({"imageHeight": 12, "imageWidth": 16, "shapes": shapes}))
+    assert np.array_equal(masks.read(path).marked, MARKED)
+    assert masks.read(path).levels == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"shapes": []}',
+        '{"a',
+        '{"imageHeight": 9, "imageWidth": 9, "shapes": [{"points": [[1, 2]]}]}',
+    ],
+)
+def test_what_is_no_polygon_is_refused(text):
+    with pytest.raises(images.UnreadableError, match="polygons must"):
+        masks.read(text.encode())
