@@ -25,7 +25,6 @@ SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 UNVERIFIED = {
     "tests/tasks/serving/test_export.py": "the test's own detector cannot be exported yet",
-    "tests/flows/operations/test_services.py": "never run through since services are supervised",
     "tests/flows/test_reproduce.py::test_lost_bytes_are_named": "fails, cause unknown",
     "tests/tasks/console/test_app.py::test_images_are_scored_alike": "fails, cause unknown",
     "tests/tasks/console/test_browser.py::test_promoting_and_rolling": "fails, cause unknown",
@@ -33,7 +32,6 @@ UNVERIFIED = {
     "tests/tasks/serving/test_served_openapi.py": "fails, cause unknown",
     "tests/models/density/test_contract.py::test_it_becomes_a_program": "not run yet",
     "tests/models/clustering/test_contract.py::test_it_becomes_a_program": "not run yet",
-    "tests/test_prefect_deploy.py": "one of its tests failed, and was not run since it was mended",
 }
 """Tests that fail or were never seen to pass, by the beginning of their names, and why: debts."""
 

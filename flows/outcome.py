@@ -44,6 +44,8 @@ DONE = {  # by a comparison just now, or by whoever decided about the same versi
     history.BY_MLFLOW: "Set in MLflow to",
 }
 DOCS = "validation/data_docs"
+VIEW = "?workflowType=machine_learning"
+"""Ends addresses of MLflow's pages: a new browser shows those of language models otherwise."""
 log = logging.getLogger(__name__)
 
 
@@ -236,7 +238,7 @@ def _link(text: str, page: str) -> str:
 
 def _version_page(name: str, version: int) -> str:
     top = mlflow_server.address()
-    return f"{top}/#/models/{quote(name)}/versions/{version}" if top else ""
+    return f"{top}/#/models/{quote(name)}/versions/{version}{VIEW}" if top else ""
 
 
 def _run_page(client: MlflowClient, run_id: str, artifact: str = "") -> str:
@@ -245,4 +247,4 @@ def _run_page(client: MlflowClient, run_id: str, artifact: str = "") -> str:
         return ""
     experiment = client.get_run(run_id).info.experiment_id
     below = f"/artifacts/{quote(artifact)}" if artifact else ""
-    return f"{top}/#/experiments/{experiment}/runs/{run_id}{below}"
+    return f"{top}/#/experiments/{experiment}/runs/{run_id}{below}{VIEW}"

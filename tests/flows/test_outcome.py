@@ -104,7 +104,8 @@ def test_links_lead_into_mlflows_pages_where_these_are(ended, client, monkeypatc
     run_id = store.get_model_version("tiny_knn", "1").tags["unseen.validation_run_id"]
     page = outcome._run_page(store, run_id, f"{outcome.DOCS}/index.html")
     assert page.startswith("http://mlflow.example/#/experiments/")
-    assert page.endswith(f"/runs/{run_id}/artifacts/validation/data_docs/index.html")
+    place = f"/runs/{run_id}/artifacts/validation/data_docs/index.html"
+    assert page.endswith(f"{place}?workflowType=machine_learning")
     assert store.list_artifacts(run_id, outcome.DOCS)
 
 
