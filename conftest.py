@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from jaxtyping import install_import_hook
 
 os.environ.update(
@@ -23,25 +22,8 @@ collect_ignore = ["tests/tasks/registry/keys_under_edits.py"]
 SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 
-UNVERIFIED = {
-    "tests/tasks/serving/test_export.py": "the test's own detector cannot be exported yet",
-    "tests/flows/test_reproduce.py::test_lost_bytes_are_named": "fails, cause unknown",
-    "tests/tasks/console/test_app.py::test_images_are_scored_alike": "fails, cause unknown",
-    "tests/tasks/console/test_browser.py::test_promoting_and_rolling": "fails, cause unknown",
-    "tests/tasks/registry/test_load.py": "was stopped by a fault that is mended; not run since",
-    "tests/tasks/serving/test_served_openapi.py": "fails, cause unknown",
-    "tests/models/density/test_contract.py::test_it_becomes_a_program": "not run yet",
-    "tests/models/clustering/test_contract.py::test_it_becomes_a_program": "not run yet",
-}
-"""Tests that fail or were never seen to pass, by the beginning of their names, and why: debts."""
-
-
 def pytest_collection_modifyitems(items):
     """Long files go first: one at the end would keep one process busy and leave the others idle."""
-    for item in items:
-        for name, why in UNVERIFIED.items():
-            if item.nodeid.startswith(name):
-                item.add_marker(pytest.mark.xfail(reason=why, run=False, strict=False))
     items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in SERVERS_FIRST])
 
 

@@ -271,13 +271,14 @@ def cholesky(covariance: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L D D"]:
     Raises:
         TrainingError: If the covariance is singular in floating point.
     """
+    factor: Tensor
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if failed.any():
         raise TrainingError(
             f"The covariance of {covariance.shape[-1]} features must be positive definite, and is "
             "singular: features are constant or depend on each other. Raise shrinkage above 0."
         )
-    return Tensor(factor)
+    return factor
 
 
 def whitening(factor: Float[Tensor, "*L D D"]) -> Float[Tensor, "*L D D"]:

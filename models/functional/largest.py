@@ -93,10 +93,14 @@ def _larger(one: Sequence[Tensor], other: Sequence[Tensor]) -> Sequence[Tensor]:
     """The larger of each pair of maps, in one call: there are many of them, and they are small."""
     if not one:
         return []
+    if torch.compiler.is_exporting():  # no engine has it
+        return [torch.maximum(*pair) for pair in zip(one, other, strict=True)]
     return torch._foreach_maximum(list(one), list(other))  # noqa: SLF001 - has no public name
 
 
 def _smaller(one: Sequence[Tensor], other: Sequence[Tensor]) -> Sequence[Tensor]:
     if not one:
         return []
+    if torch.compiler.is_exporting():  # no engine has it
+        return [torch.minimum(*pair) for pair in zip(one, other, strict=True)]
     return torch._foreach_minimum(list(one), list(other))  # noqa: SLF001 - has no public name

@@ -132,9 +132,9 @@ class GaussianFeatures(StillDetector):
         """Mean features, over the region of interest."""
         self._check_roi(images.shape[-2:])
         feature_map: Tensor = self.encoder(images.to(self.threshold_.device)).float()
-        looked = self.looked_at(*feature_map.shape[-2:])
-        means: Tensor = feature_map[:, :, looked].mean(dim=2)[:, None, None]
-        return means
+        looked = self.looked_at(*feature_map.shape[-2:]).to(feature_map.dtype)
+        means: Tensor = (feature_map * looked).sum(dim=(2, 3)) / looked.sum()
+        return means[:, None, None]
 
     def _learn(self, groups: Groups) -> None:
         moments = Moments(len(self.mean_), self.mean_.device)

@@ -32,7 +32,7 @@ def _limits(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The range that images must lie in, as the champion's did, and the user's expectations."""
     name = arguments["model_name"]
     usual = _champion(name, arguments["version"]).get("range")
-    return {"usual": usual, "added": extension.content(name)}
+    return {"champion_range": usual, "added": extension.content(name)}
 
 
 @remembered("validate {version}", also=_limits)

@@ -78,7 +78,7 @@ class _Traced(TorchFunctionMode):
             one, other = args[:2]
             squared = one.square().sum(-1)[..., None] + other.square().sum(-1)[..., None, :]
             return (squared - 2 * one @ other.mT).clamp(min=0).sqrt()
-        along_batch = func in SPLITS and len(args) == 2 and not kwargs
+        along_batch = func in SPLITS and len(args) == 2 and not kwargs.get("dim")
         if along_batch and not isinstance(args[0].shape[0], int):
             return (args[0],)
         return func(*args, **kwargs)
@@ -200,6 +200,7 @@ def _whole(detector: Any) -> _Whole:
 
 def _traced(whole: _Whole, images: Tensor) -> torch.export.ExportedProgram:
     two = images[:2] if len(images) > 1 else images.repeat(2, 1, 1, 1)  # 1 would be taken as fixed
+    two = two.contiguous()  # the strides of a view would fix the number of images
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     return torch.export.export(whole, (two,), dynamic_shapes=({0: batch},), strict=False)
 

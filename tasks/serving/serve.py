@@ -19,7 +19,6 @@ import torch
 import uvicorn
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
@@ -137,7 +136,9 @@ def _add_addresses(app: FastAPI, service: Service) -> None:
         """Whether what the served version is shown is still like what it learned."""
         return await service.drift()
 
-    @app.get("/metrics", response_class=PlainTextResponse, **reading)
+    reading["responses"] |= {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+
+    @app.get("/metrics", response_class=Response, **reading)
     async def metrics() -> Response:
         """What Prometheus reads."""
         text = await anyio.to_thread.run_sync(service.metrics.text)

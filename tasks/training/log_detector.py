@@ -47,6 +47,8 @@ REQUIREMENTS = (
     "torch",
 )
 """Distributions that a packaged detector needs; it is stored with their installed versions."""
+OPTIONAL = ("openvino",)
+"""Those that it uses only where they are installed."""
 PARITY = 1e-4
 """Difference that reading a model back may make to its scores, relative to the largest."""
 

@@ -58,7 +58,7 @@ def test_what_is_told_is_what_happens(trained):
     assert retrain(POOLED).version == trained.version
     assert num_runs() == before
     assert retrain(POOLED, refresh=True).version == trained.version + 1
-    assert num_runs() == before + 3
+    assert num_runs() == before + 4  # pretrain, fit and evaluate below one parent
     assert not computed()
 
 
@@ -77,7 +77,8 @@ def test_a_deleted_run_and_changed_data_are_reasons(trained, workplace):
     try:
         found = computed()
         assert list(found) == STEPS
-        assert {change.part for change in found["validate"].changes} == {"data"}
+        changed = {(change.part, change.name) for change in found["validate"].changes}
+        assert changed == {("data", "version"), ("configuration", "champion_range")}
     finally:
         path.unlink()
         path.write_bytes(content)

@@ -141,7 +141,7 @@ def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
     kept = path.read_bytes()
     path.unlink()
     try:
-        with pytest.raises(DataError, match=rf"{entry.relpath} .*Run 'dvc fetch' with a remote"):
+        with pytest.raises(DataError, match=rf"{entry.relpath} .*'unseen ingest DIR --as NAME'"):
             reproduce("pooled@1")
     finally:
         path.write_bytes(kept)

@@ -16,5 +16,5 @@ def test_a_description_is_json_and_names_every_class():
 def test_only_what_adds_up_can_be_divided():
     recipes.check_divisible(recipes.walkway(), 1)
     recipes.check_divisible(recipes.walkway_pooled(), 2)
-    with pytest.raises(InvalidInputError, match=r"MotionGaussian of .*'walkway' learns more"):
+    with pytest.raises(InvalidInputError, match=r"DeepAnomaly of .*'digits' learns more"):
         recipes.check_divisible(recipes.digits(), 2)

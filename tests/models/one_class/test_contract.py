@@ -175,20 +175,8 @@ def test_thresholds_come_from_the_calibration_images(detector, normal, held_out,
     assert loose.max() < strict.max()
 
 
-WITHOUT_PROGRAM = {
-    *("ALOCC", "OGNet"),  # something depends on the number of images
-    *("DeepAnomaly", "MotionGaussian", "PooledGaussian"),  # ONNX has no _foreach_maximum
-    "GaussianFeatures",  # a mask picks places that the exporter does not follow
-}
-"""Methods that the exporter cannot follow yet: their versions serve by torch, and say so."""
-
-
 def test_it_becomes_a_program_that_scores_alike(detector, normal, held_out, tmp_path):
     detector.fit([normal], [held_out])
-    if type(detector).__name__ in WITHOUT_PROGRAM:
-        with pytest.raises(Exception, match=r"Constraints violated|ONNX|FakeTensor"):
-            make_program.write(tmp_path, detector, (normal[:5].clamp(0, 1) * 255).byte())
-        return
     record = make_program.write(tmp_path, detector, (normal[:5].clamp(0, 1) * 255).byte())
     assert record["usable"], record
     assert record["input"]["shape"] == ["N", *normal.shape[1:]]

@@ -34,6 +34,7 @@ def stocked(settled):
         champion=1,
         former=1,
         why="<b>It is worse</b> by 0.02.",
+        metric="frame_auc",
         who="Ada <ada@example.org>",
         when=history.now(),
         figures={"difference": -0.02, "margin": 0.01},

@@ -26,11 +26,9 @@ def test_the_requirements_name_every_package_that_a_detector_imports():
                 waiting.append(root.joinpath(*name.split(".")).with_suffix(".py"))
             else:
                 third_party.add(name.partition(".")[0])
-    owners = packages_distributions()
+    owners, named = packages_distributions(), {*log_detector.REQUIREMENTS, *log_detector.OPTIONAL}
     unnamed = {
-        name
-        for name in third_party - sys.stdlib_module_names
-        if not {*owners[name]} & {*log_detector.REQUIREMENTS}
+        name for name in third_party - sys.stdlib_module_names if not {*owners[name]} & named
     }
     assert unnamed == set()
 
