@@ -9,6 +9,7 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DVC_NO_ANALYTICS="1",
+    ORT_DISABLE_TELEMETRY="1",
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     UNSEEN_PROGRAMS="none",  # exporting takes seconds; tests of it export by themselves
 )

@@ -216,6 +216,7 @@ def _milliseconds(run: Callable[[NDArray[np.uint8]], object], probe: NDArray[np.
 
 
 def _onnxruntime(file: Path, threads: int) -> Run:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # from 1.32 on, it calls home on Linux too
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -39,6 +39,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 """No background process calls home, unless the environment says otherwise."""
 GRACE_SECONDS = 20.0
