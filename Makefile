@@ -10,11 +10,11 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help retrain test format check figures lock clean
+.PHONY: help retrain test test-fast format check figures lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 retrain: $(READY) ## Set up, then train, evaluate, register and promote on the embedded data
 	$(BIN)/unseen retrain --recipe walkway
@@ -22,6 +22,9 @@ retrain: $(READY) ## Set up, then train, evaluate, register and promote on the e
 test: $(READY) ## Set up, then run every test
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile \
 		--no-loadscope-reorder
+
+test-fast: $(READY) ## Run the tests that need no server and no training, in under a minute
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 -m "not slow" -q
 
 format: $(READY) ## Sort the imports and format the code
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -20,11 +20,16 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process per core, so one thread p
 collect_ignore = ["tests/tasks/registry/keys_under_edits.py"]
 """A script that a test runs in a copy of the sources."""
 
+SLOW = {"orchestrated", "empty_store", "settled", "benchmark_folder"}
+"""Fixtures that start servers, make stores or train: what asks for one is left out by ``make test-fast``."""
 SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 
 def pytest_collection_modifyitems(items):
     """Long files go first: one at the end would keep one process busy and leave the others idle."""
+    for item in items:
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     items.sort(key=lambda item: [not item.nodeid.startswith(one) for one in SERVERS_FIRST])
 
 
