@@ -2,8 +2,8 @@
 
 A pretrained trunk never changes, so neither do its features of an image. They lie below
 ``.unseen/features``, for each data set apart, named by the trunk, the libraries and the pixels;
-losing them costs time and nothing else. What a fit did not want is deleted after it, so that
-nothing stays of an image that was removed from the data set.
+losing them costs time and nothing else; ``--refresh`` forgets them. What a fit did not want is
+deleted after it, so that nothing stays of an image that was removed from the data set.
 
 Each image goes through the network by itself, so that its features are the same to the last bit
 whatever else was in its batch, and a refit gives what a first fit gives.
@@ -11,6 +11,7 @@ whatever else was in its batch, and a refit gives what a first fit gives.
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
@@ -26,6 +27,7 @@ from models.contracts import Encoder
 from models.encoders.pretrained import PretrainedTrunk
 from tasks.packaging import package
 from tasks.platform import files, source_digests, workspace
+from tasks.registry.caching import is_refreshing
 
 MOST_PIXELS = 1024**2
 """Features of larger images are not kept: they would fill the disk."""
@@ -47,6 +49,8 @@ def known(encoder: Encoder, data_set: str, device: torch.device) -> Iterator[Non
         return
     compute, folder = encoder.feature_maps, workspace.home() / "features" / data_set
     basis, wanted = _basis(encoder), set()
+    if is_refreshing():
+        shutil.rmtree(folder, ignore_errors=True)
 
     def feature_maps(images: Tensor) -> list[Tensor]:
         if images.shape[-2] * images.shape[-1] > MOST_PIXELS:

@@ -9,6 +9,7 @@ from models.encoders.pretrained import PretrainedTrunk
 from models.one_class.gaussian_features import GaussianFeatures
 from models.one_class.padim import PaDiM
 from tasks.platform import workspace
+from tasks.registry.caching import refreshed
 from tasks.training.known_features import known
 
 CPU = torch.device("cpu")
@@ -50,6 +51,14 @@ def test_an_image_goes_through_the_network_once(repository, trunk, runs):
     assert torch.equal(found[0], found[1])
     assert torch.equal(again[:2], found[0][2:])
     torch.testing.assert_close(found[0], trunk(normal), rtol=1e-4, atol=1e-4)
+
+
+def test_a_refresh_computes_all_anew(repository, trunk, runs):
+    with known(trunk, "bottles", CPU):
+        trunk(images(2))
+    with refreshed(wanted=True), known(trunk, "bottles", CPU):
+        trunk(images(2))
+    assert len(runs) == 4
 
 
 def test_nothing_stays_of_images_that_are_gone_and_of_other_sets_all(repository, trunk):
