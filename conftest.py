@@ -21,7 +21,7 @@ collect_ignore = ["tests/tasks/registry/keys_under_edits.py"]
 """A script that a test runs in a copy of the sources."""
 
 SLOW = {"orchestrated", "empty_store", "settled", "benchmark_folder"}
-"""Fixtures that start servers, make stores or train: what asks for one is left out by ``make test-fast``."""
+"""Fixtures that start servers, make stores or train: ``make test-fast`` does without them."""
 SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
 
 
