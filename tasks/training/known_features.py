@@ -81,10 +81,12 @@ def _stored(path: Path) -> list[Tensor] | None:
 
 def _store(path: Path, maps: list[Tensor]) -> list[Tensor]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {str(number): each.contiguous() for number, each in enumerate(maps)}
+    plain = [
+        each.contiguous() for each in maps
+    ]  # as they are read: the order of sums depends on it
     with files.whole(path) as part:
-        save_file(tensors, part)
-    return maps
+        save_file({str(number): each for number, each in enumerate(plain)}, part)
+    return plain
 
 
 def _name(basis: str, image: Tensor) -> str:
