@@ -132,7 +132,8 @@ def _run(chosen: argparse.Namespace, temporary: Path, place: Path) -> None:
         notes={
             **{name: str(count) for name, count in counts.items()},
             "generated": str(chosen.examples),
-            "faults": "; ".join(f"{r.name}: {r.faults}" for r in results if r.faults) or "none",
+            "faults": "; ".join([*(f"{r.name}: {r.faults}" for r in results if r.faults), *found])
+            or "none",
         },
     )
 
