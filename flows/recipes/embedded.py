@@ -31,7 +31,8 @@ def walkway() -> Recipe:
         dataset="walkway",
         training=Training(window=6),
         pretext=ContextEncoder.Config(),
-        detector=MotionGaussian.Config(change=0.0),  # people here are large enough for flow alone
+        # People here are large enough for flow alone. How the rest was chosen: docs/choices.md.
+        detector=MotionGaussian.Config(movement=10.0, change=0.0, neighbourhood=5),
     )
 
 
