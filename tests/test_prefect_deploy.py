@@ -1,5 +1,6 @@
 """``prefect deploy --all`` with ``prefect.yaml``, on a real server; a run in the process pool."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 from prefect import get_client
-from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.templating import apply_values
+from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from tests.conftest import make_repository
 from tests.flows.tiny import write
@@ -58,10 +60,13 @@ def project(tmp_path_factory, orchestrated, empty_store):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    for pool, kind in KINDS.items():
-        run("work-pool", "create", pool, "--type", kind, "--overwrite")
-    run("--no-prompt", "deploy", "--all")
     with temporary_settings({PREFECT_API_URL: orchestrated[1]}):
+        with get_client(sync_client=True) as opened:
+            for pool, kind in KINDS.items():
+                template = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
+                wanted = WorkPoolCreate(name=pool, type=kind, base_job_template=template)
+                opened.create_work_pool(wanted, overwrite=True)
+        run("--no-prompt", "deploy", "--all")
         yield run
 
 
@@ -110,14 +115,10 @@ def test_kubernetes_takes_the_job_that_its_worker_makes(project, client):
 
 
 def test_a_worker_of_the_process_pool_retrains(project, client):
-    parameters = json.dumps({"recipe": RECIPE, "data": "incoming"})
-    project("deployment", "run", "retrain/walkway-process", "--params", parameters)
-    project("worker", "start", "--pool", "unseen-process", "--run-once")
     made = client.read_deployment_by_name("retrain/walkway-process")
-    (run,) = [
-        each
-        for each in client.read_flow_runs()
-        if each.deployment_id == made.id and not each.auto_scheduled
-    ]
+    parameters = {"recipe": RECIPE, "data": "incoming"}
+    asked = client.create_flow_run_from_deployment(made.id, parameters=parameters)
+    project("worker", "start", "--pool", "unseen-process", "--run-once")
+    run = client.read_flow_run(asked.id)
     assert run.state.message.startswith("Promoted 1: "), run.state
     assert run.name.startswith("tiny_knn ")

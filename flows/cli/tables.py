@@ -285,13 +285,15 @@ def status_tables(status: "Status") -> RenderableType:
         return "Nothing runs here, and nothing should. 'unseen up' starts everything."
     services = table_of("service", "pid", "url", "health", "since", "restarts")
     for each in status.services:
-        facts = (each.name, str(each.pid or "-"), each.url, each.health, each.since)
+        since = each.since[:16].replace("T", " ")
+        facts = (each.name, str(each.pid or "-"), each.url, each.health, since)
         services.add_row(*facts, str(each.restarts or ""))
-    deployments = table_of("deployment", "schedule", "next run", "last run", "", title="")
+    deployments = table_of("deployment", "schedule", "next run", "last run", title="")
     for one in status.deployments:
         runs = (one.next_run or "-", one.last_run or "never")
-        deployments.add_row(one.name, one.schedule, *runs, one.problem)
+        deployments.add_row(one.name, one.schedule, *runs)
     champions = table_of("model", "champion", title="")
     for name, version in status.champions.items():
         champions.add_row(name, f"version {version}" if version else "none yet")
-    return Group(services, deployments, champions)
+    problems = [f"{one.name}: {one.problem}." for one in status.deployments if one.problem]
+    return Group(services, deployments, champions, *problems)

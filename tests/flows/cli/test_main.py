@@ -38,6 +38,7 @@ def command_line(folder, url, temporary, *arguments):
         "PREFECT_HOME": str(folder / ".unseen" / "prefect"),
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "1",
+        "UNSEEN_PROGRAMS": "none",
         "COLUMNS": "120",
     }
     return subprocess.Popen(

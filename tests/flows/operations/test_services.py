@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -133,6 +134,8 @@ def test_a_run_that_waits_for_its_turn_has_no_process_and_runs_later(project):
         until(lambda: ask("GET", path)["state_name"] == "AwaitingRetry")
         assert "waiting for the turn" in ask("GET", path)["state"]["message"]
         until(lambda: not any("prefect.engine" in " ".join(each) for each in commands()))
+    now = {"type": "SCHEDULED", "state_details": {"scheduled_time": datetime.now(UTC).isoformat()}}
+    ask("POST", f"{path}/set_state", {"state": now, "force": True})  # not in half a minute
     until(lambda: ask("GET", path)["state_type"] == "COMPLETED")
     wanted = {"logs": {"flow_run_id": {"any_": [run["id"]]}}}
     told = [each["message"] for each in ask("POST", "/logs/filter", wanted)]

@@ -12,8 +12,8 @@ WELL = Service(name="worker", pid=7, url="", health="ok", well=True, since="toda
 ILL = Service(name="mlflow", pid=None, url="", health="not running", well=False)
 
 
-def shown(found):
-    console = Console(width=120)
+def shown(found, width=120):
+    console = Console(width=width)
     with console.capture() as capture:
         console.print(tables.status_tables(found))
     return capture.get()
@@ -38,6 +38,18 @@ def test_people_read_services_deployments_and_champions():
     text = shown(made(WELL, ILL))
     for line in ("worker", "not running", "retrain/a", "never", "version 3", "none yet"):
         assert line in text
+
+
+def test_what_is_the_matter_is_one_line_on_a_narrow_terminal():
+    paused = Deployment(
+        name="retrain/a",
+        schedule="0 3 * * *",
+        next_run="",
+        last_run="",
+        problem="paused in Prefect",
+    )
+    text = shown(Status(wanted=True, services=[WELL], deployments=[paused], champions={}), 50)
+    assert "retrain/a: paused in Prefect." in text.splitlines()
 
 
 def test_where_nothing_runs_and_nothing_should_it_says_how_to_begin(workplace):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -54,6 +55,12 @@ def test_an_engine_that_gives_something_else_is_refused(at):
     found, choice = choose(at, "auto", 1, lambda _: None)
     assert found is None
     assert "onnxruntime: onnxruntime must give" in choice.why
+
+
+def test_the_telemetry_of_onnx_runtime_is_off(at, monkeypatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    Program(at, "onnxruntime", threads=1)
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_a_package_without_a_program_runs_on_torch(tmp_path):
