@@ -10,7 +10,9 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from typer.testing import CliRunner
 
+from flows.cli.main import app as app_of_commands
 from flows.retrain import retrain
 from tasks.console.app import build_console
 from tasks.lineage.trace import trace
@@ -117,3 +119,12 @@ def test_from_a_false_alarm_to_a_champion_that_raises_none(workplace, chromium):
     assert trace_prediction(clicked.prediction).prediction.version == 1
     sightings = trace_file(workplace / "data" / "tiny" / clicked.path)
     assert [(each.version, each.serves) for each in sightings.found] == [(2, True)]
+
+    def unseen(*arguments):
+        return CliRunner().invoke(app_of_commands, arguments, catch_exceptions=False).output
+
+    assert "Nothing to absorb" in unseen("absorb", "pooled")
+    shown = unseen("forget", "pooled", clicked.prediction)
+    assert clicked.path in shown
+    assert f"{NUM - 1} in its data" not in unseen("trace", "pooled")  # the champion has learned it
+    assert f"{NUM} in its data" in unseen("trace", "pooled")
