@@ -155,7 +155,8 @@ def days(data: Path, seeds: Sequence[int]) -> tuple[dict[str, float], dict[str, 
                 for moment, column in (("begin", 0), ("end", -1)):
                     key = f"{name}.{policy}.{figure}.{moment}"
                     metrics |= over_seeds(key, table[:, column].tolist())
-            print(name, policy, {k: round(metrics[f"{name}.{policy}.{k}.end"], 4) for k in runs[0]})
+            shown = {key: round(metrics[f"{name}.{policy}.{key}.end"], 4) for key in runs[0]}
+            print(name, policy, shown, flush=True)
     return metrics, notes
 
 
@@ -235,7 +236,8 @@ def _difference(version: Any) -> float:
     packaged = model_versions.load(version)
     recipe = dict(packaged.lineage["recipe"]["training"])
     recipe.pop("class", None)
-    training = Training(**{**recipe, "image_size": tuple(recipe["image_size"])})
+    recipe |= {"image_size": tuple(recipe["image_size"]), "batch_size": 1}  # as moments are taken
+    training = Training(**recipe)
     snapshot = snapshots.open_version(DataVersion(**packaged.lineage["data"]))
     cross = training.calibration == "cross"
     batches = normal_images(snapshot, training, (), cross=cross).batches
@@ -258,7 +260,7 @@ def main() -> None:
     notes: dict[str, str] = {}
     if chosen.only != "days":
         metrics |= speed(data)
-        print(metrics)
+        print(metrics, flush=True)
     if chosen.only != "speed":
         found, notes = days(data, seeds)
         metrics |= found
