@@ -31,6 +31,7 @@ from tasks.platform import flow_run
 from tasks.records import Decision, Monitored
 from tasks.registry import history, mlflow_server, mlflow_store, parent_run, version_facts
 from tasks.registry.tags import METRIC, PRETEXT_RUN_ID, RUN_ID, VALIDATION_RUN_ID
+from tasks.training import crash_remains
 from tasks.training.retrain_turn import NotYetError, OccupiedError
 
 P = ParamSpec("P")
@@ -59,7 +60,8 @@ def told(body: Callable[P, Any]) -> Callable[P, Any]:
     def run(*args: P.args, **kwargs: P.kwargs) -> Any:
         steps.observe()
         try:
-            result = body(*args, **kwargs)
+            with crash_remains.noted():
+                result = body(*args, **kwargs)
         except NotYetError as error:
             flow_run.postpone(error.seconds, str(error))
         except UnseenError as error:

@@ -12,6 +12,7 @@ from tasks.housekeeping import references, stale_files, stale_flows, stale_objec
 from tasks.housekeeping.stale import Kind
 from tasks.platform.locks import Lock
 from tasks.registry import mlflow_store
+from tasks.training import crash_remains
 
 DAY = 86400.0
 SHORTEST = 1
@@ -57,6 +58,7 @@ def prune(
         kinds, notes = _find(client, cutoff)
     else:
         with lock():
+            crash_remains.mark_dead()
             _refuse_while_training(client)
             kinds, notes = _find(client, cutoff)
             for kind in kinds:

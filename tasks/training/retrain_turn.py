@@ -77,6 +77,7 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
         held.callback(lock.release)
         if killed := _read(note):
             crash_remains.clear(name, killed)
+        crash_remains.mark_dead()
         folder = crash_remains.scratch_name()
         held.callback(note.unlink, missing_ok=True)
         _write(note, folder)

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -72,6 +74,32 @@ def test_the_flow_run_of_a_killed_one_is_marked_as_crashed(repository, orchestra
         return prefect_server.call(url, "GET", f"/flow_runs/{each}", seconds=SECONDS)["state_type"]
 
     assert [state(killed), state(ended)] == ["CRASHED", "COMPLETED"]
+
+
+def test_a_flow_run_that_was_killed_before_it_had_a_turn_is_marked_too(
+    repository, orchestrated, monkeypatch
+):
+    url = orchestrated[1]
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    killed, living = flow_run(url, "RUNNING")["id"], flow_run(url, "RUNNING")["id"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    script = "from tasks.training import crash_remains as c; c.flow_run.current = lambda: {!r}; "
+    script += "import os; n = c.noted(); n.__enter__(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script.format(killed)], env=environment, check=False)
+    monkeypatch.setattr(crash_remains.flow_run, "current", lambda: living)
+    with crash_remains.noted():
+        monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+        crash_remains.mark_dead()
+        assert len(list(crash_remains._notes().iterdir())) == 2
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        crash_remains.mark_dead()
+        assert [each.stem for each in crash_remains._notes().iterdir()] == [living]
+        states = [
+            prefect_server.call(url, "GET", f"/flow_runs/{each}", seconds=SECONDS)["state_type"]
+            for each in (killed, living)
+        ]
+    assert states == ["CRASHED", "RUNNING"]
+    assert not list(crash_remains._notes().iterdir())
 
 
 def test_a_server_that_is_gone_does_not_stop_the_next_one(repository, monkeypatch):
