@@ -28,6 +28,7 @@ from tasks.serving import uploads
 from tasks.serving.monitoring.prediction_log import LoggedPrediction
 from tasks.serving.responses import find_regions
 from tasks.serving.uploads import Limits
+from tasks.training import inputs
 
 MOST = 4
 """Regions that are shown, those with the highest scores."""
@@ -139,7 +140,7 @@ def _by_patches(
 
 
 def _in_order(packaged: Packaged, snapshot: Snapshot) -> list[Frame]:
-    """Training images in the order in which the detector saw them, which is that of their names."""
+    """Training images as the detector saw them: in the order of their names, without copies."""
     training = packaged.lineage["recipe"].get("training", {})
     if training.get("calibration") != "cross":
         raise InvalidInputError(
@@ -147,7 +148,7 @@ def _in_order(packaged: Packaged, snapshot: Snapshot) -> list[Frame]:
             "'cross', and this detector was fitted on shuffled ones. Train again with "
             "--set training.calibration=cross."
         )
-    return [frame for clip in snapshot.clips("train") for frame in clip.frames]
+    return [frame for clip in inputs.distinct(snapshot) for frame in clip.frames]
 
 
 def _read(packaged: Packaged, snapshot: Snapshot, frame: Frame) -> NDArray[np.uint8]:

@@ -99,12 +99,12 @@ def normal_images(
         return Normal(
             batches=batches, clips=clips, calibration=calibration, calibration_clips=held_out
         )
-    clips = _distinct(snapshot)
+    clips = distinct(snapshot)
     batches = Batches(snapshot, clips, **reading(training))
     return Normal(batches=batches, clips=clips, calibration=None, calibration_clips=clips)
 
 
-def _distinct(snapshot: Snapshot) -> tuple[Clip, ...]:
+def distinct(snapshot: Snapshot) -> tuple[Clip, ...]:
     """Training clips without still images that show what an earlier one shows."""
     clips, first = snapshot.clips("train"), copies.groups(snapshot)
     kept = tuple(clip for clip in clips if len(clip.frames) > 1 or first[clip.name] == clip.name)

@@ -11,13 +11,13 @@ from models.errors import InvalidInputError
 from models.one_class.gaussian_features import GaussianFeatures
 from models.one_class.padim import PaDiM
 from models.one_class.patchcore import PatchCore
-from tasks.data import versions
+from tasks.data import snapshots, versions
 from tasks.data.ingest import ingest
 from tasks.packaging import package
 from tasks.records import Training
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import kept_pictures
-from tasks.serving.evidence import evidence
+from tasks.serving.evidence import _in_order, evidence
 from tasks.serving.trace_prediction import trace_prediction
 from tasks.training.fit import fit
 from tasks.training.pretrain import pretrain
@@ -33,6 +33,8 @@ CROSS = Training(image_size=(64, 64), calibration="cross", device="cpu")
 def answered(repository, tmp_path):
     """Function that fits and registers a detector; what it said of an image with a disc."""
     folder = write(tmp_path / "incoming", num_train=12, num_test=1)
+    normal = folder / "train" / "good"
+    (normal / "000_again.png").write_bytes((normal / "000.png").read_bytes())
     version = ingest.fn("stripes", folder)
     image = folder / "test" / "disc" / "000.png"
 
@@ -55,6 +57,9 @@ def test_a_region_stands_beside_the_training_patch_that_it_is_nearest_to(answere
     version, image, said = answered(PatchCore.Config(false_alarm_rate=0.2))
     found = evidence(said, image, tmp_path / "evidence.png")
     files = {entry.relpath: entry.md5 for entry in versions.entries(version)}
+    packaged = model_versions.load(model_versions.resolve(mlflow_store.client(), "stripes", 1))
+    numbered = _in_order(packaged, snapshots.open_version(version))
+    assert len(numbered) == 12  # a copy of the first was not learned from, and has no number
     assert found
     for each in found:
         assert files[each.file] == each.md5
