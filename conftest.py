@@ -22,7 +22,7 @@ collect_ignore = ["tests/tasks/registry/keys_under_edits.py"]
 
 SLOW = {"orchestrated", "empty_store", "settled", "benchmark_folder"}
 """Fixtures that start servers, make stores or train: ``make test-fast`` does without them."""
-SERVERS_FIRST = ("tests/flows/", "tests/tasks/console/", "tests/")
+SERVERS_FIRST = ("tests/test_prefect_deploy", "tests/flows/", "tests/tasks/console/", "tests/")
 
 
 def pytest_collection_modifyitems(items):

@@ -3,6 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli import decisions, main
 from flows.cli.main import app
 from models.errors import ConflictError
 from tasks.registry import mlflow_store, model_versions
@@ -15,6 +16,13 @@ from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged dete
 
 def unseen(*arguments):
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Tables that do not break words, whatever width the console had when it was imported."""
+    for module in (decisions, main):
+        monkeypatch.setattr(module.console, "_width", 200)
 
 
 @pytest.fixture
