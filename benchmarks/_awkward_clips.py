@@ -125,25 +125,7 @@ def video_cases() -> Iterator[Case]:
             clips=True,
             tolerance=40,
         )
-    for kind in ("TIFF", "GIF", "PNG", "WEBP", *["AVIF"] * features.check("avif")):
-        yield Case(
-            f"clips as {kind} of several pages",
-            lambda f, kind=kind: _paged(f, kind),
-            clips=True,
-            tolerance=pictures.LOSSY.get(kind, 1),
-        )
-        yield Case(
-            f"{kind} of several pages cut short",
-            lambda f, kind=kind: _paged(f, kind, kept=0.8),
-            VALIDATION,
-            "every_file_decodes",
-            clips=True,
-        )
-        yield edited(
-            f"{kind} of several pages among images",
-            lambda f, kind=kind: _page(f / "train/good/1.png", kind),
-            words="one_page_per_image",
-        )
+    yield from _cases_of_pages()
     yield Case(
         "videos of another rate in test",
         lambda f: _videos(f, ".avi", "FFV1", other=25.0),
@@ -169,6 +151,29 @@ def video_cases() -> Iterator[Case]:
     yield Case("masks of a video by number", _masked, clips=True, tolerance=40)
     if features.check("avif"):
         yield Case("AV1", _av1, VALIDATION, "AV1 cannot be decoded here", clips=True)
+
+
+def _cases_of_pages() -> Iterator[Case]:
+    """Images of several pages: as clips, cut short, among images."""
+    for kind in ("TIFF", "GIF", "PNG", "WEBP", *["AVIF"] * features.check("avif")):
+        yield Case(
+            f"clips as {kind} of several pages",
+            lambda f, kind=kind: _paged(f, kind),
+            clips=True,
+            tolerance=pictures.LOSSY.get(kind, 1),
+        )
+        yield Case(
+            f"{kind} of several pages cut short",
+            lambda f, kind=kind: _paged(f, kind, kept=0.8),
+            VALIDATION,
+            "every_file_decodes",
+            clips=True,
+        )
+        yield edited(
+            f"{kind} of several pages among images",
+            lambda f, kind=kind: _page(f / "train/good/1.png", kind),
+            words="one_page_per_image",
+        )
 
 
 def _each(folder: Path) -> Iterator[tuple[Path, list[pictures.Pixels]]]:

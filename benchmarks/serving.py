@@ -99,14 +99,27 @@ def swap(clone: Product, server: Server, swaps: int, seconds: float) -> dict[str
     return {**found, "swaps": done}
 
 
-def main() -> None:
-    """Measure, write the result, print it last."""
+def endure(server: Server, requests: int) -> tuple[dict[str, Any], float, float]:
+    """Answers to many requests after warming up, and the memory before and after, in MB."""
+    first = int(requests * WARM_UP)
+    load(server, to_ours(), connections=16, requests=first)
+    before = server.memory_mb()
+    long = load(server, to_ours(), connections=16, requests=requests - first)
+    return long, before, server.memory_mb()
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--requests", type=int, default=100_000, help="for the memory")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--swaps", type=int, default=20)
     parser.add_argument("--data", help="not needed: the data are embedded")
-    chosen = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, write the result, print it last."""
+    chosen = _arguments()
     json_type = request("/invocations", "application/json", to_mlflow())
     with trained() as clone:
         with mlflows(clone) as server:
@@ -122,11 +135,7 @@ def main() -> None:
                 rate=rate,
                 seconds=2 * chosen.seconds,
             )
-            first = int(chosen.requests * WARM_UP)
-            load(server, to_ours(), connections=16, requests=first)
-            before = server.memory_mb()
-            long = load(server, to_ours(), connections=16, requests=chosen.requests - first)
-            after = server.memory_mb()
+            long, before, after = endure(server, chosen.requests)
             swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
     report(
         "serving",

@@ -26,7 +26,7 @@ from prefect.states import Completed, Failed
 
 from flows import steps
 from models.errors import DataValidationError, UnseenError
-from tasks.notices import courier
+from tasks.notices import dispatcher
 from tasks.platform import flow_run
 from tasks.records import Decision, Monitored
 from tasks.registry import history, mlflow_server, mlflow_store, parent_run, version_facts
@@ -112,7 +112,7 @@ def _tell(error: Exception) -> None:
         return
     topic = "refused" if isinstance(error, DataValidationError) else "failed"
     why = reason(error) if isinstance(error, UnseenError) else f"{type(error).__name__}: {error}"
-    courier.tell(topic, flow_run.first_name(), f"{flow_run.first_name()}: {why}")
+    dispatcher.tell(topic, flow_run.first_name(), f"{flow_run.first_name()}: {why}")
 
 
 def _show(result: Decision | Monitored) -> None:

@@ -151,7 +151,7 @@ class NearestPatch(NamedTuple):
     distance: float
 
 
-class Voices(NamedTuple):
+class Contributions(NamedTuple):
     """Which features make the worst place of a region anomalous.
 
     Attributes:
@@ -182,6 +182,8 @@ class TracesPatches(Protocol):
 class TracesChannels(Protocol):
     """A detector that can name layers and channels for each region: PaDiM."""
 
-    def voices(self, image: Float[Tensor, "C H W"], regions: Sequence[Box]) -> list[Voices]:
+    def contributions(
+        self, image: Float[Tensor, "C H W"], regions: Sequence[Box]
+    ) -> list[Contributions]:
         """What speaks most at the worst place of each region."""
         ...

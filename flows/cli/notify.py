@@ -65,12 +65,12 @@ def remove(number: Annotated[int, typer.Argument(help="As 'unseen notify list' h
 @app.command()
 def test() -> None:
     """Send every receiver a message now. Exit code 1 if one does not take it."""
-    from tasks.notices import courier, outbox, receivers
+    from tasks.notices import dispatcher, outbox, receivers
 
     said = outbox.Notice(number=0, topic="test", subject="unseen", text="This is a test.", at="")
     failed = False
     for each in receivers.read():
-        took = courier.send(each, [said])
+        took = dispatcher.send(each, [said])
         failed |= not took
         console.print(f"{each.called}: {'took it' if took else 'did not take it'}")
     if failed:

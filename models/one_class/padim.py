@@ -2,7 +2,7 @@
 
     detector = PaDiM.Config().build(trunk).fit(batches)
     moments = detector.moments(batches)     # these add up: merge, subtract, then fit_moments
-    detector.voices(image, [box])           # which layer and channels say that it is anomalous
+    detector.contributions(image, [box])  # which layer and channels say that it is anomalous
 
 Shapes: N = images, n = images of a group, B = batch, C = channels, H W = image, h w = places,
 y x = Gaussians, G = all of them, D = features, P = D (D + 1) / 2.
@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional
 
-from models.capabilities import Box, Voices
+from models.capabilities import Box, Contributions
 from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, TrainingError
 from models.functional.gaussian import Moments, cholesky, packed, unpacked, whitening
@@ -174,7 +174,9 @@ class PaDiM(StillDetector):
         return {"mean": self.mean_, "deviation": deviation, "count": self.count_}
 
     @torch.no_grad()
-    def voices(self, image: Float[Tensor, "C H W"], regions: Sequence[Box]) -> list[Voices]:
+    def contributions(
+        self, image: Float[Tensor, "C H W"], regions: Sequence[Box]
+    ) -> list[Contributions]:
         """What speaks most at the worst place of each region.
 
         The squared distance is a sum over channels, of deviation times whitened deviation: a
@@ -206,7 +208,9 @@ class PaDiM(StillDetector):
             for name, _, share in channels:
                 layers[name] = layers.get(name, 0.0) + share
             channels.sort(key=lambda each: -each[2])
-            found.append(Voices(box, float(distances[row, column]), layers, channels[:SPOKEN]))
+            found.append(
+                Contributions(box, float(distances[row, column]), layers, channels[:SPOKEN])
+            )
         return found
 
     def _learn(self, groups: Groups) -> None:

@@ -156,7 +156,7 @@ def picture_path(name: str, digest: str) -> Path | None:
 
 def held_path(name: str, digest: str) -> Path:
     """Where a picture that was judged waits to be absorbed."""
-    return workspace.home() / "judgements" / name / digest
+    return workspace.home() / judgements.FOLDER / name / digest
 
 
 def pending(name: str) -> dict[str, Standing]:

@@ -21,6 +21,8 @@ from tasks.platform import workspace
 
 NORMAL, DEFECT, SKIP = "normal", "defect", "skip"
 VERDICTS = (NORMAL, DEFECT, SKIP)
+FOLDER = "judgements"
+"""Below ``.unseen``: what was said, and the pictures that it was said of."""
 UNDONE, FORGOTTEN = "undone", "forgotten"
 """In the place of a verdict: the last one of that person does not count; none does so far."""
 
@@ -157,4 +159,4 @@ def _parsed(line: str) -> Judgement | None:
 
 
 def _path(name: str) -> Path:
-    return workspace.home() / "judgements" / f"{name}.jsonl"
+    return workspace.home() / FOLDER / f"{name}.jsonl"

@@ -3,6 +3,7 @@
     backup.json        what it holds: format, time, place, models, SHA-256 of every other file
     mlflow.db          the registry and all runs
     artifacts/         packaged detectors and artifacts of runs
+    judgements/        what people said of kept pictures, and these pictures, if they did
     dvc/               objects of DVC's cache, by md5
     repository.bundle  all branches and tags of git
     files/             data.dvc and what DVC made beside it, committed or not
@@ -30,6 +31,7 @@ from models.contracts import Progress, silent
 from models.errors import NotFoundError, RegistryError
 from tasks.data import dvc_cache
 from tasks.data.ingest import MADE
+from tasks.feedback import judgements
 from tasks.housekeeping import prune
 from tasks.housekeeping.references import pages
 from tasks.packaging import formats, package
@@ -83,6 +85,8 @@ def backup(folder: Path, *, data: bool = True, progress: Progress = silent) -> B
             if flows.exists():
                 copy_database(flows, partial / FLOWS)
             _copy(workspace.home() / ARTIFACTS, partial / ARTIFACTS, progress)
+            if (said := workspace.home() / judgements.FOLDER).is_dir():
+                _copy(said, partial / judgements.FOLDER, progress)
             num_objects = _copy_objects(partial / OBJECTS, progress) if data else 0
             _copy_repository(partial)
         models = _check_models(mlflow_store.client(), partial)

@@ -9,6 +9,7 @@ from typing import Any
 from models.contracts import Progress, silent
 from models.errors import NotFoundError, RegistryError
 from tasks.data import dvc_cache
+from tasks.feedback import judgements
 from tasks.housekeeping import backup
 from tasks.housekeeping.backup import ARTIFACTS, CONTENT, DATABASE, FILES, FLOWS, OBJECTS, Backup
 from tasks.packaging import formats
@@ -42,6 +43,8 @@ def restore_backup(folder: Path, *, progress: Progress = silent) -> Backup:
     _restore_objects(folder / OBJECTS, progress)
     shutil.rmtree(home / ARTIFACTS, ignore_errors=True)
     shutil.copytree(folder / ARTIFACTS, home / ARTIFACTS)
+    if (folder / judgements.FOLDER).is_dir():
+        shutil.copytree(folder / judgements.FOLDER, home / judgements.FOLDER, dirs_exist_ok=True)
     if (folder / FLOWS).exists():
         prefect_server.folder().mkdir(parents=True, exist_ok=True)
         backup.copy_database(folder / FLOWS, prefect_server.folder() / FLOWS)

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from models.errors import ConflictError, InvalidInputError, NotFoundError
-from tasks.notices import courier
+from tasks.notices import dispatcher
 from tasks.platform.locks import Lock
 from tasks.records import Comparison, Decision, ModelVersion
 from tasks.registry import history, mlflow_store, model_versions
@@ -60,7 +60,7 @@ class Chair:
         recorded = history.record(decision, self.client)
         if champion != self.champion:
             told = f"{self.name}: version {champion} serves, by {action}: {decision.why}"
-            courier.tell("promotion", self.name, told)
+            dispatcher.tell("promotion", self.name, told)
         return recorded
 
 

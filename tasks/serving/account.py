@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prometheus_client.core import Metric
 
 from models.errors import InvalidInputError
-from tasks.notices.courier import Courier
+from tasks.notices.dispatcher import Dispatcher
 from tasks.packaging.detector import Prediction
 from tasks.serving import prometheus
 from tasks.serving.champion import Deployed
@@ -36,18 +36,18 @@ class Account:
                 "had with --no-log-predictions. Leave one of them out."
             )
         self.predictions = PredictionLog(name) if log_predictions else None
-        self.courier = Courier()
+        self.dispatcher = Dispatcher()
         self.pictures = KeptPictures(name, keep) if keep is not None and keeps else None
 
     def start(self) -> None:
         """Begin to write."""
-        for part in (self.predictions, self.pictures, self.courier):
+        for part in (self.predictions, self.pictures, self.dispatcher):
             if part:
                 part.start()
 
     def stop(self) -> None:
         """Write what waits, and end."""
-        for part in (self.pictures, self.predictions, self.courier):
+        for part in (self.pictures, self.predictions, self.dispatcher):
             if part:
                 part.stop()
 
@@ -63,7 +63,7 @@ class Account:
         if self.pictures:
             self.pictures.put(prediction, contents)
         if prediction.anomalous:
-            self.courier.put("alarm", prediction.model, _sentence(prediction))
+            self.dispatcher.put("alarm", prediction.model, _sentence(prediction))
 
     def tell(self) -> Iterator[Metric]:
         """What could not be kept, for Prometheus."""
@@ -74,7 +74,7 @@ class Account:
             text = "Pictures that should have been kept and were not."
             yield prometheus.counter("unkept_pictures", text, self.pictures.lost)
         text = "Alarms that nobody can be told of."
-        yield prometheus.counter("untold_alarms", text, self.courier.lost)
+        yield prometheus.counter("untold_alarms", text, self.dispatcher.lost)
 
 
 def _sentence(said: LoggedPrediction) -> str:

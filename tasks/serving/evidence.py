@@ -106,7 +106,7 @@ def evidence(said: LoggedPrediction, image: Path, picture: Path) -> tuple[Eviden
             layers=tuple(each.layers.items()),
             channels=tuple(each.channels),
         )
-        for box, each in zip(boxes, detector.voices(batch[0], boxes), strict=True)
+        for box, each in zip(boxes, detector.contributions(batch[0], boxes), strict=True)
     )
 
 

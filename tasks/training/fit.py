@@ -18,7 +18,7 @@ from tasks.registry import lineage_record, mlflow_store
 from tasks.registry.caching import remembered
 from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
-from tasks.training import devices, encoder_store, inputs, known_features, moments
+from tasks.training import devices, encoder_store, feature_cache, inputs, moments
 from tasks.training.log_detector import log_fitted
 from tasks.training.moments_sharded import ShardedSource
 
@@ -68,7 +68,7 @@ def fit(
         normal = inputs.normal_images(snapshot, training, seen, cross=cross)
         if isinstance(model, Restricted):
             model.restrict(_region_of_interest(snapshot, training))
-        known = known_features.known(trained, version.name, fabric.device)
+        known = feature_cache.cached(trained, version.name, fabric.device)
         with devices.measured() as usage, known:
             if isinstance(model, Additive) and not cross:
                 source = ShardedSource(model, training, fabric, usage, encoder, detector)

@@ -1,15 +1,11 @@
 """The whole loop, with real servers and a real browser: from a false alarm to a better champion."""
 
-import socket
-import threading
 import time
-from contextlib import contextmanager
 
 import cv2
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from typer.testing import CliRunner
 
 from flows.cli.main import app as app_of_commands
@@ -22,25 +18,12 @@ from tasks.serving.api_keys import Keys
 from tasks.serving.kept_pictures import Keep
 from tasks.serving.serve import build_app
 from tasks.serving.trace_prediction import trace_prediction
+from tests.app_server import running
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import SIDE
 
 POOLED = RECIPE.replace(":tiny", ":pooled")
 NUM = 24
-
-
-@contextmanager
-def running(app):
-    """Yields the address of an app that answers in a thread of this process."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def upright(seed):

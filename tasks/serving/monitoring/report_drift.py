@@ -16,7 +16,7 @@ from prefect.events import emit_event
 from models.functional.drift import DRIFT as DRIFTED
 from models.functional.drift import UNKNOWN
 from tasks.evaluation.plots import BLUE, INK, ORANGE, SKY, new_figure, styled
-from tasks.notices import courier
+from tasks.notices import dispatcher
 from tasks.platform import events
 from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.registry import history, mlflow_store, model_versions
@@ -123,7 +123,7 @@ def announce(report: DriftReport, run_id: str) -> str:
         "figures": figures(report),
     }
     told = f"Drift of {report.model} version {report.version}: {report.why}"
-    courier.tell("drift", report.model, told)
+    dispatcher.tell("drift", report.model, told)
     event = emit_event(event=events.DRIFT_DETECTED, resource=resource, payload=payload)
     return str(event.id) if event else ""
 

@@ -93,18 +93,18 @@ def test_the_layer_and_the_channels_that_speak_are_those_that_changed():
     assert isinstance(detector, TracesChannels)
     image = colour(1, 5)[0].clone()
     image[2, 4, 1] += 5
-    (found,) = detector.voices(image, [Box(3, 0, 6, 3)])
+    (found,) = detector.contributions(image, [Box(3, 0, 6, 3)])
     assert (found.place.top, found.place.left) == (4, 1)
     layer, number, share = found.channels[0]
     assert (layer, number) == ("others", 1)
     assert share > 0.9
     assert sum(found.layers.values()) == pytest.approx(1)
     assert found.layers["others"] > 0.9
-    other = detector.voices(image, [Box(0, 3, 2, 6)])[0]
+    other = detector.contributions(image, [Box(0, 3, 2, 6)])[0]
     assert other.place.top < 2
     assert other.distance < found.distance
     with pytest.raises(InvalidInputError, match="at least one pixel"):
-        detector.voices(image, [Box(2, 2, 2, 2)])
+        detector.contributions(image, [Box(2, 2, 2, 2)])
 
 
 def test_a_place_that_never_varied_does_not_outweigh_all_others():

@@ -1,11 +1,17 @@
-"""A registry worth looking at, and its console."""
+"""A registry worth looking at, and its console, also in a real browser."""
 
+import re
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.app_server import running
 from tests.tasks.drifting import report, shown
+
+MILLISECONDS = 90_000
+"""How long a condition may take on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +92,43 @@ def page(stocked):
 
 def authorized(token):
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def address(chromium, stocked):
+    """Where the console answers, in a thread of this process."""
+    from tasks.console.app import build_console
+    from tasks.serving.pages import LOCAL_NAMES
+
+    with running(build_console(hosts=LOCAL_NAMES)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def window(chromium, address):
+    """One page for all tests; nothing may be asked of another host, and no script may fail."""
+    context = chromium.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
+    page = context.new_page()
+    page.set_default_timeout(MILLISECONDS)
+    asked, complaints = [], []
+    context.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda text: complaints.append(text.text) if text.type == "error" else None)
+    yield page
+    hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("blob:", "data:"))}
+    assert hosts == {"127.0.0.1"}
+    refused = re.compile(r"status of (401|404|409|422)")  # the browser tells of those, too
+    assert [each for each in complaints if not refused.search(each)] == []
+    context.close()
+
+
+@pytest.fixture
+def visit(window, address):
+    """Function that opens a page of the console anew, without a key, and returns the browser's."""
+
+    def open_page(path):
+        window.goto(f"{address}/#{path}")
+        window.reload()
+        return window
+
+    return open_page

@@ -1,6 +1,5 @@
 """The whole of the console against a real registry; see test_browser for the page itself."""
 
-import contextlib
 import json
 import socket
 import threading
@@ -8,13 +7,13 @@ from dataclasses import asdict
 
 import httpx
 import pytest
-import uvicorn
 
 from models.errors import InvalidInputError
 from tasks.console.app import build_console, console
 from tasks.lineage.trace import trace
 from tasks.registry import history, model_versions
 from tasks.serving.serve import build_app
+from tests.app_server import running
 from tests.tasks.console.conftest import authorized
 from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
@@ -56,21 +55,6 @@ def test_drift_is_told_look_by_look(page):
     assert [each["verdict"] for each in found["looks"]] == ["no drift", "drift"]
     assert [each["figures"]["frechet"] for each in found["looks"]] == [1.0, 3.0]
     assert found["now"] is None
-
-
-@contextlib.contextmanager
-def running(app):
-    """An app in a thread of this process; yields its address."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 def test_images_are_scored_alike_here_and_by_the_serving_process(page, stocked):

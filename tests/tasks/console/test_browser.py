@@ -1,70 +1,14 @@
 """The console in a real browser: one Chromium and one server for all tests, in order."""
 
-import re
-import socket
-import threading
 import time
 from io import BytesIO
-from urllib.parse import urlsplit
 
 import numpy as np
-import pytest
-import uvicorn
 from PIL import Image
 
 from tasks.registry import history, model_versions
 from tasks.registry.decisions import appoint, rollback
 from tasks.serving.api_keys import Keys
-
-MILLISECONDS = 90_000
-"""How long a condition may take on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def address(chromium, stocked):
-    """Where the console answers, in a thread of this process."""
-    from tasks.console.app import build_console
-    from tasks.serving.pages import LOCAL_NAMES
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = build_console(hosts=LOCAL_NAMES)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
-@pytest.fixture(scope="module")
-def window(chromium, address):
-    """One page for all tests; nothing may be asked of another host, and no script may fail."""
-    context = chromium.new_context(viewport={"width": 1200, "height": 800}, color_scheme="light")
-    page = context.new_page()
-    page.set_default_timeout(MILLISECONDS)
-    asked, complaints = [], []
-    context.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda text: complaints.append(text.text) if text.type == "error" else None)
-    yield page
-    hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("blob:", "data:"))}
-    assert hosts == {"127.0.0.1"}
-    refused = re.compile(r"status of (401|404|409|422)")  # the browser tells of those, too
-    assert [each for each in complaints if not refused.search(each)] == []
-    context.close()
-
-
-@pytest.fixture
-def visit(window, address):
-    """Function that opens a page of the console anew, without a key, and returns the browser's."""
-
-    def open_page(path):
-        window.goto(f"{address}/#{path}")
-        window.reload()
-        return window
-
-    return open_page
 
 
 def text(page, selector="#content"):

@@ -7,6 +7,8 @@ import mlflow
 import pytest
 
 from models.errors import DataError, NotFoundError, RegistryError
+from tasks.feedback import judgements
+from tasks.feedback.judgements import Judgement
 from tasks.housekeeping.backup import backup
 from tasks.housekeeping.restore_backup import restore_backup
 from tasks.lineage.restore_data import restore
@@ -17,11 +19,22 @@ from tasks.serving import champion
 from tests.tasks.deployed import damaged
 from tests.tasks.lineage.test_restore_data import files_of
 
+SAID = Judgement(
+    picture="a" * 64,
+    prediction="r-1",
+    files=("a" * 64,),
+    version=2,
+    verdict="normal",
+    who="Ada",
+    when="2026-11-29T10:00:00.000+00:00",
+)
+
 
 @pytest.fixture(scope="module")
 def saved(settled, tmp_path_factory):
     """A backup of two versions, of which the second serves."""
     settled.deploy(seed=1)
+    judgements.append("squares", SAID)
     folder = tmp_path_factory.mktemp("saved") / "backup"
     backup(folder)
     return folder
@@ -46,6 +59,7 @@ def test_after_the_loss_of_everything_a_restored_project_goes_on(
     gone = settled.folder.rename(settled.folder.with_name("gone"))
     try:
         assert restore_backup(saved).models == {"squares": 2}
+        assert judgements.read("squares") == (SAID,)
         found = trace("squares")
         assert (found.model.version, found.notes) == (2, ())
         assert (found.data.available, found.data.missing) == (32, 0)

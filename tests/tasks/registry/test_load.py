@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import fuzz
@@ -19,24 +18,11 @@ from tasks.serving.api_keys import PREDICT, PROMOTE, Keys
 from tasks.serving.monitoring import prediction_log
 from tasks.serving.serve import build_app
 from tasks.serving.uploads import Limits
+from tests.app_server import running
 from tests.tasks.deployed import damaged, package_of
 from tests.tasks.serving.test_serve import FRAMES, clip, encode, parts, wait_for
 
 NUM_CASES = 300
-
-
-@contextlib.contextmanager
-def running(app):
-    """A real server of an app, in a thread; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield listener.getsockname()
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -54,16 +40,15 @@ def two_versions(settled):
 def address(two_versions):
     limits = Limits(body_bytes=2**20, num_files=20, frame_pixels=2**20, waiting=64)
     with running(build_app("squares", limits=limits, poll_seconds=0.05)) as found:
-        wait_for(lambda: get(f"http://127.0.0.1:{found[1]}/health").is_success or None)
+        wait_for(lambda: get(f"{found}/health").is_success or None)
         yield found
 
 
 @pytest.fixture
 def url(address):
     promote(1)
-    found = f"http://127.0.0.1:{address[1]}"
-    wait_for(lambda: get(f"{found}/health").json()["version"] == 1 or None)
-    yield found
+    wait_for(lambda: get(f"{address}/health").json()["version"] == 1 or None)
+    yield address
     promote(1)
 
 
@@ -205,7 +190,8 @@ def logged(request_id):
 
 def test_nothing_malformed_crashes_the_server_or_is_its_fault(url, address):
     honest = tuple(encode(frame) for frame in FRAMES)
-    counts, wrong = fuzz.campaign(address, cases(NUM_CASES, 7, honest), threads=8)
+    server = ("127.0.0.1", urlsplit(address).port)
+    counts, wrong = fuzz.campaign(server, cases(NUM_CASES, 7, honest), threads=8)
     assert [(each.case.number, each.complaint, each.body[:200]) for each in wrong] == []
     assert counts["honest 200"] == NUM_CASES / 20
     assert {int(name.split()[1]) for name in counts} >= {200, 400, 404, 413, 415, 422}

@@ -1,9 +1,5 @@
-import socket
-import threading
-
 import httpx
 import pytest
-import uvicorn
 
 from models.errors import InvalidInputError, NotFoundError
 from tasks.registry import mlflow_store, model_versions
@@ -12,6 +8,7 @@ from tasks.serving.monitoring import drift, served_statistics
 from tasks.serving.monitoring.read_drift import look
 from tasks.serving.monitoring.served_statistics import Identity
 from tasks.serving.serve import build_app
+from tests.app_server import running
 from tests.tasks.serving.monitoring.test_drift import filled
 from tests.tasks.serving.test_serve import FRAMES, clip, wait_for
 
@@ -57,14 +54,8 @@ def test_a_model_that_is_not_there_cannot_be_looked_at(settled):
 def url(packaged):
     """A real server of ``squares``."""
     served_statistics.path_of("squares", 1).unlink(missing_ok=True)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = build_app("squares", poll_seconds=0.05)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with running(build_app("squares", poll_seconds=0.05)) as found:
+        yield found
 
 
 def test_a_server_is_asked(url):

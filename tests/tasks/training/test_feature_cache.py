@@ -10,7 +10,7 @@ from models.one_class.gaussian_features import GaussianFeatures
 from models.one_class.padim import PaDiM
 from tasks.platform import workspace
 from tasks.registry.caching import refreshed
-from tasks.training.known_features import known
+from tasks.training.feature_cache import cached
 
 CPU = torch.device("cpu")
 SETTINGS = {"backbone": "resnet18", "layers": ("layer1", "layer2")}
@@ -42,10 +42,10 @@ def folder(name):
 
 def test_an_image_goes_through_the_network_once(repository, trunk, runs):
     normal = images(4)
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         found = [trunk(normal) for _ in range(2)]
     assert runs == [1, 1, 1, 1]
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         again = trunk(torch.cat([normal[2:], images(1, 1)]))
     assert len(runs) == 5
     assert torch.equal(found[0], found[1])
@@ -54,38 +54,38 @@ def test_an_image_goes_through_the_network_once(repository, trunk, runs):
 
 
 def test_a_refresh_computes_all_anew(repository, trunk, runs):
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         trunk(images(2))
-    with refreshed(wanted=True), known(trunk, "bottles", CPU):
+    with refreshed(wanted=True), cached(trunk, "bottles", CPU):
         trunk(images(2))
     assert len(runs) == 4
 
 
 def test_nothing_stays_of_images_that_are_gone_and_of_other_sets_all(repository, trunk):
     for name in ("bottles", "screws"):
-        with known(trunk, name, CPU):
+        with cached(trunk, name, CPU):
             trunk(images(3))
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         trunk(images(3)[1:])
     assert len(list(folder("bottles").iterdir())) == 2
     assert len(list(folder("screws").iterdir())) == 3
 
 
 def test_a_fit_that_fails_loses_nothing(repository, trunk):
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         trunk(images(3))
-    with pytest.raises(ZeroDivisionError), known(trunk, "bottles", CPU):
+    with pytest.raises(ZeroDivisionError), cached(trunk, "bottles", CPU):
         1 / 0  # noqa: B018
     assert len(list(folder("bottles").iterdir())) == 3
     assert "feature_maps" not in vars(trunk)
 
 
 def test_damaged_features_are_computed_again(repository, trunk, runs):
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         before = trunk(images(1))
     (path,) = folder("bottles").iterdir()
     path.write_bytes(path.read_bytes()[:-7])
-    with known(trunk, "bottles", CPU):
+    with cached(trunk, "bottles", CPU):
         assert torch.equal(trunk(images(1)), before)
     assert runs == [1, 1]
 
@@ -95,7 +95,7 @@ def test_adding_and_forgetting_images_is_a_first_fit_on_what_is_there(repository
     normal = images(28)
 
     def fit(some):
-        with known(trunk, "bottles", CPU):
+        with cached(trunk, "bottles", CPU):
             return config.build(trunk).fit(some.split(5)).state_dict()
 
     fit(normal[:24])

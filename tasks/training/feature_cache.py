@@ -34,7 +34,7 @@ MOST_PIXELS = 1024**2
 
 
 @contextmanager
-def known(encoder: Encoder, data_set: str, device: torch.device) -> Iterator[None]:
+def cached(encoder: Encoder, data_set: str, device: torch.device) -> Iterator[None]:
     """While this lasts, a pretrained trunk takes the features of images that it knows from disk.
 
     Any other encoder is left as it is, and so is a trunk on another device than the CPU.

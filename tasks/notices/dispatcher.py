@@ -1,4 +1,4 @@
-"""Courier: takes what is in the outbox to its receivers, beside all other work.
+"""Dispatcher: takes what is in the outbox to its receivers, beside all other work.
 
 One process delivers at a time, whoever put the notices there. A receiver has ten seconds; one that
 takes nothing is asked again later and later, and what happens meanwhile waits with the rest. A
@@ -33,7 +33,7 @@ LISTED = 20
 """Notices of one kind that a message tells one by one."""
 
 
-class Courier:
+class Dispatcher:
     """Writes notices down and delivers them, in a thread of its own.
 
     Attributes:
@@ -50,7 +50,7 @@ class Courier:
 
     def start(self) -> None:
         """Begin to deliver, also what earlier processes left."""
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="dispatcher", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,7 +95,7 @@ class Courier:
                 raise
 
 
-_own: list[Courier] = []
+_own: list[Dispatcher] = []
 _starting = threading.Lock()
 
 
@@ -117,7 +117,7 @@ def tell(topic: str, subject: str, text: str) -> None:
     if kept:
         with _starting:
             if not _own:
-                _own.append(Courier())
+                _own.append(Dispatcher())
                 _own[0].start()
                 atexit.register(_own[0].stop)
         _own[0]._wakes.set()  # noqa: SLF001 - its own

@@ -1,7 +1,7 @@
 import time
 
-from tasks.notices import courier, outbox, receivers
-from tasks.notices.courier import Courier, deliver, message
+from tasks.notices import dispatcher, outbox, receivers
+from tasks.notices.dispatcher import Dispatcher, deliver, message
 from tests.servers import free_port
 from tests.tasks.notices.listening import receiver
 
@@ -16,7 +16,7 @@ def wait_for(holds, seconds=60):
 def test_a_burst_is_one_message_and_each_notice_is_told_once():
     with receiver() as (port, told):
         receivers.add(f"json://127.0.0.1:{port}", ["alarm", "drift"], 0.0)
-        running = Courier()
+        running = Dispatcher()
         running.start()
         for number in range(5):
             running.put("alarm", "squares", f"alarm {number}.")
@@ -50,11 +50,11 @@ def test_nothing_is_lost_while_a_receiver_is_down(monkeypatch, caplog):
 
 
 def test_a_receiver_that_hangs_holds_up_neither_the_others_nor_who_tells(monkeypatch):
-    monkeypatch.setattr(courier, "SECONDS", 1.0)
+    monkeypatch.setattr(dispatcher, "SECONDS", 1.0)
     with receiver(hang=3.0) as (slow, _), receiver() as (quick, told):
         for port in (slow, quick):
             receivers.add(f"json://127.0.0.1:{port}", ["alarm"], 0.0)
-        running = Courier()
+        running = Dispatcher()
         running.start()
         started = time.monotonic()
         running.put("alarm", "squares", "fire.")
@@ -67,10 +67,10 @@ def test_a_receiver_that_hangs_holds_up_neither_the_others_nor_who_tells(monkeyp
 def test_what_one_process_could_not_tell_the_next_one_does(caplog):
     with receiver() as (port, told):
         receivers.add(f"json://127.0.0.1:{port}", ["promotion"], 0.0)
-        courier.tell("promotion", "squares", "Version 2 serves.")
+        dispatcher.tell("promotion", "squares", "Version 2 serves.")
         wait_for(lambda: told)
     assert "Version 2 serves." in told[0]["message"]
-    courier.tell("alarm", "squares", "Nobody wants to know.")
+    dispatcher.tell("alarm", "squares", "Nobody wants to know.")
     assert outbox.waiting() == 0
 
 
