@@ -1,5 +1,6 @@
 """Fixtures that several rooms share: a repository of one's own, and one real Prefect server."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -9,6 +10,30 @@ from contextlib import chdir
 import pytest
 
 CLEARED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "MLFLOW_TRACKING_URI")
+
+
+OURS = ("tasks", "flows", "models")
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were():
+    """A server or a flow in this process sets our loggers up; the next test has them as before."""
+    loggers = [logging.getLogger(name) for name in OURS]
+    before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def caplog(caplog, loggers_as_they_were):
+    """Our records, whatever Prefect or uvicorn do to the root logger and to propagation."""
+    for name in OURS:
+        logger = logging.getLogger(name)
+        logger.propagate = False  # each record once
+        logger.addHandler(caplog.handler)
+    return caplog
 
 
 def make_repository(folder):

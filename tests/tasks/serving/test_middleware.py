@@ -1,5 +1,4 @@
 import asyncio
-import logging
 
 import httpx
 import pytest
@@ -114,8 +113,7 @@ def test_a_wrong_option_is_named(client):
     assert "query.times" in response.json()["error"]
 
 
-def test_the_log_has_what_the_client_is_not_told(client, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("tasks"), "propagate", True)  # Prefect's set-up ends it
+def test_the_log_has_what_the_client_is_not_told(client, caplog):
     response = client("GET", "/raise/bug")
     assert response.json()["request_id"] in caplog.text
     assert "ZeroDivisionError: secret" in caplog.text
