@@ -14,6 +14,7 @@ from rich.console import RenderableType
 
 from flows.cli import explain_failure
 from tasks.platform import files, prefect_server
+from tasks.registry import mlflow_store
 
 NOISE = re.compile(r"Still processing|Running hook|Hook '|Finished in state Failed")
 """Begins of what Prefect says that nobody needs while a command runs."""
@@ -68,6 +69,7 @@ def run_explain(
     Raises:
         UnseenError: As ``flows.explain`` raises it.
     """
+    mlflow_store.check_answers()
     prefect_server.wait_until_healthy(prefect_server.connect())  # it knows where results are
 
     from flows.cli.tables import plan_table
@@ -158,6 +160,7 @@ def _decided(flow: str, *arguments: object, **options: object) -> RenderableType
 
 def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, str]:
     """Run the flow that a file of this folder is named after: result, id of the run, API."""
+    mlflow_store.check_answers()  # before anything is started or computed
     url = prefect_server.connect()
     body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
     prefect_server.wait_until_healthy(url)

@@ -65,9 +65,8 @@ def client() -> MlflowClient:
 @functools.cache
 def _opened(uri: str, file: int) -> MlflowClient:  # noqa: ARG001 - another file is another store
     """Client of a store, which is asked once in a process whether it is there."""
-    if addresses.is_server(uri):
-        _check_answers(uri)
-    elif uri == f"{addresses.SQLITE}{_own()}" and _own().exists():
+    check_answers(uri)
+    if uri == f"{addresses.SQLITE}{_own()}" and _own().exists():
         store_place.settle(_own())
     found: MlflowClient = lazy_mlflow.MlflowClient(uri)
     try:
@@ -85,8 +84,18 @@ def _own() -> Path:
     return workspace.home() / "mlflow.db"
 
 
-def _check_answers(uri: str) -> None:
-    """Ask a server whether it is there; MLflow itself would try for minutes."""
+def check_answers(uri: str | None = None) -> None:
+    """Ask a tracking server whether it is there; MLflow itself would try for minutes.
+
+    Args:
+        uri: Of the store; the configured one if None. Of a database nothing is asked.
+
+    Raises:
+        RegistryError: If it does not answer within ``ANSWER_SECONDS``.
+    """
+    uri = uri or addresses.tracking_uri()
+    if not addresses.is_server(uri):
+        return
     try:
         httpx.get(f"{uri.rstrip('/')}/health", timeout=ANSWER_SECONDS, verify=trusted())
     except httpx.TransportError as error:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from benchmarks import _crash_checks as checks
 from flows.cli.main import app, main
+from tasks.platform import background
 from tests.conftest import make_repository
 from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
@@ -133,10 +134,12 @@ def test_outside_a_repository_it_says_what_to_do(command, tmp_path, monkeypatch)
     assert "git init" in log
 
 
-def test_a_store_that_does_not_answer_ends_in_one_sentence(command, monkeypatch):
+@pytest.mark.parametrize("asked", [["models"], ["retrain"], ["retrain", "--explain"]])
+def test_a_store_that_does_not_answer_ends_in_one_sentence(command, monkeypatch, asked):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    code, log = command("models")
+    before = background.find("prefect")
+    code, log = command(*asked)
+    assert background.find("prefect") == before  # nothing is started for a run that cannot be kept
     assert code == 1
     assert "MLflow must answer at http://127.0.0.1:9" in log
     assert "Traceback" not in log
