@@ -94,7 +94,7 @@ class Batcher:
         """End after the present batch; who still waits is told so."""
         with self._changed:
             self._stopped = True
-            self._changed.notify()
+            self._changed.notify_all()
         if self._thread:
             self._thread.join(STOP_SECONDS)
         for job in list(self._jobs):
