@@ -89,6 +89,7 @@ def test_a_folder_cannot_be_explained(trained, workplace):
         explain(POOLED, workplace / "incoming")
 
 
-def test_the_command_shows_it(trained):
+def test_the_command_shows_it(trained, orchestrated, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", orchestrated[1])
     table = run_explain(POOLED, None, None, None, None, refresh=False, keep_encoder=True)
     assert "reused" in shown(table)
