@@ -24,10 +24,10 @@ from models.errors import InvalidInputError, TrainingError
 from models.functional.coreset import greedy_coreset
 from models.one_class._still import Groups, StillDetector, check_still
 
-AT_ONCE = 1 << 22
-"""Most distances that are held in memory at once."""
+AT_ONCE = 8192
+"""Patches that are compared at once."""
 PART = 512
-"""Patches of the memory that a program compares with at once."""
+"""Patches of the memory that they are compared with at once: what a processor's cache holds."""
 
 
 class PatchCore(StillDetector):
@@ -265,26 +265,14 @@ class PatchCore(StillDetector):
         memory: Float[Tensor, "M D"],
         looked: Bool[Tensor, "h w"],
     ) -> Float[Tensor, "n h w"]:
-        """The same as a program computes it, with operations whose sizes are known beforehand.
-
-        Only the farthest place of an image needs to know which patch is its nearest. For all others
-        the least distance is enough, of parts of the memory that a processor's cache holds.
-        """
-        patches, middle = features.flatten(1, 2), memory.mean(dim=0)
-        centred = patches.flatten(0, 1) - middle
-        least = torch.stack(
-            [
-                torch.addmm(part.square().sum(dim=1)[None], centred, part.mT, alpha=-2).amin(dim=1)
-                for part in (memory - middle).split(PART)
-            ]
-        ).amin(dim=0)
-        distances = (least + centred.square().sum(dim=1)).clamp(min=0).sqrt()
+        """The same as a program computes it, with operations whose sizes are known beforehand."""
+        patches = features.flatten(1, 2)
+        distances, nearest = self._nearest(patches.flatten(0, 1), memory)
         distances = distances.view(patches.shape[:2]) * looked.flatten()
         if min(self.config.num_neighbours, len(memory)) > 1:
-            worst = distances.argmax(dim=1)[:, None, None].expand(-1, 1, patches.shape[2])
-            farthest = patches.gather(1, worst)[:, 0]
-            apart = memory.square().sum(dim=1) - 2 * farthest @ memory.mT
-            centre = memory[apart.argmin(dim=1)]
+            worst = distances.argmax(dim=1, keepdim=True)
+            farthest = patches.gather(1, worst[:, :, None].expand(-1, 1, patches.shape[2]))[:, 0]
+            centre = memory[nearest.view(patches.shape[:2]).gather(1, worst)[:, 0]]
             distances = distances * self._rarity(farthest, centre, memory)
         return distances.view(features.shape[:3])
 
@@ -308,12 +296,22 @@ class PatchCore(StillDetector):
 
         A product of matrices finds it; its distance is then computed anew, free of cancellation.
         """
-        shift, centres = memory.square().sum(dim=1)[None], memory.mT.contiguous()
-        step = max(AT_ONCE // len(memory), 1)
-        nearest = torch.cat(
-            [
-                torch.addmm(shift, part, centres, alpha=-2).argmin(dim=1)
-                for part in patches.split(step)
-            ]
-        )
+        if torch.compiler.is_exporting():
+            return self._nearest_of(patches, memory)
+        found = [self._nearest_of(part, memory) for part in patches.split(AT_ONCE)]
+        return torch.cat([each for each, _ in found]), torch.cat([each for _, each in found])
+
+    @staticmethod
+    def _nearest_of(
+        patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]
+    ) -> tuple[Float[Tensor, "N"], Int[Tensor, "N"]]:
+        middle = memory.mean(dim=0)
+        centred, least, places = patches - middle, [], []
+        for number, part in enumerate((memory - middle).split(PART)):
+            apart = torch.addmm(part.square().sum(dim=1)[None], centred, part.mT, alpha=-2)
+            value, place = apart.min(dim=1, keepdim=True)
+            least.append(value)
+            places.append(place + number * PART)
+        best = torch.cat(least, dim=1).argmin(dim=1, keepdim=True)
+        nearest = torch.cat(places, dim=1).gather(1, best)[:, 0]
         return (patches - memory[nearest]).norm(dim=1), nearest

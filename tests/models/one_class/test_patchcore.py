@@ -5,6 +5,7 @@ from models.capabilities import Box, TracesPatches
 from models.errors import InvalidInputError, TrainingError
 from models.functional.coreset import greedy_coreset
 from models.one_class.patchcore import PatchCore
+from tasks.packaging import make_program
 from tests.models.conftest import noise
 from tests.models.tiny import Tiny
 
@@ -119,3 +120,11 @@ def test_a_single_group_cannot_judge_itself():
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(InvalidInputError, match="coreset must be in"):
         PatchCore.Config(**settings)
+
+
+def test_the_program_knows_what_was_learned_as_exactly_as_torch_does(tmp_path):
+    images, others = ((noise(30, seed).clamp(0, 1) * 255).byte() for seed in (0, 1))
+    detector = built(coreset=1.0).fit([images / 255], [others / 255])
+    record = make_program.write(tmp_path, detector, torch.cat([images[:3], others[:2]]))
+    assert record["usable"], record
+    assert record["parity"]["anomaly_map"] < 1e-5
