@@ -63,6 +63,20 @@ def stop_server():
     prefect_server.stop()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_goes_on(tmp_path_factory):
+    """Whatever commands of the tests started in the background ends with them."""
+    yield
+    from tasks.platform import background
+
+    top = tmp_path_factory.getbasetemp()
+    for depth in ("*", "*/*"):
+        for home in top.glob(f"{depth}/.unseen"):
+            with chdir(home.parent):
+                for name in background.names():
+                    background.stop(name)
+
+
 @pytest.fixture(scope="session")
 def orchestrated(tmp_path_factory):
     """A repository whose local Prefect server runs for the whole session; yields (folder, url)."""
