@@ -222,7 +222,7 @@ def _served(contents: Sequence[bytes]) -> list[str]:
     """Log and keep pictures as ``unseen serve --keep all`` does; their predictions."""
     from tests.tasks.feedback.scoring import scored
 
-    scored("tiles", *([(content, 0.01)] for content in contents))  # type: ignore[no-untyped-call]
+    scored("tiles", *([(content, 0.01)] for content in contents))
     return [f"r{number}" for number in range(len(contents))]
 
 

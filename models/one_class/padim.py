@@ -111,6 +111,7 @@ class PaDiM(StillDetector):
         """
         self.to((fabric or Fabric(accelerator="cpu", devices=1)).device)
         found: Moments | None = None
+        waiting: list[Tensor] = []
         for images in batches:
             samples = self._samples(self._embed(images))
             found = found or Moments(samples.shape[-1], samples.device, samples.shape[1:-1])
@@ -119,9 +120,14 @@ class PaDiM(StillDetector):
                     f"All images must have one size, got {tuple(images.shape[-2:])} after others. "
                     "Set image_size in the recipe."
                 )
-            _take_in(found, samples)
+            waiting.append(samples)
+            if sum(each.numel() for each in waiting) >= MOST_NUMBERS:
+                _take_in(found, torch.cat(waiting))
+                waiting.clear()
         if found is None:
             return Moments(self.encoder.embedding_dim, places=(0, 0))
+        if waiting:
+            _take_in(found, torch.cat(waiting))
         found.mean, found.scatter = found.mean.cpu(), found.scatter.cpu()
         return found
 

@@ -13,6 +13,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Fitted:
     total: Moments
     parts: dict[str, Part]
     computed: dict[str, Moments]
-    """Moments of single clips that were computed now, by identity."""
+    """Moments of single clips that were computed now, by identity; none if they are large."""
     parent: Parent | None = None
     why: str = "There is no run with the same encoder, settings, code and device."
     """Why there is no parent."""
@@ -97,6 +98,30 @@ class Source:
         """Moments of each clip, by the key that it has."""
         shown = progress.bar(clips.items(), total=len(clips), description="Moments of clips")
         return {key: self.moments(snapshot, clip) for key, clip in shown}
+
+    def together(self, snapshot: Snapshot, clips: Mapping[str, Clip]) -> Moments:
+        """Moments of all clips in the memory of one, from the same batches as those of each."""
+        shown = progress.bar(clips.values(), total=len(clips), description="Moments of clips")
+        filled = (clip for clip in shown if self.images_of(clip))
+        reading = inputs.reading(self.training)
+        batches = chain.from_iterable(Batches(snapshot, [clip], **reading) for clip in filled)
+        return self.model.moments(self.usage.count(batches), fabric=self.fabric)
+
+    def compute(
+        self, snapshot: Snapshot, clips: Mapping[str, Clip], num: int
+    ) -> tuple[Moments, dict[str, Moments]]:
+        """Moments of all clips together; and of each, if those of ``num`` clips are small."""
+        first = next((key for key, clip in clips.items() if self.images_of(clip)), None)
+        if first is None:
+            return self.model.moments([]), {}
+        found = self.moments(snapshot, clips[first])
+        rest = {key: clip for key, clip in clips.items() if key != first}
+        if moments_store.nbytes(found) * num <= moments_store.KEPT_BYTES:
+            each = {first: found, **self.each(snapshot, rest)}
+            return Moments.combined(each.values(), len(found.mean)), each
+        if rest:
+            found.merge(self.together(snapshot, rest))
+        return found, {}
 
     def basis(self, levels: Levels | None = None) -> str:
         """Digest of all that the moments of a clip depend on, besides the clip.
@@ -174,9 +199,8 @@ def gather(
             why = str(error)
     elif cheapest:
         why = "Most images differ from those of every earlier run."
-    computed = source.each(snapshot, wanted)
+    total, computed = source.compute(snapshot, wanted, len(wanted))
     parts = {key: _part(clip, source) for key, clip in wanted.items()}
-    total = Moments.combined(computed.values(), len(next(iter(computed.values())).mean))
     return Fitted(total=total, parts=parts, computed=computed, why=why)
 
 
@@ -194,9 +218,9 @@ def _update(
     gone = {key: part for key, part in parent.parts.items() if key not in wanted}
     total = Moments.from_tensors(parent.total.tensors())
     removed = Moments.combined(_removed(parent, gone, source), len(total.mean))
-    computed = source.each(snapshot, new)
-    for part in computed.values():
-        total.merge(part)
+    added, computed = source.compute(snapshot, new, len(wanted))
+    if added.count:
+        total.merge(added)
     total.subtract(removed)
     parts = {key: parent.parts.get(key) or _part(clip, source) for key, clip in wanted.items()}
     return Fitted(
@@ -225,7 +249,7 @@ def _removed(parent: Parent, gone: Mapping[str, Part], source: Source) -> Iterab
         for key in lacking:
             if key not in known:
                 raise DataError(f"Clip {gone[key].name} is no longer as it was in {parent.data}.")
-            yield source.moments(before, known[key])
+        yield source.together(before, {key: known[key] for key in lacking})
 
 
 def _part(clip: Clip, source: Source) -> Part:
@@ -233,13 +257,12 @@ def _part(clip: Clip, source: Source) -> Part:
 
 
 def _log(found: Fitted, version: DataVersion, run_id: str) -> None:
-    """Log the moments, and those of each clip that was computed now if all together are small."""
+    """Log the moments, and those of each clip that was computed now."""
     plain = package.plain(found.total.tensors())
-    size = sum(value.nbytes for value in plain.values())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         save_file(plain, folder / "total.safetensors")
-        if size * len(found.parts) <= moments_store.KEPT_BYTES and found.computed:
+        if found.computed:
             tensors = {
                 f"{key}.{name}": value
                 for key, part in found.computed.items()

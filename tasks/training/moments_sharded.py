@@ -27,6 +27,8 @@ def moments_of_shard(
     encoder: TrainedModel,
     detector: DetectorConfig,
     training: Training,
+    *,
+    together: bool = False,
 ) -> dict[str, dict[str, Tensor]]:
     """Moments of some clips of a data version, as tensors, by the identity of each clip.
 
@@ -36,6 +38,7 @@ def moments_of_shard(
         encoder: Of the pretext run.
         detector: Hyper-parameters of an additive detector.
         training: How images are read, and the device.
+        together: Of all these clips, by the identity of the first.
 
     Raises:
         DataError: If the data cannot be read.
@@ -48,6 +51,8 @@ def moments_of_shard(
     assert isinstance(model, Additive)
     source = Source(model, training, devices.fabric(training.device), devices.Usage())
     known = {identity(clip): clip for clip in candidates(snapshot, encoder, training)}
+    if together:
+        return {part[0]: source.together(snapshot, {key: known[key] for key in part}).tensors()}
     return {key: source.moments(snapshot, known[key]).tensors() for key in part}
 
 
@@ -83,11 +88,24 @@ class ShardedSource(Source):
 
     def each(self, snapshot: Snapshot, clips: Mapping[str, Clip]) -> dict[str, Moments]:
         """Moments of each clip."""
+        return self._sharded(snapshot, clips, together=False) or super().each(snapshot, clips)
+
+    def together(self, snapshot: Snapshot, clips: Mapping[str, Clip]) -> Moments:
+        """Moments of all clips: of each shard's, put together."""
+        found = self._sharded(snapshot, clips, together=True)
+        if not found:
+            return super().together(snapshot, clips)
+        return Moments.combined(found.values(), len(next(iter(found.values())).mean))
+
+    def _sharded(
+        self, snapshot: Snapshot, clips: Mapping[str, Clip], *, together: bool
+    ) -> dict[str, Moments]:
+        """As the shards computed them; nothing if one process is to do it."""
         keys = list(clips)
         weights = [self.images_of(clips[key]) for key in keys]
         ranges = sharding.cut(weights, sharding.num())
         if len(ranges) < 2:
-            return super().each(snapshot, clips)
+            return {}
         found = sharding.each(
             moments_of_shard,
             [tuple(keys[place] for place in places) for places in ranges],
@@ -95,6 +113,7 @@ class ShardedSource(Source):
             encoder=self.encoder,
             detector=self.detector,
             training=self.training,
+            together=together,
         )
         self.usage.num_images += sum(weights)
         return {

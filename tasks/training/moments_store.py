@@ -72,6 +72,11 @@ class Parent:
         return found
 
 
+def nbytes(moments: Moments) -> int:
+    """Bytes that moments take."""
+    return sum(value.nbytes for value in moments.tensors().values())
+
+
 def digest(moments: Moments) -> str:
     """SHA-256 of moments: names these statistics."""
     tensors = sorted(package.plain(moments.tensors()).items())

@@ -1,12 +1,13 @@
 """Predictions and kept pictures as ``unseen serve --keep`` leaves them, without a server."""
 
 import hashlib
+from collections.abc import Sequence
 
 from tasks.serving.kept_pictures import Keep, KeptPictures
 from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
 
 
-def scored(name, *requests, first=0):
+def scored(name: str, *requests: Sequence[tuple[bytes, float]], first: int = 0) -> None:
     """Log requests, each a list of (content, p-value); every p-value below 0.05 is an alarm."""
     log, pictures = PredictionLog(name), KeptPictures(name, Keep(policy="all"))
     log.start()

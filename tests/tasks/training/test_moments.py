@@ -15,7 +15,7 @@ from tasks.data import dvc_cache, snapshots, versions
 from tasks.records import Training
 from tasks.registry import mlflow_store
 from tasks.training import devices, inputs, moments, moments_store
-from tasks.training.batches import identity
+from tasks.training.batches import Batches, identity
 from tests.tasks.pictures import SIZE, picture, save, write_clips
 
 TRAINING = Training(window=6, batch_size=4, calibration_share=0.2, seed=3, device="cpu")
@@ -78,8 +78,7 @@ def test_adding_changing_and_removing_clips_is_a_full_refit(data, monkeypatch):
     write(data, "08", seed=8)
     shutil.rmtree(data / "train" / "good" / "03")
     save(data / "train" / "good" / "05" / "004.png", picture(99, SIZE))
-    read = []
-    monkeypatch.setattr(moments.Source, "moments", spy(moments.Source.moments, read))
+    read = spy(monkeypatch)
     _, told, weights = refit()
     assert told["parent"]["run_id"] == first
     assert told["parent"]["digest"] == before["digest"] != told["digest"]
@@ -92,12 +91,16 @@ def test_adding_changing_and_removing_clips_is_a_full_refit(data, monkeypatch):
     agree(weights, expected)
 
 
-def spy(method, names):
-    def call(self, snapshot, clip):
-        names.append(clip.name)
-        return method(self, snapshot, clip)
+def spy(monkeypatch):
+    """Names of the clips that are read from now on."""
+    names = []
 
-    return call
+    def read(snapshot, clips, **options):
+        names.extend(clip.name for clip in clips)
+        return Batches(snapshot, clips, **options)
+
+    monkeypatch.setattr(moments, "Batches", read)
+    return names
 
 
 def test_a_chain_of_refits_stays_exact(data, monkeypatch):
@@ -127,8 +130,7 @@ def test_large_moments_are_not_kept_but_computed_again_from_the_old_version(data
     monkeypatch.setattr(moments_store, "KEPT_BYTES", 0)
     refit()
     shutil.rmtree(data / "train" / "good" / "03")
-    read = []
-    monkeypatch.setattr(moments.Source, "moments", spy(moments.Source.moments, read))
+    read = spy(monkeypatch)
     _, told, weights = refit()
     assert told["parent"]
     assert set(read) == {*told["removed"], *told["added"]}
