@@ -1,5 +1,5 @@
 # One image for every service of compose.yaml and for the pools of prefect.yaml: the locked
-# environment and this code. Data and stores are not in it; see docs/scale.md.
+# environment and this code. Data and stores are not in it; see docs/guides/machines.md.
 FROM python:3.11-slim
 
 RUN apt-get update \

@@ -10,7 +10,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help retrain test test-fast format check figures lock clean
+.PHONY: help retrain test test-fast format check figures docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,9 @@ check: $(READY) ## Lint, check the formatting, the types and the layers
 
 figures: $(READY) ## Write the tables of docs/figures.md from the benchmarks' results
 	$(BIN)/python -m benchmarks.figures
+
+docs: $(READY) ## Build the documentation into site/, offline; a dead link or a warning stops it
+	$(BIN)/python -m mkdocs build --quiet --strict --clean
 
 lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -17,7 +17,7 @@ from benchmarks.check_results import is_stale
 PAGE = ROOT / "docs" / "figures.md"
 HEAD = """# Figures
 
-Written by `make figures` from [benchmarks/results](../benchmarks/results); every file there is
+Written by `make figures` from `benchmarks/results`; every file there is
 written by its benchmark, and `make check` refuses one that was edited. A *stale* table is one whose
 benchmark, or what it imports of the project, has changed since: its figures are those of the commit
 named. ± is the standard deviation over seeds; what was measured once has none.

@@ -120,8 +120,7 @@ def _database() -> Path:
         raise RegistryError(
             "This backs up an MLflow store in SQLite on this machine, and "
             f"{addresses.shown(uri)} is none. Back up its database and its artifact "
-            "store by their own tools; "
-            "docs/housekeeping.md says how."
+            "store by their own tools; docs/guides/backups.md says how."
         )
     return Path(uri.removeprefix(SQLITE))
 

@@ -1,4 +1,4 @@
-"""As docs/housekeeping.md says: back up, lose everything, clone, restore, and go on."""
+"""As docs/guides/backups.md says: back up, lose everything, clone, restore, and go on."""
 
 import json
 import subprocess
