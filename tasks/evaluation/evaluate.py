@@ -82,8 +82,8 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
     found, notes = clusters.measure(measured.scores)
     metrics.values.update(found)
     metrics.notes.extend(notes)
-    metrics.values["frames_per_s"] = len(measured.scores) / measured.seconds
-    metrics.values["end_to_end_frames_per_s"] = len(measured.scores) / measured.elapsed
+    metrics.values["frames_per_s"] = measured.num_scored / measured.seconds
+    metrics.values["end_to_end_frames_per_s"] = measured.num_scored / measured.elapsed
     _log(version, detector, measured, metrics, packaged.threshold)
     return Report(run_id=detector.run_id, data_digest=version.digest, metrics=dict(metrics.values))
 

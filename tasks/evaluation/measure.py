@@ -34,6 +34,8 @@ class Measured:
     """Of all pixels of still images with masks."""
     gallery: Gallery
     members: clusters.Members
+    num_scored: int
+    """Frames that were scored now: calibration images in the place of normal ones were not."""
     seconds: float
     """That scoring took, without reading; of shards, the longest."""
     elapsed: float
@@ -59,7 +61,7 @@ def measure(
     is_video = snapshots.is_video(clips or snapshot.clips("train"))
     judged = put_in.wanted(snapshot)
     pixels, gallery, members = detection.PixelRoc(), Gallery(), clusters.Members()
-    tables, seconds, started = [], 0.0, time.perf_counter()
+    tables, num_scored, seconds, started = [], 0, 0.0, time.perf_counter()
     if not clips:
         tables.append(put_in.calibration_rows(packaged))
     for part in chain(
@@ -69,6 +71,7 @@ def measure(
         tables.append(_table(part))
         gallery.update(part)
         members.update(part)
+        num_scored += len(part.labels)
         seconds += part.seconds
         maps = part.prediction.anomaly_map
         if not is_video and maps is not None and part.masks is not None:
@@ -80,6 +83,7 @@ def measure(
         pixels=pixels,
         gallery=gallery,
         members=members,
+        num_scored=num_scored,
         seconds=seconds,
         elapsed=time.perf_counter() - started,
     )
@@ -104,6 +108,7 @@ def joined(shards: Sequence[Measured], elapsed: float) -> Measured:
         pixels=pixels,
         gallery=gallery,
         members=members,
+        num_scored=sum(each.num_scored for each in shards),
         seconds=max(each.seconds for each in shards),
         elapsed=elapsed,
     )

@@ -7,6 +7,7 @@ well *such* defects are told from what is normal, no more.
 Shapes: T = frames, H W = frame as recorded.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -130,7 +131,10 @@ def _judged(
     *,
     still: bool,
 ) -> Scored:
-    prediction = packaged.predict(frames, anomaly_map=scoring.localises(packaged, frames))
+    maps = scoring.localises(packaged, frames)
+    started = time.perf_counter()
+    prediction = packaged.predict(frames, anomaly_map=maps)
+    seconds = time.perf_counter() - started
     owners = [(clip, frame) for clip in clips for frame in clip.frames]
     shown = [owners[place] for place in prediction.frame_index]
     return Scored(
@@ -142,5 +146,5 @@ def _judged(
         labels=np.ones(len(shown), dtype=bool),
         masks=masks[prediction.frame_index],
         prediction=prediction,
-        seconds=0.0,
+        seconds=seconds,
     )

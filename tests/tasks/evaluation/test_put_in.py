@@ -49,3 +49,6 @@ def test_without_anomalies_normal_images_are_judged_with_defects(repository, wri
     again = measure(snapshot.version, packaged(window), silent).scores
     assert np.array_equal(again.image_score, found.scores.image_score)
     assert found.gallery.detected
+    taken = ~found.scores["clip"].str.startswith("calibration/")
+    assert found.num_scored == taken.sum()
+    assert found.seconds > 0  # of what was scored, though there may be no test image
