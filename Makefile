@@ -41,7 +41,7 @@ figures: $(READY) ## Write the tables of docs/figures.md from the benchmarks' re
 	$(BIN)/python -m benchmarks.figures
 
 docs: $(READY) ## Build the documentation into site/, offline; a dead link or a warning stops it
-	$(BIN)/python -m mkdocs build --quiet --strict --clean
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
 
 lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

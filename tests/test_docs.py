@@ -119,37 +119,42 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 180
 
 
+def cloth(random):
+    """A woven cloth under light that falls on it from anywhere: no two pictures are alike."""
+    weave = np.indices((64, 64)).sum(axis=0) % 4 * 12.0
+    light = cv2.resize(random.uniform(60, 190, (4, 4)), (64, 64), interpolation=cv2.INTER_CUBIC)
+    gray = (weave + light + random.normal(0, 3, (64, 64))).clip(0, 255).astype("uint8")
+    return cv2.merge([gray, gray // 2, 255 - gray])
+
+
 @pytest.fixture
-def empty_repository(tmp_path):
-    """A repository with nothing but twelve photographs of a striped cloth."""
-    random = np.random.default_rng(0)
+def repository_with_photographs(tmp_path):
+    """An empty repository, and thirty photographs that nobody has versioned."""
     folder = make_repository(tmp_path / "mine")
     good = folder / "photographs" / "train" / "good"
     good.mkdir(parents=True)
-    for number in range(12):
-        stripes = np.sin(np.arange(64) / 3 + random.random())[None] * 60 + 127
-        gray = (stripes + random.normal(0, 8, (64, 64))).clip(0, 255).astype("uint8")
-        cv2.imwrite(str(good / f"{number:02}.png"), cv2.merge([gray, gray // 2, 255 - gray]))
+    for number in range(30):
+        cv2.imwrite(str(good / f"{number:02}.png"), cloth(np.random.default_rng(number)))
     return folder
 
 
-def test_the_first_page_runs(empty_repository, orchestrated):
+def test_the_first_page_runs(repository_with_photographs, orchestrated):
     page = (ROOT / "docs" / "start" / "own-folder.md").read_text()
     [block] = re.findall(r"<!-- test: run -->\n```console\n(.*?)```", page, re.DOTALL)
     ours = f'unseen() {{ {shlex.quote(sys.executable)} -m flows.cli "$@"; }}'
     environment = {
         "PATH": os.environ["PATH"],
-        "HOME": str(empty_repository),
+        "HOME": str(repository_with_photographs),
         "PYTHONPATH": str(ROOT),
         "PREFECT_API_URL": orchestrated[1],
-        "PREFECT_HOME": str(empty_repository / ".unseen" / "prefect"),
+        "PREFECT_HOME": str(repository_with_photographs / ".unseen" / "prefect"),
         "UNSEEN_PROGRAMS": "none",
         "DO_NOT_TRACK": "1",
         "COLUMNS": "120",
     }
     ran = subprocess.run(
         ["bash", "-euc", "\n".join([ours, *prompted(block)])],
-        cwd=empty_repository,
+        cwd=repository_with_photographs,
         env=environment,
         capture_output=True,
         text=True,
@@ -158,4 +163,4 @@ def test_the_first_page_runs(empty_repository, orchestrated):
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "bottles version 1" in ran.stdout
-    assert "data.dvc" in {each.name for each in empty_repository.iterdir()}
+    assert "data.dvc" in {each.name for each in repository_with_photographs.iterdir()}
