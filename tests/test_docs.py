@@ -129,11 +129,11 @@ def cloth(random):
 
 @pytest.fixture
 def repository_with_photographs(tmp_path):
-    """An empty repository, and thirty photographs that nobody has versioned."""
+    """An empty repository, and two dozen photographs that nobody has versioned."""
     folder = make_repository(tmp_path / "mine")
     good = folder / "photographs" / "train" / "good"
     good.mkdir(parents=True)
-    for number in range(30):
+    for number in range(24):
         cv2.imwrite(str(good / f"{number:02}.png"), cloth(np.random.default_rng(number)))
     return folder
 
