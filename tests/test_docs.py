@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,13 +129,15 @@ def cloth(random):
 
 
 @pytest.fixture
-def repository_with_photographs(tmp_path):
-    """An empty repository, and two dozen photographs that nobody has versioned."""
+def repository_with_photographs(tmp_path, empty_store):
+    """A repository, two dozen photographs that nobody has versioned, and a store without content."""
     folder = make_repository(tmp_path / "mine")
     good = folder / "photographs" / "train" / "good"
     good.mkdir(parents=True)
     for number in range(24):
         cv2.imwrite(str(good / f"{number:02}.png"), cloth(np.random.default_rng(number)))
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
     return folder
 
 
