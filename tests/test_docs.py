@@ -130,7 +130,7 @@ def cloth(random):
 
 @pytest.fixture
 def repository_with_photographs(tmp_path, empty_store):
-    """A repository, two dozen photographs that nobody has versioned, and a store without content."""
+    """A repository with two dozen photographs that nobody has versioned, and an empty store."""
     folder = make_repository(tmp_path / "mine")
     good = folder / "photographs" / "train" / "good"
     good.mkdir(parents=True)
