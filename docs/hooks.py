@@ -220,8 +220,8 @@ def body(content: Mapping[str, Any], prefix: str) -> Iterator[str]:
     kinds: dict[str, list[str]] = {}
     for media, each in content.items():
         kinds.setdefault(json.dumps(each["schema"]), []).append(media)
-    for schema, media in kinds.items():
-        shown = ", ".join(f"`{one}`" for one in media)
+    for schema, alike in kinds.items():
+        shown = ", ".join(f"`{one}`" for one in alike)
         yield from (f"Body ({shown}): {kind_of(json.loads(schema), prefix)}.", "")
         yield from fields(json.loads(schema), prefix)
 
