@@ -67,7 +67,7 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
     A service that dies is started again. Say it again after a reboot (--systemd sees to that): what
     runs is left alone, what does not is started, with the options of the last time. What you have
     changed in Prefect stays, unless an option given now says otherwise. Logs are in
-    .unseen/processes. docs/operations.md tells the rest.
+    .unseen/processes. docs/guides/schedule.md tells the rest.
     """
     from flows.operations import keep_up, services
 

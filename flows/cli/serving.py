@@ -73,7 +73,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
 
     POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
     GET /metrics (Prometheus), GET /docs. On 127.0.0.1 predictions need no key until there is one
-    ('unseen keys add'); at any other address they do. docs/serving.md tells the rest.
+    ('unseen keys add'); at any other address they do. docs/guides/serve.md tells the rest.
     """
     from tasks.serving.api_keys import Access, Keys, is_local
     from tasks.serving.kept_pictures import Keep

@@ -1,7 +1,7 @@
 """Deployments: what runs by itself, and on what: a clock, a new data version, drift.
 
 They belong to a process work pool of this workplace, whose worker ``unseen up`` starts. The same
-flows in containers and on Kubernetes: ``prefect.yaml`` and docs/operations.md.
+flows in containers and on Kubernetes: ``prefect.yaml`` and docs/guides/machines.md.
 """
 
 import sys
