@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models.errors import InvalidInputError
+
 if TYPE_CHECKING:
     from tasks.feedback.absorb import Absorbed
     from tasks.feedback.inbox import Item
@@ -47,7 +49,12 @@ def review(
         console.print(f"Undone: {inbox.undo(name).prediction} is in the inbox again.")
         return
     if verdict is not None:
-        for prediction in predictions or ():
+        if not predictions:
+            raise InvalidInputError(
+                f"--as {verdict} must be said of predictions, and none is named. Name their ids: "
+                f"unseen review {name} ID ... --as {verdict}; 'unseen review {name}' lists them."
+            )
+        for prediction in predictions:
             word, _, kind = verdict.partition(":")
             said = inbox.judge(name, prediction, word, kind)
             console.print(f"{said.prediction}: {said.verdict} {said.kind}".rstrip())

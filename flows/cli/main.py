@@ -29,6 +29,7 @@ from tasks.platform import workspace
 app = typer.Typer(
     name="unseen",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Retrain, evaluate, promote, serve and trace visual detectors that learn without labels.",

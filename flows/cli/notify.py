@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from models.errors import NotFoundError
+
 console = Console(markup=False, emoji=False)
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,9 +69,14 @@ def test() -> None:
     """Send every receiver a message now. Exit code 1 if one does not take it."""
     from tasks.notices import dispatcher, outbox, receivers
 
+    known = receivers.read()
+    if not known:
+        raise NotFoundError(
+            "A receiver must be told, and there is none. Add one: unseen notify add URL"
+        )
     said = outbox.Notice(number=0, topic="test", subject="unseen", text="This is a test.", at="")
     failed = False
-    for each in receivers.read():
+    for each in known:
         took = dispatcher.send(each, [said])
         failed |= not took
         console.print(f"{each.called}: {'took it' if took else 'did not take it'}")

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from flows.cli import feedback
 from flows.cli.main import app
+from models.errors import InvalidInputError
 from tests.conftest import make_repository
 from tests.tasks.feedback.scoring import scored
 
@@ -33,6 +34,12 @@ def test_the_inbox_is_shown_and_judged_by_its_ids(here):
     ] == ["r0"]
     assert "r1 is in the inbox again" in unseen("review", "squares", "--as", "undo").output
     assert "Nothing to judge" in unseen("review", "circles").output
+
+
+def test_a_verdict_without_a_prediction_is_refused(here):
+    error = unseen("review", "squares", "--as", "normal").exception
+    assert isinstance(error, InvalidInputError)
+    assert "unseen review squares ID ... --as normal" in str(error)
 
 
 def test_keys_judge_undo_and_move(here, monkeypatch, capsys):

@@ -2,6 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.main import app
+from models.errors import NotFoundError
 from tests.tasks.notices.listening import receiver
 
 
@@ -31,3 +32,9 @@ def test_a_receiver_that_does_not_take_a_test_is_told():
     unseen("add", "json://127.0.0.1:1", "--on", "alarm")
     failed = unseen("test")
     assert (failed.exit_code, "did not take it" in failed.output) == (1, True)
+
+
+def test_a_test_without_a_receiver_says_how_to_add_one():
+    error = unseen("test").exception
+    assert isinstance(error, NotFoundError)
+    assert "unseen notify add" in str(error)
