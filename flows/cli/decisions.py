@@ -40,7 +40,7 @@ def promote(
     Retrain promotes by itself what is not worse; this is for the other cases. Exit code 4: somebody
     else decided meanwhile, or the version serves already; nothing was done.
     """
-    from tasks.registry.decisions import appoint
+    from flows import promote as appoint
 
     decision = appoint(name, version, why, instead_of=instead_of)
     former = f" instead of {decision.former}" if decision.former else ""
@@ -55,7 +55,7 @@ def rollback(name: Name, why: Why = "no reason given", instead_of: InsteadOf = N
 
     Say it again to go further back. Exit code 4: somebody else decided meanwhile; nothing was done.
     """
-    from tasks.registry.decisions import rollback as undo
+    from flows import rollback as undo
 
     decision = undo(name, why, instead_of=instead_of)
     former = f" instead of {decision.former}" if decision.former else ""

@@ -37,13 +37,14 @@ def reproduce(
 
     Exit code 0: identical, or within the tolerances. Exit code 5: it differs.
     """
-    from flows.cli.run_flow import run_reproduce, run_with_recorded_code
+    from flows import reproduce as train_again
+    from flows.cli.run_flow import run_with_recorded_code
     from flows.cli.tables import reproduction_view
 
     if recorded_code:
         others = [each for each in sys.argv[1:] if each != "--recorded-code"]
         raise typer.Exit(run_with_recorded_code(reference, others))
-    found = run_reproduce(reference, tensor_tolerance, metric_tolerance)
+    found = train_again(reference, tensor=tensor_tolerance, metric=metric_tolerance)
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
     else:

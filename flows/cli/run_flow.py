@@ -1,26 +1,17 @@
 """One run of a flow from the command line: server, quiet console, and what to show at the end."""
 
-import logging
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import RenderableType
 
-from flows.cli import explain_failure
+from flows.run import run
 from tasks.platform import files, prefect_server
 from tasks.registry import mlflow_store
-
-NOISE = re.compile(r"Still processing|Running hook|Hook '|Finished in state Failed")
-"""Begins of what Prefect says that nobody needs while a command runs."""
-
-if TYPE_CHECKING:
-    from tasks.lineage.reproduction import Reproduction
 
 
 def run_retrain(
@@ -101,29 +92,12 @@ def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
     Raises:
         UnseenError: As the tasks raise it.
     """
-    found, _, _ = _run("monitor", name, url)
+    found = run("monitor", name, url).result
 
     from flows.cli.summaries import monitor_summary
     from models.functional.drift import DRIFT
 
     return monitor_summary(found), found.verdict == DRIFT
-
-
-def run_reproduce(reference: str, tensor: float, metric: float) -> "Reproduction":
-    """Run ``reproduce``, which needs no server.
-
-    Args:
-        reference: The registered version.
-        tensor: Tolerance of tensors, relative.
-        metric: Tolerance of metrics.
-
-    Raises:
-        UnseenError: As the tasks raise it.
-    """
-    from flows.reproduce import reproduce
-    from tasks.lineage.compare_models import Tolerance
-
-    return reproduce(reference, Tolerance(tensor=tensor, metric=metric))
 
 
 def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
@@ -151,32 +125,8 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
 
 def _decided(flow: str, *arguments: object, **options: object) -> RenderableType:
     """Run a flow that ends with a decision about a challenger; a summary of it."""
-    decision, flow_run_id, url = _run(flow, *arguments, **options)
+    ended = run(flow, *arguments, **options)
 
     from flows.cli.summaries import retrain_summary
 
-    return retrain_summary(decision, flow_run_id, url)
-
-
-def _run(flow: str, *arguments: object, **options: object) -> tuple[Any, str, str]:
-    """Run the flow that a file of this folder is named after: result, id of the run, API."""
-    mlflow_store.check_answers()  # before anything is started or computed
-    url = prefect_server.connect()
-    body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
-    prefect_server.wait_until_healthy(url)
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_without_expected_failures)
-    for handler in logging.getLogger().handlers:  # the screen; the server keeps them all
-        handler.addFilter(_is_for_people)
-    state = body(*arguments, **options, return_state=True)
-    return state.result(), str(state.state_details.flow_run_id), url
-
-
-def _without_expected_failures(record: logging.LogRecord) -> bool:
-    """Keep tracebacks of failures that the command tells in one sentence out of the log."""
-    return not explain_failure.is_expected(record.exc_info[1] if record.exc_info else None)
-
-
-def _is_for_people(record: logging.LogRecord) -> bool:
-    """Keep off the screen how Prefect works, and failures, which the command tells at its end."""
-    return not record.exc_info and not NOISE.match(record.getMessage())
+    return retrain_summary(ended.result, ended.flow_run_id, ended.api_url)

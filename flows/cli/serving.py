@@ -107,7 +107,7 @@ def export(
     From the bytes of images to scores and maps, for any number of images; beside it thresholds,
     p-values, lineage, checksums, and example.py, which needs NumPy and the engine alone.
     """
-    from tasks.serving.export import export as write
+    from flows import export as write
 
     about = write(reference, folder, kind)
     parity = max(about["parity"][name] for name in about["outputs"])

@@ -248,8 +248,7 @@ def _number(value: float | None) -> str:
 
 def trace_output(reference: str | None, file: Path | None, folder: Path | None) -> Any:
     """What ``unseen trace`` shows: a trace, sightings of a file, or what was restored."""
-    from tasks.lineage.trace import trace
-    from tasks.lineage.trace_file import trace_file
+    from flows import trace, trace_file
 
     if file is not None:
         return trace_file(file)

@@ -69,7 +69,7 @@ def film(
     name, _, wanted = reference.partition("@")
     version = model_versions.resolve(mlflow_store.client(), name, wanted or model_versions.CHAMPION)
     packaged = model_versions.load(version, device="auto", engine=engine)
-    frames = _read(clip, packaged.preprocessing)
+    frames = read([clip], packaged.preprocessing)
     found = packaged.predict(frames, anomaly_map=True)
     truth = _ground_truth(clip, len(frames), frames.shape[-2:])
     numbers = progress(
@@ -89,17 +89,28 @@ def film(
     return len(pictures)
 
 
-def _read(clip: Path, how: Preprocessing) -> NDArray[np.uint8]:
+def read(sources: Sequence[Path], how: Preprocessing) -> NDArray[np.uint8]:
+    """The frames of a clip, decoded as in training, without the limits of a server.
+
+    Args:
+        sources: A folder of images, a video, or images in order.
+        how: What the detector was trained on.
+
+    Raises:
+        NotFoundError: If there is none.
+        InvalidInputError: If one is damaged, or sizes differ.
+    """
     limits = Limits(num_files=2**20, num_frames=2**20, total_pixels=2**40)
-    if clip.is_dir():
-        names = [path.name for path in clip.iterdir() if not layout.is_noise(path.name)]
-        files = [clip / name for name in sorted(names, key=layout.natural)]
+    if len(sources) == 1 and sources[0].is_dir():
+        names = [path.name for path in sources[0].iterdir() if not layout.is_noise(path.name)]
+        files = [sources[0] / name for name in sorted(names, key=layout.natural)]
         files = [path for path in files if path.suffix.lower() in layout.IMAGES]
     else:
-        files = [clip] if clip.is_file() else []
-    if not files:
+        files = [path for path in sources if path.is_file()]
+    if not files or (len(sources) > 1 and len(files) < len(sources)):
+        lost = next((path for path in sources if path not in files), "nothing")
         raise NotFoundError(
-            f"A clip must be a video or a folder of images, got {clip}, which is neither. For "
+            f"A clip must be a video, images or a folder of them, got {lost}, which is none. For "
             "example: data/walkway/test/cyclist/01"
         )
     if len(files) == 1 and files[0].suffix.lower() in layout.VIDEOS:

@@ -41,7 +41,7 @@ def test_scores_are_drawn_as_far_as_the_film_has_come(settled, clip, tmp_path):
 
 
 def test_what_is_no_clip_is_named(settled, tmp_path):
-    with pytest.raises(NotFoundError, match="must be a video or a folder"):
+    with pytest.raises(NotFoundError, match="must be a video, images or a folder"):
         film("squares", tmp_path, tmp_path / "clip.gif")
 
 
@@ -58,7 +58,7 @@ def test_frames_and_their_masks_are_taken_in_natural_order(tmp_path, monkeypatch
     mask = np.eye(4, 6, dtype=bool)
     save(tmp_path / "ground_truth/cut/cam/f10.png", mask)
     clip = Path("test/cut/cam")
-    frames = module._read(clip, Preprocessing())
+    frames = module.read([clip], Preprocessing())
     assert frames[:, 0, 0].tolist() == [180, 200, 220]
     truth = module._ground_truth(clip, 3, (4, 6))
     assert [each.any() for each in truth] == [False, True, False]

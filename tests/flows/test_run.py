@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from flows.cli.run_flow import _is_for_people, _without_expected_failures
+from flows.run import _is_for_people, _without_expected_failures
 from models.errors import DataError
 
 

@@ -1,0 +1,1 @@
+"""The calls of ``flows``, for your own code; take them from ``flows`` itself."""

@@ -1,0 +1,54 @@
+"""One run of a flow from a person's process: against a Prefect server, and quietly."""
+
+import logging
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from flows.cli import explain_failure
+from tasks.platform import prefect_server
+from tasks.registry import mlflow_store
+
+NOISE = re.compile(r"Still processing|Running hook|Hook '|Finished in state Failed")
+"""Begins of what Prefect says that nobody needs while a flow runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A flow run that ended well."""
+
+    result: Any
+    flow_run_id: str
+    api_url: str
+    """Of the Prefect server that knows it."""
+
+
+def run(flow: str, *arguments: object, **options: object) -> Finished:
+    """Run the flow that a file of this folder is named after; a local server is started if needed.
+
+    Raises:
+        UnseenError: As the tasks raise it.
+    """
+    mlflow_store.check_answers()  # before anything is started or computed
+    url = prefect_server.connect()
+    body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
+    prefect_server.wait_until_healthy(url)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_expected_failures)
+    for handler in logging.getLogger().handlers:  # the screen; the server keeps them all
+        handler.addFilter(_is_for_people)
+    state = body(*arguments, **options, return_state=True)
+    return Finished(
+        result=state.result(), flow_run_id=str(state.state_details.flow_run_id), api_url=url
+    )
+
+
+def _without_expected_failures(record: logging.LogRecord) -> bool:
+    """Keep tracebacks of failures that the command tells in one sentence out of the log."""
+    return not explain_failure.is_expected(record.exc_info[1] if record.exc_info else None)
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Keep off the screen how Prefect works, and failures, which the command tells at its end."""
+    return not record.exc_info and not NOISE.match(record.getMessage())
