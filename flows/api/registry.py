@@ -98,6 +98,34 @@ def history(name: str) -> tuple[Decision, ...]:
     return decisions.read(name, client)
 
 
+def card(reference: str, folder: str | Path | None = None) -> str:
+    """What one should know of a version before trusting it, as Markdown; ``unseen card``.
+
+    Args:
+        reference: ``NAME`` for its champion, ``NAME@alias`` or ``NAME@version``.
+        folder: To write ``card.md`` to, and ``thumbnails.png`` of its data.
+
+    Returns:
+        Purpose, data, method, figures with intervals, thresholds, limits, drift, decisions, and how
+        to reproduce it, as the record has them now.
+
+    Raises:
+        NotFoundError: If there is no such version.
+
+    Example:
+        >>> print(card("bottles"))  # doctest: +SKIP
+    """
+    workspace.configure()
+    from tasks.registry import card as cards
+    from tasks.registry import model_versions, quick_reads
+
+    client = quick_reads.reader()
+    version = model_versions.find(client, reference)
+    if folder is None:
+        return cards.write(client, version)
+    return cards.save(client, version, Path(folder))
+
+
 def promote(name: str, version: str | int, why: str, *, instead_of: int | None = None) -> Decision:
     """Let a version serve because you say so; ``unseen promote``.
 

@@ -58,8 +58,9 @@ def evaluate(version: DataVersion, detector: TrainedModel) -> Report:
 
     Of clips these are ``frame_auc``, ``frame_eer`` and, with masks, ``pixel_eer``; of still images
     ``image_auroc``, ``image_eer`` and ``pixel_auroc``. Both have ``false_alarm_rate`` and
-    ``detection_rate`` at the detector's ``threshold``, the former with its 95% interval and at two
-    p-values; the area under the ROC curve of each kind of anomaly, and frames per second. Those of
+    ``detection_rate`` at the detector's ``threshold``, the former also at two p-values. These
+    and the area under the ROC curve have 95% intervals, in ``_low`` and ``_high``, in which clips
+    count. The area of each kind of anomaly, frames per second, and the figures of
     ``tasks.evaluation.clusters`` come on top. A metric that is undefined is left out, with a note.
 
     Args:
@@ -120,11 +121,15 @@ def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metr
             found.values[name] = float((values[among] >= threshold).mean())
     if not labels.all():
         found.values |= _false_alarms(scores[~labels], threshold)
+    if labels.any():
+        found.values |= _interval("detection_rate", scores[labels], threshold)
     if not labels.any() or labels.all():
         only = "anomalous" if labels.any() else "normal"
         found.notes.append(f"No ROC, AUC and EER: the test split holds only {only} {unit}s.")
         return found
-    found.values[auc] = detection.auc(labels, values)
+    clips = scores["clip"].to_numpy(dtype=str)
+    low, high = detection.auc_interval(labels, values, clips)
+    found.values |= {auc: detection.auc(labels, values), f"{auc}_low": low, f"{auc}_high": high}
     found.values[f"{unit}_eer"] = detection.equal_error_rate(labels, values)
     for kind, chosen in _by_kind(scores, labels):
         found.values[f"{auc}.{kind}"] = detection.auc(labels[chosen], values[chosen])
@@ -135,13 +140,18 @@ def summarize(scores: pd.DataFrame, threshold: float, *, is_video: bool) -> Metr
 
 def _false_alarms(normal: pd.DataFrame, threshold: float) -> dict[str, float]:
     """Interval of the false-alarm rate, in which clips count, and rates at p-values of 5 and 1%."""
-    hits, clips = (normal["image_score"] >= threshold).to_numpy(), normal["clip"].to_numpy()
-    low, high = intervals.clustered_interval(hits, clips)
-    found = {"false_alarm_rate_low": low, "false_alarm_rate_high": high}
+    found = _interval("false_alarm_rate", normal, threshold)
     if "p_value" in normal:
         for name, rate in (("p05", 0.05), ("p01", 0.01)):
             found[f"false_alarm_rate_{name}"] = float((normal["p_value"] <= rate).mean())
     return found
+
+
+def _interval(rate: str, scores: pd.DataFrame, threshold: float) -> dict[str, float]:
+    """The 95% interval of a rate of alarms, in which clips count."""
+    hits, clips = (scores["image_score"] >= threshold).to_numpy(), scores["clip"].to_numpy()
+    low, high = intervals.clustered_interval(hits, clips)
+    return {f"{rate}_low": low, f"{rate}_high": high}
 
 
 def _by_kind(

@@ -4,9 +4,8 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
-
-from tqdm import tqdm
 
 T = TypeVar("T")
 SECONDS = 30.0
@@ -18,7 +17,21 @@ def bar(steps: Iterable[T], *, total: int, description: str) -> Iterable[T]:
     """Iterate over ``steps`` and tell how far it is (``models.contracts.Progress``)."""
     if not sys.stderr.isatty():
         return _told(steps, total, description)
+    from tqdm import tqdm
+
     return tqdm(steps, total=total, desc=description, leave=False, delay=1.0)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show that something is under way whose end nobody knows; nothing unless on a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def _told(steps: Iterable[T], total: int, description: str) -> Iterator[T]:

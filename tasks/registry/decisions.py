@@ -17,7 +17,7 @@ from models.errors import ConflictError, InvalidInputError, NotFoundError
 from tasks.notices import dispatcher
 from tasks.platform.locks import Lock
 from tasks.records import Comparison, Decision, ModelVersion
-from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry import card, history, mlflow_store, model_versions
 from tasks.registry.policy import PromotionPolicy
 from tasks.registry.standing import standing
 from tasks.registry.who import who as whoever
@@ -89,6 +89,7 @@ def deciding(
         else:
             champion = history.check_unchanged(name, seen, client)
         yield Chair(client, name, champion, lock)
+    card.refresh(client, name)  # nobody waits for it
 
 
 def judge(

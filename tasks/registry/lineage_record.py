@@ -12,15 +12,12 @@ from typing import Any
 
 from tasks.packaging import formats
 from tasks.platform import flow_run, workspace
-from tasks.platform.step_names import SHORT
 from tasks.records import DataVersion, Report, Source, Validation
 from tasks.registry import mlflow_store
 from tasks.registry.tags import TAG
 
 ORIGIN = ("name", "version", "digest", "run_id")
 """What names the model version that another was adapted from."""
-HEADLINES = ("frame_auc", "image_auroc", "pixel_auroc", "pixel_eer", "cluster_acc")
-"""Metrics that a description names."""
 LONGEST_RECIPE = 5000
 """Characters of the recipe in a tag; the whole of it is in the model's ``lineage.json``."""
 
@@ -119,25 +116,6 @@ def version_tags(lineage: Mapping[str, Any], digest: str, report: Report) -> dic
         tags[f"metric.{name}"] = repr(value)
     people = {"data_digest": tags["data_digest"], "recipe": lineage["recipe"].get("name", "")}
     return {**{TAG + key: value for key, value in tags.items()}, **people}
-
-
-def description(lineage: Mapping[str, Any], report: Report) -> str:
-    """What a version is, in words for MLflow's pages.
-
-    Args:
-        lineage: Content of the packaged detector's ``lineage.json``.
-        report: Its evaluation.
-    """
-    data, detector = lineage["data"], lineage["recipe"].get("detector") or {}
-    method = str(detector.get("class", "Detector")).removesuffix(".Config").rpartition(".")[2]
-    figures = ", ".join(
-        f"{name} {report.metrics[name]:.3f}" for name in HEADLINES if name in report.metrics
-    )
-    return (
-        f"{method} on {data['name']} {data['digest'][:SHORT]} ({data['num_files']} files), trained "
-        f"{lineage['trained_at'][:16]} at commit {lineage['git_commit'][:12]}."
-        f"{f' Test: {figures}.' if figures else ''}"
-    )
 
 
 def _short(statistics: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from tasks.packaging.detector import Packaged
 from tasks.platform.locks import Lock
 from tasks.platform.outages import RETRIED, WRITE_SECONDS
 from tasks.records import ModelVersion, Report, TrainedModel
-from tasks.registry import lineage_record, mlflow_store, model_versions
+from tasks.registry import card, lineage_record, mlflow_store, model_versions
 
 ABOUT = (
     "Versions of one detector. The alias champion serves; challenger is the newest. Filter by the "
@@ -25,8 +25,8 @@ def register(detector: TrainedModel, report: Report, model_name: str) -> ModelVe
     """Return the version of a detector, which has the alias ``challenger`` unless a later one has.
 
     Nothing is registered unless the model loads. The version is created with all its tags at once,
-    and the alias comes last. A run that is registered already keeps its version, so that a task
-    which was killed can be run again.
+    and the alias comes last but for its card. A run that is registered already keeps its version,
+    so that a task which was killed can be run again.
 
     Raises:
         RegistryError: If the model does not load, or the evaluation is not its own.
@@ -40,12 +40,13 @@ def register(detector: TrainedModel, report: Report, model_name: str) -> ModelVe
             model_name,
             detector,
             lineage_record.version_tags(packaged.lineage, packaged.digest, report),
-            lineage_record.description(packaged.lineage, report),
+            card.summary(packaged.lineage, report.metrics),
         )
         number = int(version.version)
         newest = model_versions.aliases(client, model_name).get(model_versions.CHALLENGER, 0)
         if newest < number:
             client.set_registered_model_alias(model_name, model_versions.CHALLENGER, str(number))
+    card.publish(client, model_name, number)
     return ModelVersion(
         name=model_name,
         version=number,

@@ -19,14 +19,15 @@ from models.capabilities import CrossConformal
 from models.contracts import Detector
 from models.errors import RegistryError
 from models.functional.smoothing import running_mean
+from tasks.data import thumbnails
 from tasks.data.snapshots import Snapshot
 from tasks.packaging import make_program, package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.signature import signature
-from tasks.platform import settings
+from tasks.platform import progress, settings
 from tasks.records import Training
-from tasks.registry import lineage_record, model_versions
+from tasks.registry import card, lineage_record, model_versions
 from tasks.registry.tags import TAG
 from tasks.training import devices, normal_windows
 from tasks.training.inputs import Normal
@@ -82,8 +83,10 @@ def log_fitted(
         mlflow.log_metrics(_reliability(calibration, threshold))
         _package(folder, model, training, calibration, threshold, described, snapshot)
         if settings.read().unseen_programs != "none":
-            make_program.add_program(folder, model, next(iter(normal.probe)))
+            with progress.waiting("Writing the detector as a program, and comparing the two"):
+                make_program.add_program(folder, model, next(iter(normal.probe)))
         _log_statistics(folder)
+        mlflow.log_image(thumbnails.sheet(snapshot), artifact_file=card.THUMBNAILS)
         batch = next(iter(normal.probe))
         example = (batch[:1] * 255).round().byte().cpu().numpy()
         model_uri = log_model(folder, lineage_record.data_tags(snapshot.version), example)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import flows
-from flows import fit, load, read, registered, retrain, rollback, trace, trace_file
+from flows import card, fit, load, read, registered, retrain, rollback, trace, trace_file
 from models.errors import NotFoundError
 from tasks.registry import mlflow_store
 from tests.flows.conftest import RECIPE
@@ -41,6 +41,12 @@ def test_a_notebook_from_a_folder_of_images_to_a_champion_and_back_to_its_bytes(
     assert champion.digest == detector.digest
     again = champion.predict(read([path, path], champion))
     assert again.image_score == pytest.approx([found.image_score[0]] * 2, rel=1e-3)
+    told = card("stripes", workplace / ".unseen" / "card")
+    assert "| image_auroc | " in told
+    assert {each.name for each in (workplace / ".unseen" / "card").iterdir()} == {
+        "card.md",
+        "thumbnails.png",
+    }
     assert trace("stripes").data.version.name == "tiny"
     assert [each.model for each in trace_file(path).found] == ["stripes"]
     assert [(each.name, each.champion) for each in registered()] == [("stripes", 1)]

@@ -19,7 +19,7 @@ from tasks.evaluation.plots import BLUE, INK, ORANGE, SKY, new_figure, styled
 from tasks.notices import dispatcher
 from tasks.platform import events
 from tasks.platform.outages import RETRIED, WRITE_SECONDS
-from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry import card, history, mlflow_store, model_versions
 from tasks.registry.tags import DRIFT
 from tasks.serving.monitoring.drift import DriftReport
 
@@ -64,6 +64,7 @@ def log_drift(report: DriftReport) -> str:
     verdict = {"verdict": report.verdict, "why": report.why, "run_id": run_id}
     told = json.dumps({**verdict, "when": history.now()})
     client.set_model_version_tag(report.model, str(report.version), DRIFT, told)
+    card.refresh(client, report.model, report.version)
     return run_id
 
 

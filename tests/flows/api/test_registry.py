@@ -1,6 +1,6 @@
 import pytest
 
-from flows import export, history, load, promote, read
+from flows import card, export, history, load, promote, read
 from models.errors import ConflictError, InvalidInputError, NotFoundError
 
 
@@ -11,6 +11,7 @@ def test_a_champion_is_loaded_scores_a_clip_and_has_a_history(settled):
     assert len(detector.predict(frames).image_score) == 3
     assert [each.action for each in history("squares")] == ["promote"]
     assert load("squares@1").digest == detector.digest
+    assert "squares version 1 (challenger, champion)" in card("squares")
 
 
 def test_what_cannot_be_is_refused_as_by_the_command(settled, tmp_path):

@@ -144,6 +144,17 @@ def test_a_single_clip_is_still_compared(random):
     assert found.mean == pytest.approx(1 - 2 * detection.auc(anomalous, scores))
 
 
+def test_the_interval_of_an_auc_is_narrow_where_clips_are_many(random):
+    anomalous, scores = truth_and_scores(random)
+    value = detection.auc(anomalous, scores)
+    alone = detection.auc_interval(anomalous, scores, np.arange(200))
+    in_clips = detection.auc_interval(anomalous, scores, clips_of(200))
+    assert alone[0] < value < alone[1]
+    assert 0.02 < alone[1] - alone[0] < 0.25
+    assert in_clips[0] < value < in_clips[1]
+    assert detection.auc_interval(anomalous, scores, np.full(200, "01")) == (value, value)
+
+
 def test_one_kind_of_image_is_refused():
     with pytest.raises(InvalidInputError, match="got 0 anomalous of 3"):
         detection.roc(np.zeros(3, bool), np.arange(3.0))

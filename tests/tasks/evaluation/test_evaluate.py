@@ -189,10 +189,14 @@ def test_a_test_split_of_one_class_has_no_auc_but_a_note(train):
         "false_alarm_rate_p05",
         "false_alarm_rate_p01",
         "put_in_auroc",
+        "put_in_auroc_low",
+        "put_in_auroc_high",
         "put_in_auroc.put_in",
         "put_in_eer",
         "put_in_pixel_eer",
         "put_in_detection_rate",
+        "put_in_detection_rate_low",
+        "put_in_detection_rate_high",
         "frames_per_s",
         "end_to_end_frames_per_s",
     }
@@ -220,6 +224,7 @@ def test_an_older_model_is_scored_on_other_data_without_logging(evaluated):
 
 
 ALARMS = ("false_alarm_rate", "false_alarm_rate_low", "false_alarm_rate_high")
+DETECTED = ("detection_rate", "detection_rate_low", "detection_rate_high")
 SCORES = pd.DataFrame(
     [
         ("good/1", "good", 0, 0, 1.0, 1.0),
@@ -235,6 +240,7 @@ SCORES = pd.DataFrame(
 
 def test_metrics_are_those_computed_by_hand():
     found = summarize(SCORES, 3.0, is_video=True)
+    interval = clustered_interval(np.array([False, True]), np.array(["cart", "bike"]))
     assert found.notes == []
     assert found.values == pytest.approx(
         {
@@ -244,7 +250,11 @@ def test_metrics_are_those_computed_by_hand():
             "false_alarm_rate_low": 0.0,  # a single clip tells nothing
             "false_alarm_rate_high": 1.0,
             "detection_rate": 1 / 2,
+            "detection_rate_low": interval[0],
+            "detection_rate_high": interval[1],
             "frame_auc": 6 / 8,
+            "frame_auc_low": 0.5,  # draws of the cart alone, and of the bike alone
+            "frame_auc_high": 1.0,
             "frame_eer": 1 / 2,
             "frame_auc.cart": 2 / 4,
             "frame_auc.big_bike": 1.0,
@@ -273,7 +283,7 @@ def test_metrics_of_images_have_the_names_of_images():
     assert "pixel_eer" not in found
 
 
-@pytest.mark.parametrize(("label", "kept"), [(0, ALARMS), (1, ("detection_rate",))])
+@pytest.mark.parametrize(("label", "kept"), [(0, ALARMS), (1, DETECTED)])
 def test_what_one_class_cannot_tell_is_left_out_with_a_note(label, kept):
     found = summarize(SCORES[SCORES["label"] == label], 3.0, is_video=True)
     assert set(found.values) == {"threshold", "num_frames", *kept}

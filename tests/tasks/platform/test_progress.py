@@ -1,7 +1,7 @@
 import logging
 
 from tasks.platform import progress
-from tasks.platform.progress import bar
+from tasks.platform.progress import bar, waiting
 
 
 def test_hands_on_every_element_and_writes_nothing_into_a_pipe(capfd):
@@ -17,3 +17,14 @@ def test_where_nobody_watches_the_log_tells_how_far_it_is(monkeypatch, caplog):
         "counting: 1 of 3",
         "counting: 2 of 3",
     ]
+
+
+def test_waiting_is_shown_on_a_terminal_alone(monkeypatch, capfd):
+    with waiting("Starting"):
+        pass
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with waiting("Starting"):
+        pass
+    assert "Starting" in capfd.readouterr().err
