@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from flows.cli import explain_failure
-from tasks.platform import prefect_server
+from tasks.platform import prefect_server, progress
 from tasks.registry import mlflow_store
 
 NOISE = re.compile(r"Still processing|Running hook|Hook '|Finished in state Failed")
@@ -31,9 +31,10 @@ def run(flow: str, *arguments: object, **options: object) -> Finished:
         UnseenError: As the tasks raise it.
     """
     mlflow_store.check_answers()  # before anything is started or computed
-    url = prefect_server.connect()
-    body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
-    prefect_server.wait_until_healthy(url)
+    with progress.waiting("Starting: libraries, and the Prefect server if none runs here"):
+        url = prefect_server.connect()
+        body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
+        prefect_server.wait_until_healthy(url)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_expected_failures)
     for handler in logging.getLogger().handlers:  # the screen; the server keeps them all

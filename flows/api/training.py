@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from tasks.platform import workspace
 
@@ -11,6 +11,39 @@ if TYPE_CHECKING:
     from tasks.lineage.reproduction import Reproduction
     from tasks.packaging.detector import Packaged
     from tasks.records import DataVersion, Decision, Monitored
+
+
+class Changed(TypedDict, total=False):
+    """What to change in a recipe; ``flows.recipes.asked.Options`` says what each is."""
+
+    detector: str | None
+    encoder: str | None
+    pretext: str | None
+    image_size: tuple[int, int] | None
+    settings: tuple[str, ...]
+    device: str | None
+    backbone: str | None
+    seed: int | None
+    devices: int | None
+
+
+class Retraining(Changed, total=False):
+    """What else ``retrain`` takes; the flow ``flows.retrain.retrain`` says what each is."""
+
+    keep_encoder: bool
+    if_busy: str
+    shards: int
+    scheduler: str | None
+    again: bool
+    refresh: bool
+
+
+class Adapting(TypedDict, total=False):
+    """What else ``adapt`` takes."""
+
+    device: str | None
+    seed: int | None
+    steps: int | None
 
 
 def ingest(
@@ -58,7 +91,7 @@ def fit(
     *,
     name: str | None = None,
     dataset: str | None = None,
-    **options: Any,
+    **options: Unpack[Changed],
 ) -> Packaged:
     """Train a detector and look at it first: nothing is evaluated, registered or promoted.
 
@@ -99,7 +132,7 @@ def retrain(
     *,
     name: str | None = None,
     dataset: str | None = None,
-    **options: Any,
+    **options: Unpack[Retraining],
 ) -> Decision:
     """Train a challenger and promote it if it is not worse than the champion; ``unseen retrain``.
 
@@ -133,7 +166,9 @@ def retrain(
     return decision
 
 
-def adapt(source: str, name: str, data: str | Path | None = None, **options: Any) -> Decision:
+def adapt(
+    source: str, name: str, data: str | Path | None = None, **options: Unpack[Adapting]
+) -> Decision:
     """Carry a detector over to another camera without labels of it; ``unseen adapt``.
 
     Args:

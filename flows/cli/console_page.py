@@ -8,11 +8,6 @@ import typer
 from models.errors import InvalidInputError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the ``unseen`` command."""
-    app.command()(console)
-
-
 def console(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8900,

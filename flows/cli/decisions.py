@@ -1,11 +1,10 @@
-"""Commands about who serves: history, promote, rollback, pin, unpin."""
+"""Commands about the registry: models, history, promote, rollback, pin, unpin."""
 
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console(markup=False, emoji=False)
+from flows.cli.output import AsJson, console, show
 
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 Why = Annotated[str, typer.Option(help="Reason, kept in the history.")]
@@ -15,14 +14,24 @@ InsteadOf = Annotated[
 ]
 
 
-def show_history(name: Name) -> None:
+def models(as_json: AsJson = False) -> None:
+    """List the registered models with champion, challenger and figures."""
+    from flows import registered
+    from flows.cli.tables import model_table
+
+    show(model_table, registered, as_json=as_json)
+
+
+def show_history(name: Name, as_json: AsJson = False) -> None:
     """Show every decision about a model, also those made with MLflow: who, when, why."""
     from flows.cli.tables import history_table
     from tasks.registry import history, quick_reads
 
     client = quick_reads.reader()
     history.notice(name, client)
-    console.print(history_table(name))
+    show(lambda: history_table(name), lambda: history.read(name, client), as_json=as_json)
+    if as_json:
+        return
     if pinned := history.pinned(history.read(name, client)):
         console.print(
             f"No retrain promotes a version: {history.told(pinned)} 'unseen unpin {name}' ends it."

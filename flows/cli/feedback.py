@@ -1,30 +1,21 @@
 """The commands ``review``, ``absorb`` and ``forget`` of ``unseen``: thin, no logic."""
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from flows.cli.output import AsJson, console, show
 from models.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from tasks.feedback.absorb import Absorbed
     from tasks.feedback.inbox import Item
 
-console = Console(markup=False, emoji=False)
-
 Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 KEYS = "n normal   d defect   s skip   u undo   j next   k back   q quit"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the ``unseen`` command."""
-    for command in (review, absorb, forget):
-        app.command()(command)
 
 
 def review(
@@ -35,7 +26,7 @@ def review(
     verdict: Annotated[
         str | None, typer.Option("--as", help="normal, skip, defect:KIND, or undo (your last).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The inbox, for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge kept pictures: alarms, and what was closest to one, newest first.
 
@@ -60,15 +51,13 @@ def review(
             console.print(f"{said.prediction}: {said.verdict} {said.kind}".rstrip())
         return
     found = inbox.inbox(name)
-    if as_json:
-        sys.stdout.write(json.dumps([inbox.listed(item) for item in found], indent=2) + "\n")
-    elif found and sys.stdin.isatty():
+    if found and sys.stdin.isatty() and not as_json:
         _by_keys(name, found)
-    else:
-        console.print(_table(found))
+        return
+    show(lambda: _table(found), lambda: [inbox.listed(each) for each in found], as_json=as_json)
 
 
-def absorb(name: Name) -> None:
+def absorb(name: Name, as_json: AsJson = False) -> None:
     """Bring judged pictures into the data as a new version, with who judged them and why.
 
     Normal ones go to train/good, every fifth, by its digest, to test/good; defects to test/KIND.
@@ -78,6 +67,9 @@ def absorb(name: Name) -> None:
     from tasks.feedback.absorb import absorb as bring_in
 
     found = bring_in(name)
+    if as_json:
+        show(str, lambda: found, as_json=True)
+        return
     if not found.pictures:
         console.print("Nothing to absorb: 'unseen review' judges what was kept.")
     else:
@@ -94,6 +86,7 @@ def absorb(name: Name) -> None:
 def forget(
     name: Name,
     what: Annotated[str, typer.Argument(help="A file, its path in the data set, or a prediction.")],
+    as_json: AsJson = False,
 ) -> None:
     """Take an absorbed picture out of the data again, as a new version.
 
@@ -102,15 +95,18 @@ def forget(
     """
     from tasks.feedback.absorb import forget as take_out
 
-    _show_version(take_out(name, what))
+    _show_version(take_out(name, what), as_json=as_json)
 
 
-def _show_version(found: "Absorbed") -> None:
+def _show_version(found: "Absorbed", *, as_json: bool = False) -> None:
     from flows.cli.tables import ingest_summary
     from tasks.data.validate import look
 
-    shown = ingest_summary(found.version, found.changes, *look(found.version), committed=False)
-    console.print(shown)
+    show(
+        lambda: ingest_summary(found.version, found.changes, *look(found.version), committed=False),
+        lambda: found,
+        as_json=as_json,
+    )
 
 
 def _table(found: "Sequence[Item]") -> Table | str:

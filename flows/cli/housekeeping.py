@@ -1,13 +1,16 @@
 """Commands of ``unseen`` that look after what was made: thin, no logic."""
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+from flows.cli.output import AsJson, console, show
+from tasks.platform import progress
+
+if TYPE_CHECKING:
+    from tasks.housekeeping.prune import Pruned
 
 DIFFERS = 5
 """Exit code of a reproduction that came out otherwise."""
@@ -27,7 +30,7 @@ def reproduce(
     recorded_code: Annotated[
         bool, typer.Option("--recorded-code", help="Use the sources of models it was trained with.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a registered version again from its record, and compare every tensor and metric.
 
@@ -45,10 +48,7 @@ def reproduce(
         others = [each for each in sys.argv[1:] if each != "--recorded-code"]
         raise typer.Exit(run_with_recorded_code(reference, others))
     found = train_again(reference, tensor=tensor_tolerance, metric=metric_tolerance)
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
-    else:
-        Console(markup=False, emoji=False).print(reproduction_view(found))
+    show(lambda: reproduction_view(found), lambda: found, as_json=as_json)
     if found.verdict == "differs":
         raise typer.Exit(DIFFERS)
 
@@ -61,6 +61,7 @@ def prune(
     delete: Annotated[
         bool, typer.Option("--delete/--dry-run", help="Delete; else only show what would go.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete what is old and what no registered version refers to; first show what that is.
 
@@ -71,11 +72,24 @@ def prune(
     """
     from flows.cli.tables import prune_table
     from tasks.housekeeping.prune import prune as take_away
-    from tasks.platform.progress import bar
 
-    Console(markup=False, emoji=False).print(
-        prune_table(take_away(keep_days, delete=delete, progress=bar))
-    )
+    found = take_away(keep_days, delete=delete, progress=progress.bar)
+    show(lambda: prune_table(found), lambda: _listed(found), as_json=as_json)
+
+
+def _listed(found: "Pruned") -> dict[str, Any]:
+    """A pruning without the functions that take things away."""
+    kinds = [
+        {
+            "what": kind.title,
+            "why": kind.why,
+            "stale": [each.name for each in kind.stale],
+            "num_bytes": kind.num_bytes,
+            "kept": kind.kept,
+        }
+        for kind in found.kinds
+    ]
+    return {"deleted": found.deleted, "kinds": kinds, "notes": found.notes}
 
 
 def backup(
@@ -92,9 +106,8 @@ def backup(
     """
     from flows.cli.tables import backup_summary
     from tasks.housekeeping.backup import backup as write
-    from tasks.platform.progress import bar
 
-    Console(markup=False, emoji=False).print(backup_summary(write(folder, data=data, progress=bar)))
+    console.print(backup_summary(write(folder, data=data, progress=progress.bar)))
 
 
 def restore_backup(
@@ -107,6 +120,5 @@ def restore_backup(
     """
     from flows.cli.tables import backup_summary
     from tasks.housekeeping.restore_backup import restore_backup as bring_back
-    from tasks.platform.progress import bar
 
-    Console(markup=False, emoji=False).print(backup_summary(bring_back(folder, progress=bar)))
+    console.print(backup_summary(bring_back(folder, progress=progress.bar)))

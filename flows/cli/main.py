@@ -1,11 +1,9 @@
 """The ``unseen`` command: thin, no logic. Heavy imports wait until a command needs them."""
 
-import json
 import logging
 import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -13,220 +11,161 @@ from rich.text import Text
 
 from flows.cli import (
     console_page,
+    data,
     decisions,
     explain_failure,
     feedback,
     housekeeping,
+    lineage,
     notify,
     services,
     serving,
     training,
     watching,
 )
-from models.errors import InvalidInputError, UnseenError
+from models.errors import UnseenError
 from tasks.platform import workspace
 
-app = typer.Typer(
+EXIT_CODES = """Exit codes:
+
+| code | means |
+|---|---|
+| 0 | done; all is well |
+| 1 | failed, and the message says what to do; something is not well (status) |
+| 2 | what was asked for cannot be: a wrong option, or a name that does not exist |
+| 3 | the data failed validation; nothing was trained |
+| 4 | drift (monitor); or somebody else was quicker, and nothing was done |
+| 5 | a reproduction came out otherwise |
+| 130 | interrupted; the same command again resumes |
+"""
+"""As ``docs/exit-codes.md`` has them."""
+
+
+def _group(**options: Any) -> typer.Typer:
+    return typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", **options)
+
+
+app = _group(
     name="unseen",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Retrain, evaluate, promote, serve and trace visual detectors that learn without labels.",
-    epilog="Begin with: unseen retrain   (the embedded data, minutes on two cores)",
+    help="Retrain, evaluate, promote, serve and trace visual detectors that learn without labels."
+    "\n\nBegin with `unseen retrain`: the embedded data, minutes on two cores.",
+    epilog=EXIT_CODES,
 )
-console = Console(markup=False, emoji=False)
 errors = Console(stderr=True, markup=False, emoji=False)
 
-Name = Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")]
 
-app.command()(training.retrain)
-app.command()(training.recipes)
-app.command()(training.detectors)
-app.add_typer(training.recipe_app, name="recipe")
-
-
-@app.command()
-def adapt(
-    source: Annotated[
-        str, typer.Argument(help="The detector to start from: NAME, NAME@alias or NAME@version.")
-    ],
-    name: Annotated[
-        str, typer.Option("--as", help="Name of the new camera's data set and of its model.")
-    ],
-    data: Annotated[
-        Path | None, typer.Option(help="Folder to ingest under that name first.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps of the adversarial training.")] = None,
-) -> None:
-    """Carry a detector over to another camera or site, with normal images of it and no labels.
-
-    Its encoder learns to see the new camera's images as it saw those it was trained on (ADDA); what
-    it knows of normal stays, and thresholds are set anew. It serves if it is not worse there than
-    the detector it was made from. Labels of test images score, and never train.
-    """
-    from flows.cli.run_flow import run_adapt
-
-    console.print(run_adapt(source, name, data, device, seed, steps))
+def _add(panel: str | None, command: Callable[..., Any], *examples: str, to: typer.Typer) -> None:
+    """Add a command, called as its first example calls it, to a group of the help."""
+    shown = "\n".join(("Examples:", "", "```text", *examples, "```"))
+    words = examples[0].split()
+    to.command(words[1 if to is app else 2], rich_help_panel=panel, epilog=shown)(command)
 
 
-@app.command()
-def ingest(
-    source: Annotated[
-        str, typer.Argument(help="A folder, or the name of a well-known set ('unseen datasets').")
-    ],
-    name: Annotated[
-        str | None, typer.Option("--as", help="Name of the data set; needed for a folder.")
-    ] = None,
-    origin: Annotated[
-        Path | None,
-        typer.Option("--from", help="Take a well-known set from this folder, not the network."),
-    ] = None,
-    commit: Annotated[bool, typer.Option(help="Commit data.dvc in git at once.")] = False,
-    push: Annotated[
-        bool, typer.Option(help="Copy the bytes to DVC's remote, for other machines to have.")
-    ] = False,
-    discard: Annotated[
-        bool, typer.Option("--discard", help="Take what data.dvc names; lose edits in data/.")
-    ] = False,
-) -> None:
-    """Bring a folder or a well-known set in, version it with DVC, and show what changed.
-
-    Layout: train/good/... , test/good/... , test/KIND/... , ground_truth/KIND/... of images, or of
-    clips (a folder of numbered frames, or a video file). The README shows it in full.
-    """
-    from flows.cli.tables import ingest_summary
-    from tasks.data.ingest import ingest_folder
-    from tasks.data.validate import look
-
-    version, changes = ingest_folder(
-        source, name=name, origin=origin, commit=commit, push=push, discard=discard
+def _fill() -> None:
+    """Every command: the panel of the help where it stands, and examples that can be copied."""
+    recipe = _group(help="Show a recipe as a file of your own.")
+    _add(
+        None,
+        training.show_recipe,
+        "unseen recipe show walkway > mine.toml",
+        "unseen retrain --recipe mine.toml",
+        to=recipe,
     )
-    console.print(ingest_summary(version, changes, *look(version), committed=commit))
+    keys = _group(
+        help="API keys: who may have images scored, and who may decide which version serves."
+    )
+    _add(None, serving.add_key, "unseen keys add gate --right predict", to=keys)
+    _add(None, serving.list_keys, "unseen keys list", to=keys)
+    _add(None, serving.remove_key, "unseen keys remove gate", to=keys)
+    told = _group(
+        help="Tell somebody by mail, chat or HTTP: alarms, drift, refused data, failures, "
+        "promotions."
+    )
+    _add(None, notify.add, "unseen notify add ntfy://ntfy.sh/TOPIC --on alarm,drift", to=told)
+    _add(None, notify.list_receivers, "unseen notify list", to=told)
+    _add(None, notify.remove, "unseen notify remove 1", to=told)
+    _add(None, notify.test, "unseen notify test", to=told)
+    groups = {"recipe": recipe, "keys": keys, "notify": told}
+    for panel, commands in PANELS.items():
+        for command, *examples in commands:
+            if isinstance(command, str):
+                app.add_typer(groups[command], name=command, rich_help_panel=panel)
+            else:
+                _add(panel, command, *examples, to=app)
 
 
-@app.command()
-def datasets() -> None:
-    """List the data sets that can be had by name, and those that are here."""
-    from flows.cli.tables import dataset_table
-
-    console.print(dataset_table())
-
-
-@app.command()
-def models() -> None:
-    """List the registered models with champion, challenger and figures."""
-    from flows.cli.tables import model_table
-
-    console.print(model_table())
-
-
-@app.command()
-def monitor(
-    name: Name,
-    url: Annotated[
-        str | None,
-        typer.Option(help="Server to ask; else what 'unseen serve' wrote down here is read."),
-    ] = None,
-) -> None:
-    """Tell whether what the served champion is shown is still like what it learned.
-
-    The verdict, its figures and a plot become an MLflow run; drift becomes the Prefect event
-    unseen.drift.detected, which an automation can answer with a retrain. Exit code 0: no drift, or
-    not enough frames to tell. Exit code 4: drift.
-    """
-    from flows.cli.run_flow import run_monitor
-
-    summary, drifted = run_monitor(name, url)
-    console.print(summary)
-    if drifted:
-        raise typer.Exit(4)
-
-
-@app.command()
-def trace(
-    reference: Annotated[
-        str | None, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="The other way: which registered versions saw this file?")
-    ] = None,
-    prediction: Annotated[
-        str | None, typer.Option(help="Request id of an answer of the server, to start there.")
-    ] = None,
-    image: Annotated[
-        Path | None,
-        typer.Option(help="With --prediction: the image that was sent; what was it compared with?"),
-    ] = None,
-    picture: Annotated[
-        Path, typer.Option(help="With --image: the .png file that shows regions beside patches.")
-    ] = Path("evidence.png"),
-    restore: Annotated[
-        Path | None, typer.Option(help="Put exactly the bytes it was trained on into this folder.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
-    """Show the data, code and statistics behind a detector or an answer, or who saw a file."""
-    from flows.cli.tables import rendered, trace_output
-
-    if sum(given is not None for given in (reference, file, prediction)) != 1:
-        raise InvalidInputError(
-            "trace needs a model, a file or a prediction, and one of them. Say 'unseen trace "
-            "NAME', 'unseen trace --file PATH' or 'unseen trace --prediction ID'."
-        )
-    if image is not None and prediction is None:
-        raise InvalidInputError("--image belongs to an answer: say --prediction ID as well.")
-    if prediction is None:
-        found = trace_output(reference, file, restore)
-    else:
-        from tasks.serving.trace_prediction import trace_prediction
-
-        found = trace_prediction(prediction, image, picture)
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
-    else:
-        console.print(rendered(found))
-
-
-@app.command()
-def film(
-    reference: Annotated[
-        str, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+PANELS: dict[str, list[tuple[Any, ...]]] = {
+    "Training": [
+        (
+            training.retrain,
+            "unseen retrain",
+            "unseen retrain --data incoming/bottles --name bottles",
+            "unseen retrain --name bottles --detector padim --explain",
+        ),
+        (training.adapt, "unseen adapt walkway --as yard --data incoming/yard"),
+        (training.recipes, "unseen recipes"),
+        (training.detectors, "unseen detectors"),
+        ("recipe",),
     ],
-    clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
-    out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
-    engine: serving.Engine = "auto",
-) -> None:
-    """Show what a detector says of a clip, frame by frame, as an animated picture.
-
-    Anomaly maps, boxes with p-values, the scores over time, and the ground truth where there is
-    one. For example: unseen film walkway data/walkway/test/cyclist/01
-    """
-    from tasks.platform.progress import bar
-    from tasks.serving.film import film as shoot
-
-    console.print(f"{shoot(reference, clip, out, bar, engine)} frames are in {out}.")
-
-
-services.register(app)
-console_page.register(app)
-serving.register(app)
-app.command()(watching.watch)
-feedback.register(app)
-app.add_typer(notify.app, name="notify")
-app.command("history")(decisions.show_history)
-app.command()(decisions.promote)
-app.command()(decisions.rollback)
-app.command()(decisions.pin)
-app.command()(decisions.unpin)
-app.command()(housekeeping.reproduce)
-app.command()(housekeeping.prune)
-app.command()(housekeeping.backup)
-app.command("restore-backup")(housekeeping.restore_backup)
+    "Data": [
+        (
+            data.ingest,
+            "unseen ingest incoming/bottles --as bottles",
+            "unseen ingest ped2 --from downloads",
+        ),
+        (data.datasets, "unseen datasets"),
+    ],
+    "Registry": [
+        (decisions.models, "unseen models"),
+        (decisions.show_history, "unseen history walkway"),
+        (
+            decisions.promote,
+            'unseen promote walkway 3 --why "It sees carts."',
+            "unseen promote walkway challenger --instead-of 2",
+        ),
+        (decisions.rollback, 'unseen rollback walkway --why "It misses carts."'),
+        (decisions.pin, 'unseen pin walkway 2 --why "An audit."'),
+        (decisions.unpin, "unseen unpin walkway"),
+        (
+            lineage.trace,
+            "unseen trace walkway",
+            "unseen trace --file data/walkway/train/good/01/000.png",
+            "unseen trace walkway@3 --restore bytes",
+        ),
+        (lineage.card, "unseen card walkway", "unseen card walkway@3 --out card"),
+        (housekeeping.reproduce, "unseen reproduce walkway@3"),
+    ],
+    "Serving": [
+        (serving.serve, "unseen serve walkway", "unseen serve walkway --keep alarms --port 8001"),
+        (
+            watching.watch,
+            "unseen watch bottles incoming --once",
+            "unseen watch walkway rtsp://CAMERA/1 --keep alarms",
+        ),
+        (serving.monitor, "unseen monitor walkway"),
+        (serving.film, "unseen film walkway data/walkway/test/cyclist/01"),
+        (serving.export, "unseen export walkway detector --format onnx"),
+        ("keys",),
+    ],
+    "Feedback": [
+        (feedback.review, "unseen review walkway", "unseen review walkway ID --as defect:cart"),
+        (feedback.absorb, "unseen absorb walkway"),
+        (feedback.forget, "unseen forget walkway ID"),
+    ],
+    "Operations": [
+        (services.up, "unseen up --recipe walkway", "unseen up --retrain-cron '0 3 * * *'"),
+        (services.down, "unseen down"),
+        (services.status, "unseen status"),
+        (console_page.console, "unseen console"),
+        ("notify",),
+        (housekeeping.prune, "unseen prune", "unseen prune --keep-days 30 --delete"),
+        (housekeeping.backup, "unseen backup /mnt/backup/today"),
+        (housekeeping.restore_backup, "unseen restore-backup /mnt/backup/today"),
+    ],
+}
+_fill()
 
 
 def _tell(problem: str) -> None:

@@ -1,22 +1,16 @@
-"""The command ``notify`` of ``unseen``: thin, no logic."""
+"""The commands ``notify`` of ``unseen``: thin, no logic."""
 
 import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Group
 from rich.table import Table
 
+from flows.cli.output import AsJson, console, show
 from models.errors import NotFoundError
 
-console = Console(markup=False, emoji=False)
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Tell somebody by mail, chat or HTTP: alarms, drift, refused data, failures, promotions.",
-)
 
-
-@app.command()
 def add(
     url: Annotated[
         str, typer.Argument(help="As apprise has it; - reads it from standard input, unseen.")
@@ -41,20 +35,27 @@ def add(
     console.print(f"{made.called} is told of {', '.join(made.topics)}. Try: unseen notify test")
 
 
-@app.command("list")
-def show() -> None:
+def list_receivers(as_json: AsJson = False) -> None:
     """List who is told of what, without secrets, and how much still waits to be delivered."""
     from tasks.notices import outbox, receivers
 
+    known = receivers.read()
     table = Table("number", "service", "told of", "at most every")
-    for each in receivers.read():
+    for each in known:
         service = each.url.partition(":")[0]
         table.add_row(str(each.number), service, ", ".join(each.topics), f"{each.every:g} s")
-    console.print(table)
-    console.print(f"{outbox.waiting()} notices wait.")
+    rows = [
+        {"number": one.number, "service": one.url.partition(":")[0], "told_of": one.topics}
+        for one in known
+    ]
+    waiting = outbox.waiting()
+    show(
+        lambda: Group(table, f"{waiting} notices wait."),
+        lambda: {"receivers": rows, "waiting": waiting},
+        as_json=as_json,
+    )
 
 
-@app.command()
 def remove(number: Annotated[int, typer.Argument(help="As 'unseen notify list' has it.")]) -> None:
     """Tell a receiver no more, nor what still waits for it."""
     from tasks.notices import outbox, receivers
@@ -64,7 +65,6 @@ def remove(number: Annotated[int, typer.Argument(help="As 'unseen notify list' h
     console.print(f"Receiver {number} is told no more.")
 
 
-@app.command()
 def test() -> None:
     """Send every receiver a message now. Exit code 1 if one does not take it."""
     from tasks.notices import dispatcher, outbox, receivers

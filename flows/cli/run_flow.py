@@ -1,4 +1,4 @@
-"""One run of a flow from the command line: server, quiet console, and what to show at the end."""
+"""What commands do around a run of a flow: show what came of it, or what would."""
 
 import os
 import subprocess
@@ -7,47 +7,47 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import RenderableType
-
+from flows.cli.output import show
 from flows.run import run
 from tasks.platform import files, prefect_server
 from tasks.registry import mlflow_store
 
 
-def run_retrain(
-    recipe: str | None,
-    data: Path | None,
-    device: str | None,
-    backbone: str | None,
-    seed: int | None,
-    **options: object,
-) -> RenderableType:
-    """Run the flow ``retrain`` against a Prefect server and return a summary to print.
+def decided(flow: str, *arguments: object, as_json: bool = False, **options: object) -> None:
+    """Run a flow that ends with a decision about a challenger, and show it.
 
     Args:
-        recipe: As the flow takes it, like all that follows.
-        data: Folder to ingest first.
-        device: Where to train.
-        backbone: Of the encoder.
-        seed: Of every random choice.
-        **options: The flow's other parameters.
+        flow: ``retrain`` or ``adapt``.
+        *arguments: As the flow takes them.
+        as_json: Show the decision as JSON.
+        **options: As the flow takes them.
 
     Raises:
         UnseenError: As the tasks raise it.
     """
-    arguments = (recipe, data, device, backbone, seed)
-    return _decided("retrain", *arguments, **options)
+    ended = run(flow, *arguments, **options)
+
+    from flows.cli.summaries import retrain_summary
+
+    show(
+        lambda: retrain_summary(ended.result, ended.flow_run_id, ended.api_url),
+        lambda: ended.result,
+        as_json=as_json,
+    )
 
 
-def run_explain(
+def explained(
+    _: str,
     recipe: str | None,
     data: Path | None,
     device: str | None,
     backbone: str | None,
     seed: int | None,
+    *,
+    as_json: bool = False,
     **options: Any,
-) -> RenderableType:
-    """What ``run_retrain`` would compute and what it would reuse, and why; nothing is computed.
+) -> None:
+    """Show what ``retrain`` would compute and what it would reuse, and why; nothing is computed.
 
     Args:
         recipe: As the flow ``retrain`` takes it, like all that follows.
@@ -55,6 +55,7 @@ def run_explain(
         device: Where to train.
         backbone: Of the encoder.
         seed: Of every random choice.
+        as_json: Show the plan as JSON.
         **options: The flow's other parameters.
 
     Raises:
@@ -67,37 +68,8 @@ def run_explain(
     from flows.explain import explain
 
     given = {"device": device, "backbone": backbone, "seed": seed, **options}
-    return plan_table(explain(recipe, data, **given))
-
-
-def run_adapt(
-    source: str,
-    name: str,
-    data: Path | None,
-    device: str | None,
-    seed: int | None,
-    steps: int | None,
-) -> RenderableType:
-    """Run the flow ``adapt`` against a Prefect server and return a summary to print.
-
-    Raises:
-        UnseenError: As the tasks raise it.
-    """
-    return _decided("adapt", source, name, data, device, seed, steps)
-
-
-def run_monitor(name: str, url: str | None) -> tuple[RenderableType, bool]:
-    """Run the flow ``monitor`` against a Prefect server: a summary, and whether there is drift.
-
-    Raises:
-        UnseenError: As the tasks raise it.
-    """
-    found = run("monitor", name, url).result
-
-    from flows.cli.summaries import monitor_summary
-    from models.functional.drift import DRIFT
-
-    return monitor_summary(found), found.verdict == DRIFT
+    plans = explain(recipe, data, **given)
+    show(lambda: plan_table(plans), lambda: plans, as_json=as_json)
 
 
 def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
@@ -121,12 +93,3 @@ def run_with_recorded_code(reference: str, arguments: Sequence[str]) -> int:
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [sys.executable, "-m", "flows.cli", *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
-
-
-def _decided(flow: str, *arguments: object, **options: object) -> RenderableType:
-    """Run a flow that ends with a decision about a challenger; a summary of it."""
-    ended = run(flow, *arguments, **options)
-
-    from flows.cli.summaries import retrain_summary
-
-    return retrain_summary(ended.result, ended.flow_run_id, ended.api_url)

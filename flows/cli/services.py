@@ -1,23 +1,15 @@
 """The commands ``up``, ``down`` and ``status`` of ``unseen``: thin, no logic."""
 
-import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-output = Console(markup=False, emoji=False)
+from flows.cli.output import AsJson, show
+from flows.cli.output import console as output
+from tasks.platform import progress
 
 Port = Annotated[int | None, typer.Option(help="Else the usual port, or any that is free.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the ``unseen`` command."""
-    for command in (up, down, status):
-        app.command()(command)
 
 
 def up(  # noqa: PLR0913, PLR0917 - as many as there are options
@@ -57,6 +49,7 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
     foreground: Annotated[
         bool, typer.Option(help="Stay, and mend what is lost, until this is ended or 'down'.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start everything in the background: schedules, triggers, monitoring, serving, both servers.
 
@@ -72,23 +65,24 @@ def up(  # noqa: PLR0913, PLR0917 - as many as there are options
     from flows.operations import keep_up, services
 
     recipes = tuple(_absolute(each) for each in recipe) if recipe else None
-    started = services.up(
-        {
-            "recipes": recipes,
-            "retrain_cron": retrain_cron,
-            "timezone": timezone,
-            "monitor_minutes": monitor_minutes,
-            "if_busy": if_busy,
-            "serve": serve,
-            "prefect_port": prefect_port,
-            "mlflow_port": mlflow_port,
-            "serve_port": serve_port,
-            "console": console,
-            "console_port": console_port,
-        }
-    )
-    _show_status()
-    for line in started.left_alone:
+    with progress.waiting("Starting what should run"):
+        started = services.up(
+            {
+                "recipes": recipes,
+                "retrain_cron": retrain_cron,
+                "timezone": timezone,
+                "monitor_minutes": monitor_minutes,
+                "if_busy": if_busy,
+                "serve": serve,
+                "prefect_port": prefect_port,
+                "mlflow_port": mlflow_port,
+                "serve_port": serve_port,
+                "console": console,
+                "console_port": console_port,
+            }
+        )
+    _show_status(as_json=as_json)
+    for line in () if as_json else started.left_alone:
         output.print(f"left alone: {line}", highlight=False, soft_wrap=True)
     if systemd:
         output.print(keep_up.install(), highlight=False, soft_wrap=True)
@@ -108,9 +102,7 @@ def down() -> None:
     output.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing ran here.")
 
 
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
-) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show services and their health, deployments with last and next run, and the champions.
 
     Exit code 1 if something that should run does not, or is not well; 0 if all is well, or if
@@ -125,10 +117,7 @@ def _show_status(*, as_json: bool = False) -> bool:
     from flows.operations.status import look
 
     found = look()
-    if as_json:
-        sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
-    else:
-        output.print(status_tables(found))
+    show(lambda: status_tables(found), lambda: found, as_json=as_json)
     return found.well
 
 

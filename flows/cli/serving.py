@@ -1,18 +1,15 @@
-"""The commands ``serve``, ``export`` and ``keys`` of ``unseen``: thin, no logic."""
+"""The commands ``serve``, ``monitor``, ``film``, ``export`` and ``keys``: thin, no logic."""
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
 
-console = Console(markup=False, emoji=False)
-keys = typer.Typer(
-    no_args_is_help=True,
-    help="API keys: who may have images scored, and who may decide which version serves.",
-)
+from flows.cli.output import AsJson, console, show
+from tasks.platform import progress
 
 KeyFile = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys. [.unseen/keys.json]")
@@ -33,13 +30,6 @@ KeepPolicy = Annotated[
 KeepMib = Annotated[
     int, typer.Option("--keep-mib", help="Room for kept pictures; the oldest go first.", min=1)
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the ``unseen`` command."""
-    app.command()(serve)
-    app.command()(export)
-    app.add_typer(keys, name="keys")
 
 
 def serve(  # noqa: PLR0913, PLR0917 - every option of the command
@@ -109,7 +99,8 @@ def export(
     """
     from flows import export as write
 
-    about = write(reference, folder, kind)
+    with progress.waiting("Writing and comparing the program"):
+        about = write(reference, folder, kind)
     parity = max(about["parity"][name] for name in about["outputs"])
     console.print(
         f"{about['model']} version {about['version']} is in {folder}; it differs from torch by "
@@ -118,8 +109,51 @@ def export(
     )
 
 
-@keys.command()
-def add(
+def monitor(
+    name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
+    url: Annotated[
+        str | None,
+        typer.Option(help="Server to ask; else what 'unseen serve' wrote down here is read."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell whether what the served champion is shown is still like what it learned.
+
+    The verdict, its figures and a plot become an MLflow run; drift becomes the Prefect event
+    unseen.drift.detected, which an automation can answer with a retrain. Exit code 0: no drift, or
+    not enough frames to tell. Exit code 4: drift.
+    """
+    from flows import monitor as look
+    from models.functional.drift import DRIFT
+
+    found = look(name, url)
+
+    from flows.cli.summaries import monitor_summary
+
+    show(lambda: monitor_summary(found), lambda: found, as_json=as_json)
+    if found.verdict == DRIFT:
+        raise typer.Exit(4)
+
+
+def film(
+    reference: Annotated[
+        str, typer.Argument(help="NAME, NAME@alias or NAME@version; default the champion.")
+    ],
+    clip: Annotated[Path, typer.Argument(help="A folder of frames, or a video.")],
+    out: Annotated[Path, typer.Option(help="The .gif file to write.")] = Path("film.gif"),
+    engine: Engine = "auto",
+) -> None:
+    """Show what a detector says of a clip, frame by frame, as an animated picture.
+
+    Anomaly maps, boxes with p-values, the scores over time, and the ground truth where there is
+    one.
+    """
+    from tasks.serving.film import film as shoot
+
+    console.print(f"{shoot(reference, clip, out, progress.bar, engine)} frames are in {out}.")
+
+
+def add_key(
     name: Annotated[str, typer.Argument(help="Who will hold it; decisions bear this name.")],
     right: Annotated[
         list[str], typer.Option("--right", help="predict, promote or label; repeat it for several.")
@@ -132,23 +166,25 @@ def add(
     sys.stdout.write(Keys(key_file).add(name, right) + "\n")
 
 
-@keys.command("list")
-def show(key_file: KeyFile = None) -> None:
+def list_keys(key_file: KeyFile = None, as_json: AsJson = False) -> None:
     """List the keys with their rights; never a token."""
     from tasks.serving.api_keys import Keys
 
     known = Keys(key_file).read()
-    if not known:
-        console.print("There are no keys. Make one with: unseen keys add NAME --right predict")
-        return
-    table = Table("name", "rights", "created (UTC)")
-    for key in known:
-        table.add_row(key.name, ", ".join(key.rights), key.created)
-    console.print(table)
+
+    def view() -> RenderableType:
+        if not known:
+            return "There are no keys. Make one with: unseen keys add NAME --right predict"
+        table = Table("name", "rights", "created (UTC)")
+        for key in known:
+            table.add_row(key.name, ", ".join(key.rights), key.created)
+        return table
+
+    rows = [{"name": each.name, "rights": each.rights, "created": each.created} for each in known]
+    show(view, lambda: rows, as_json=as_json)
 
 
-@keys.command()
-def remove(
+def remove_key(
     name: Annotated[str, typer.Argument(help="Name of the key.")], key_file: KeyFile = None
 ) -> None:
     """Forget a key; a running server refuses it from the next request on."""

@@ -29,7 +29,7 @@ def retrain_summary(decision: Decision, flow_run_id: str, api_url: str) -> Rende
         run_id = tags.get(key, "")
         if run_id:
             steps.add_row(*_step(run_id, flow_run_id), f"run {run_id[:12]}")
-    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST)}"
+    data = f"{tags.get(DATA_NAME)} {tags.get(DATA_DIGEST, '')[:12]}"
     steps.add_row("data", "", f"{data} ({tags.get(DATA_NUM_FILES)} files)")
     steps.add_row("score", "", figures(tags))
     outcome = "champion" if decision.champion == decision.version else "not promoted"
@@ -49,17 +49,24 @@ def _step(run_id: str, flow_run_id: str) -> tuple[str, str]:
 
 
 def _where_to_look(decision: Decision, flow_run_id: str, api_url: str) -> RenderableType:
-    """One line each, never broken, so that it can be copied whole."""
+    """One line each, never broken; the last one is a command and nothing else, to be copied."""
     store = mlflow_store.client().tracking_uri
     ui = store if store.startswith("http") else f"mlflow ui --backend-store-uri {store}"
-    lines = (
+    name, number = decision.name, decision.version
+    lines = [
         ("plots, maps", ui),
         ("the flow run", f"{api_url.removesuffix('/api')}/runs/flow-run/{flow_run_id}"),
-        ("its lineage", f"unseen trace {decision.name}@champion"),
-        ("predictions", f"unseen serve {decision.name}"),
-    )
-    shown = (Text(f"{what:14}{how}", no_wrap=True, overflow="ignore") for what, how in lines)
-    return Group("look next", *shown)
+        ("its card", f"unseen card {name}@{number}"),
+        ("its lineage", f"unseen trace {name}@{number}"),
+    ]
+    if decision.champion == number:
+        do, how = "Next, serve it:", f"unseen serve {name}"
+    else:
+        lines.append(("serve anyway", f"unseen promote {name} {number} --why REASON"))
+        do, how = "Next, see who serves and why:", f"unseen history {name}"
+    shown = (f"{what:14}{where}" for what, where in lines)
+    whole = [Text(each, no_wrap=True, overflow="ignore") for each in ("look", *shown, "", do, how)]
+    return Group(*whole)
 
 
 def monitor_summary(found: Monitored) -> RenderableType:

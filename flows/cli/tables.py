@@ -62,42 +62,6 @@ def plan_table(plans: "Iterable[Plan]") -> RenderableType:
     return table
 
 
-def recipe_table() -> RenderableType:
-    """Every recipe with its data set and what it is."""
-    from flows import recipes
-
-    table = table_of("recipe", "data set", "what")
-    for name, description in recipes.names().items():
-        table.add_row(name, recipes.load(name).dataset, description)
-    return table
-
-
-def detector_table() -> RenderableType:
-    """Every detector, what it is, and how long it takes."""
-    from flows.recipes import catalog
-
-    costs = catalog.costs()
-    table = table_of("detector", "what", "encoder", "fit", "score")
-    for name, config in catalog.detectors().items():
-        known = costs.get("detectors", {}).get(name, {})
-        seconds = [f"{known[key]:.0f} s" if key in known else "-" for key in ("fit_s", "score_s")]
-        if "over_s" in known:
-            seconds[0] = f"> {known['over_s']:.0f} s"
-        encoder = type(catalog.default_encoder(config())).__module__.rpartition(".")[2]
-        table.add_row(name, catalog.first_line(config), encoder, *seconds)
-    return Group(table, f"Seconds: {costs.get('what', 'not measured yet')}.")
-
-
-def dataset_table() -> RenderableType:
-    """Data sets that are here, and those that can be had by name."""
-    from tasks.data.ingest import available
-
-    table = table_of("data set", "here", "what")
-    for name, (here, description) in available().items():
-        table.add_row(name, "yes" if here else "", description)
-    return table
-
-
 def ingest_summary(
     version: DataVersion, changes: Any, files: Any, failed: Any, *, committed: bool
 ) -> RenderableType:
@@ -178,10 +142,13 @@ def history_table(name: str) -> RenderableType:
     from tasks.registry.history import read
 
     table = table_of("when", "what", "version", "serves", "who", "why", title=name)
+    table.columns[0].no_wrap = True
     for entry in read(name, quick_reads.reader()):
         serves = f"{entry.champion or '-'} (was {entry.former or '-'})"
         about = str(entry.version or "-")
-        table.add_row(entry.when[:19], entry.action, about, serves, entry.who, entry.why)
+        who = entry.who.partition(" <")[0]
+        when = entry.when[:19].replace("T", " ")
+        table.add_row(when, entry.action, about, serves, who, entry.why)
     return table
 
 

@@ -1,12 +1,11 @@
-"""The commands of training: ``retrain``, and what recipes and detectors there are."""
+"""The commands of training: ``retrain``, ``adapt``, and what recipes and detectors there are."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-console = Console(markup=False, emoji=False)
+from flows.cli.output import AsJson, show
 
 DATA, RECIPE, MACHINE = "Data and model", "Recipe", "Machine and schedule"
 """Groups of options in the help."""
@@ -126,19 +125,19 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         bool,
         typer.Option("--explain", help="Say what would be computed and why; run nothing."),
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a challenger, evaluate it, and promote it if it is not worse than the champion.
-
-    From a folder of images to a served-ready detector: unseen retrain --data DIR --name bottles
 
     A step is computed again if its data, configuration, code or libraries changed (--explain says
     which). A killed run resumes after the last finished step. Exit code 3: the data failed
     validation; nothing was trained. 4: somebody else retrains this model, and --if-busy says
     refuse.
     """
-    from flows.cli.run_flow import run_explain, run_retrain
+    from flows.cli.run_flow import decided, explained
 
-    shown = (run_explain if explain else run_retrain)(
+    (explained if explain else decided)(
+        "retrain",
         recipe,
         data,
         device,
@@ -158,37 +157,58 @@ def retrain(  # noqa: PLR0913, PLR0917 - every option of the command
         scheduler=scheduler,
         again=again,
         refresh=refresh,
+        as_json=as_json,
     )
-    console.print(shown, crop=False)
 
 
-def recipes() -> None:
+def adapt(
+    source: Annotated[
+        str, typer.Argument(help="The detector to start from: NAME, NAME@alias or NAME@version.")
+    ],
+    name: Annotated[
+        str, typer.Option("--as", help="Name of the new camera's data set and of its model.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder to ingest under that name first.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of every random choice.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the adversarial training.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry a detector over to another camera or site, with normal images of it and no labels.
+
+    Its encoder learns to see the new camera's images as it saw those it was trained on (ADDA); what
+    it knows of normal stays, and thresholds are set anew. It serves if it is not worse there than
+    the detector it was made from. Labels of test images score, and never train.
+    """
+    from flows.cli.run_flow import decided
+
+    decided("adapt", source, name, data, device, seed, steps, as_json=as_json)
+
+
+def recipes(as_json: AsJson = False) -> None:
     """List the recipes, with their data set and what they are."""
-    from flows.cli.tables import recipe_table
+    from flows.cli.listings import recipe_rows, recipe_table
 
-    console.print(recipe_table())
+    show(recipe_table, recipe_rows, as_json=as_json)
 
 
-def detectors() -> None:
+def detectors(as_json: AsJson = False) -> None:
     """List the detectors, what each is and needs, and what it costs."""
-    from flows.cli.tables import detector_table
+    from flows.cli.listings import detector_rows, detector_table
 
-    console.print(detector_table())
-
-
-recipe_app = typer.Typer(no_args_is_help=True, help="Show a recipe as a file of your own.")
+    show(detector_table, detector_rows, as_json=as_json)
 
 
-@recipe_app.command("show")
-def show(
+def show_recipe(
     name: Annotated[
         str, typer.Argument(help="A recipe, FILE.py:NAME, or a data set: what would be chosen.")
     ],
 ) -> None:
-    """Print a complete recipe as TOML, every field with what it means.
-
-    unseen recipe show walkway > mine.toml; unseen retrain --recipe mine.toml
-    """
+    """Print a complete recipe as TOML, every field with what it means."""
     from flows.recipes.asked import Options, asked
     from flows.recipes.toml_file import write
     from tasks.data import versions

@@ -107,7 +107,7 @@ def _check(
     from tasks.data.run_suite import check
 
     usual, facts = champion.get("range"), (snapshot.levels, _frame_rate(snapshot))
-    with FileLock(workspace.home() / "gx.lock"):
+    with progress.waiting("Checking the expectations"), FileLock(workspace.home() / "gx.lock"):
         return check(rows, expectations, usual, facts, name=model_name, folder=folder, **more)
 
 

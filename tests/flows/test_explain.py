@@ -1,8 +1,10 @@
 """What would be computed, as it is told before and as it happens then."""
 
+import json
+
 import pytest
 
-from flows.cli.run_flow import run_explain
+from flows.cli.run_flow import explained
 from flows.cli.tables import plan_table
 from flows.explain import explain
 from flows.retrain import retrain
@@ -89,7 +91,10 @@ def test_a_folder_cannot_be_explained(trained, workplace):
         explain(POOLED, workplace / "incoming")
 
 
-def test_the_command_shows_it(trained, orchestrated, monkeypatch):
+def test_the_command_shows_it(trained, orchestrated, monkeypatch, capsys):
     monkeypatch.setenv("PREFECT_API_URL", orchestrated[1])
-    table = run_explain(POOLED, None, None, None, None, refresh=False, keep_encoder=True)
-    assert "reused" in shown(table)
+    options = {"refresh": False, "keep_encoder": True}
+    explained("retrain", POOLED, None, None, None, None, **options)
+    assert "reused" in capsys.readouterr().out
+    explained("retrain", POOLED, None, None, None, None, as_json=True, **options)
+    assert [each["step"] for each in json.loads(capsys.readouterr().out)] == STEPS

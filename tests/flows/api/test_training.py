@@ -1,6 +1,13 @@
+import inspect
+from dataclasses import fields
+
 import pytest
 
 from flows import fit, ingest, reproduce, retrain
+from flows.adapt import adapt as adapt_flow
+from flows.api.training import Adapting, Changed, Retraining
+from flows.recipes.asked import Options
+from flows.retrain import retrain as retrain_flow
 from models.errors import InvalidInputError, NotFoundError
 from tests.flows.tiny import write
 
@@ -11,6 +18,19 @@ def test_a_folder_is_brought_in_by_its_name(repository):
     assert (version.name, version.num_files) == ("mine", 5)
     with pytest.raises(InvalidInputError):
         ingest("incoming")
+
+
+def test_its_options_are_those_of_the_flows():
+    named = {"recipe", "data", "name", "dataset"}
+    assert (
+        named | set(Retraining.__annotations__)
+        == inspect.signature(retrain_flow.fn).parameters.keys()
+    )
+    assert set(Changed.__annotations__) == {each.name for each in fields(Options)}
+    others = {"reference", "name", "data"}
+    assert (
+        others | set(Adapting.__annotations__) == inspect.signature(adapt_flow.fn).parameters.keys()
+    )
 
 
 @pytest.mark.parametrize("call", [fit, retrain])

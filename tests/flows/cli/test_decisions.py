@@ -1,9 +1,11 @@
 """Promote, rollback and history by command, on a registry whose versions are real packages."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import decisions, main
+from flows.cli import output
 from flows.cli.main import app
 from models.errors import ConflictError
 from tasks.registry import mlflow_store, model_versions
@@ -21,8 +23,7 @@ def unseen(*arguments):
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """Tables that do not break words, whatever width the console had when it was imported."""
-    for module in (decisions, main):
-        monkeypatch.setattr(module.console, "_width", 200)
+    monkeypatch.setattr(output.console, "_width", 200)
 
 
 @pytest.fixture
@@ -52,6 +53,8 @@ def test_a_pin_is_seen_wherever_one_looks(two_versions):
     unseen("promote", "squares", "1")
     told = unseen("pin", "squares", "2", "--why", "An audit.").output
     assert "version 2 serves instead of 1, and no retrain promotes another" in told
+    assert json.loads(unseen("models", "--json").output)[0]["champion"] == 2
+    assert json.loads(unseen("history", "squares", "--json").output)[-1]["action"] == "pin"
     assert "2 (pinned)" in unseen("models").output
     assert "No retrain promotes a version: pin by" in unseen("history", "squares").output
     assert "the next retrain promotes" in unseen("unpin", "squares").output

@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from benchmarks import _crash_checks as checks
-from flows.cli.main import app, main
+from flows.cli.main import PANELS, app, main
+from models import errors
 from tasks.platform import background
 from tests.conftest import make_repository
 from tests.flows.conftest import RECIPE
@@ -19,14 +21,95 @@ def unseen(*arguments):
     return CliRunner().invoke(app, arguments, catch_exceptions=True)
 
 
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+NO_TABLE = {
+    *("promote", "rollback", "pin", "unpin", "serve", "watch", "film", "export", "down", "console"),
+    *("backup", "restore-backup", "recipe show", "keys add", "keys remove"),
+    *("notify add", "notify remove", "notify test"),
+}
+"""Commands that print a sentence, what was asked for, or nothing; all others print tables."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_teaches(command):
-    shown = unseen(command, "--help")
+def walk(command, name=""):
+    """Every command that does something, by the words that call it."""
+    for word, each in getattr(command, "commands", {}).items():
+        path = f"{name} {word}".strip()
+        if hasattr(each, "commands"):
+            yield from walk(each, path)
+        else:
+            yield path, each
+
+
+COMMANDS = dict(walk(typer.main.get_command(app)))
+each_command = pytest.mark.parametrize("name", COMMANDS)
+
+
+@each_command
+def test_help_teaches_by_examples_that_can_be_copied_at_80_columns(name):
+    shown = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0
-    assert len(shown.output) > 200 or command in {"recipes", "datasets", "models"}
+    lines = [line.strip() for line in shown.output.splitlines()]
+    examples = lines[lines.index("Examples:") :]
+    assert [line for line in examples if line.startswith(f"unseen {name}")]
+    assert all(line in COMMANDS[name].epilog for line in examples)
+    assert max(map(len, shown.output.splitlines())) <= 80
+
+
+@each_command
+def test_examples_have_options_that_exist(name):
+    options = {option for each in COMMANDS[name].params for option in each.opts}
+    ours = [
+        each for each in COMMANDS[name].epilog.splitlines() if each.startswith(f"unseen {name}")
+    ]
+    used = {word for each in ours for word in each.split() if word.startswith("--")}
+    assert used <= options
+
+
+@each_command
+def test_what_is_printed_as_a_table_can_be_had_as_json(name):
+    options = {option for each in COMMANDS[name].params for option in each.opts}
+    assert ("--json" in options) == (name not in NO_TABLE)
+
+
+def test_every_command_stands_in_a_group_of_the_help():
+    for word, command in typer.main.get_command(app).commands.items():
+        assert command.rich_help_panel in PANELS, word
+
+
+def test_the_help_tells_every_exit_code_as_the_page_does():
+    told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    page = (Path(__file__).parents[3] / "docs" / "exit-codes.md").read_text()
+    classes = [vars(errors)[name] for name in dir(errors) if name.endswith("Error")]
+    codes = {each.exit_code for each in classes} | {0, 5, 130}
+    for code in sorted(codes):
+        assert re.search(rf"^ *{code}  +\w", told, re.MULTILINE), code
+        assert re.search(rf"^\| {code} \|", page, re.MULTILINE), code
+
+
+def test_no_color_is_respected_and_completion_can_be_installed():
+    coloured = CliRunner().invoke(app, ["--help"], env={"FORCE_COLOR": "1"}, color=True).output
+    plain = (
+        CliRunner()
+        .invoke(app, ["--help"], env={"FORCE_COLOR": "1", "NO_COLOR": "1"}, color=True)
+        .output
+    )
+    colours = re.compile("\x1b\\[[0-9;]*(3[0-9]|4[0-9]|9[0-7])m")
+    assert colours.search(coloured)
+    assert not colours.search(plain)
+    assert "--install-completion" in CliRunner().invoke(app, ["--help"]).output
+    done = subprocess.run(
+        [sys.executable, "-c", "from flows.cli.main import main; main()"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parents[3]),
+            "_UNSEEN_COMPLETE": "complete_bash",
+            "COMP_WORDS": "unseen ret",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "retrain" in done.stdout
 
 
 def command_line(folder, url, temporary, *arguments):

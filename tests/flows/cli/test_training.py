@@ -9,7 +9,7 @@ from flows.retrain import retrain as flow
 
 def test_the_command_has_an_option_for_every_parameter_of_the_flow():
     options = inspect.signature(retrain).parameters.keys()
-    assert options - {"explain"} == inspect.signature(flow.fn).parameters.keys()
+    assert options - {"explain", "as_json"} == inspect.signature(flow.fn).parameters.keys()
 
 
 def test_it_stands_first_in_the_help():
