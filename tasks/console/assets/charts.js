@@ -184,9 +184,9 @@ export function bars({ title, counts, low, high, lowText, highText, even = false
 
 /** A small line without axes, for a table. */
 export function sparkline(values) {
-  if (values.length < 2) return null;
+  if (!values.length) return null;
   const [low, high] = extent(values);
-  const spot = (value, index) => [4 + (index / (values.length - 1)) * 72, 20 - ((value - low) / (high - low)) * 16];
+  const spot = (value, index) => [4 + (index / Math.max(values.length - 1, 1)) * 72, 20 - ((value - low) / (high - low)) * 16];
   const path = values.map((value, index) => `${index ? "L" : "M"}${spot(value, index).join(" ")}`).join("");
   const [cx, cy] = spot(values.at(-1), values.length - 1);
   return s("svg", { class: "spark", width: 80, height: 24, "aria-hidden": "true" }, s("path", { d: path }), s("circle", { cx, cy, r: 2.5 }));

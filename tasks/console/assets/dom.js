@@ -142,7 +142,7 @@ export function message(title, text, ...more) {
 }
 
 export function table(caption, columns, rows, empty = "Nothing yet.") {
-  const heads = columns.map((column) => h("th", { scope: "col" }, column));
+  const heads = columns.map((column) => h("th", { scope: "col" }, column || h("span", { class: "hidden" }, "actions")));
   const cells = (row) => row.map((cell, place) => h("td", { "data-label": columns[place] }, cell));
   const body = rows.length
     ? rows.map((row) => h("tr", {}, cells(row)))
