@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -35,14 +37,28 @@ def run(flow: str, *arguments: object, **options: object) -> Finished:
         url = prefect_server.connect()
         body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
         prefect_server.wait_until_healthy(url)
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_without_expected_failures)
-    for handler in logging.getLogger().handlers:  # the screen; the server keeps them all
-        handler.addFilter(_is_for_people)
-    state = body(*arguments, **options, return_state=True)
+    with _for_people():
+        state = body(*arguments, **options, return_state=True)
     return Finished(
         result=state.result(), flow_run_id=str(state.state_details.flow_run_id), api_url=url
     )
+
+
+@contextmanager
+def _for_people() -> Iterator[None]:
+    """Say on the screen, while a flow runs, what a person has to know; the server keeps it all."""
+    runs = [logging.getLogger(f"prefect.{kind}_runs") for kind in ("flow", "task")]
+    filtered: list[tuple[logging.Filterer, Any]] = [
+        (each, _without_expected_failures) for each in runs
+    ]
+    filtered += [(each, _is_for_people) for each in logging.getLogger().handlers]
+    for each, kept in filtered:
+        each.addFilter(kept)
+    try:
+        yield
+    finally:
+        for each, kept in filtered:
+            each.removeFilter(kept)
 
 
 def _without_expected_failures(record: logging.LogRecord) -> bool:

@@ -28,7 +28,8 @@ def console(
     """Show all detectors on a web page: versions, lineage, data, drift; try images; promote.
 
     Promoting and rolling back on the page need a key: 'unseen keys add NAME --right promote'.
-    'unseen up' starts the console too. It works without internet. docs/guides/console.md tells the rest.
+    'unseen up' starts the console too. It works without internet.
+    docs/guides/console.md tells the rest.
     """
     from tasks.console.app import console as start
 

@@ -102,7 +102,8 @@ def backup(
     """Copy registry, runs, models, data and git history to a folder, consistent in itself.
 
     It may run while something is trained or served. Every md5 and every digest of a registered
-    model is verified on the way. 'unseen restore-backup' brings it back; see docs/guides/backups.md.
+    model is verified on the way. 'unseen restore-backup' brings it back:
+    docs/guides/backups.md.
     """
     from flows.cli.tables import backup_summary
     from tasks.housekeeping.backup import backup as write
