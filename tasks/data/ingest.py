@@ -212,15 +212,16 @@ def _bring_in(name: str, source: Path) -> DataVersion:
     with staging.scratch() as scratch:
         copied = scratch / name
         if canonical or not (known := catalog.find(name)):
-            staging.check_layout(source)
+            files = staging.incoming(source)
+            staging.check_layout(source, files)
             if target.is_dir():
                 staging.files_of(target)  # what cannot be read there is not replaced either
                 if staging.visible_files(source) == versions.hash_folder(target):
                     return working_copy.record(name, came_from)
-            staging.copy(source, copied)
+            staging.copy(source, copied, files)
         else:
             known.convert(source, copied, bar)
-        staging.check_layout(copied, shown=source)
+        staging.check_layout(source, staging.files_of(copied))
         return _replace(name, copied, came_from)
 
 

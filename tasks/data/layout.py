@@ -31,6 +31,8 @@ VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".w
 """Suffixes of video files."""
 UNREADABLE = frozenset({".heic", ".heif", ".jp2", ".j2k", ".avif", ".dng", ".cr2", ".nef"}) - IMAGES
 """Suffixes of images that no library decodes here."""
+MEDIA = IMAGES | VIDEOS | UNREADABLE
+"""Suffixes of what people mean to be looked at."""
 SPLITS = ("train", "test")
 TRUTH = "ground_truth"
 LIKE_NORMAL = frozenset(
@@ -95,7 +97,7 @@ def _role(parts: list[str], suffix: str) -> str:
     if len(parts) == 1:
         if (suffix in IMAGES or suffix == ".json") and parts[0].lower().startswith("roi."):
             return "roi"
-        return "other" if suffix in IMAGES | VIDEOS | UNREADABLE else "note"
+        return "other" if suffix in MEDIA else "note"
     roles = {**dict.fromkeys(IMAGES, "image"), **dict.fromkeys(VIDEOS, "video")}
     if parts[0] == TRUTH:
         roles = {**dict.fromkeys(IMAGES, "mask"), ".txt": "labels"}

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
@@ -21,7 +21,8 @@ MOST_NAMED = 8
 LAYOUT = (
     "train/good/ and, to measure it, test/<kind>/ (kinds 'good' and 'good-<class>' are normal), "
     "each with images, with folders of numbered frames, or with video files; masks, if there are "
-    "any, in ground_truth/<kind>/"
+    "any, in ground_truth/<kind>/; or be a folder that holds normal images and no other folder of "
+    "images"
 )
 
 
@@ -100,6 +101,23 @@ def files_of(source: Path) -> dict[str, Path]:
     return found
 
 
+def incoming(source: Path) -> dict[str, Path]:
+    """``files_of`` a folder to bring in, by their path in the data set.
+
+    Photographs or videos that lie in the folder itself, where none lies deeper, are normal ones:
+    they go to ``train/good/``.
+
+    Raises:
+        DataError: As ``files_of`` does.
+    """
+    files = files_of(source)
+    media = {each for each in files if PurePosixPath(each).suffix.lower() in layout.MEDIA}
+    loose = {each for each in media if layout.place(each).role == "other" and "/" not in each}
+    if any("/" in each for each in media):
+        return files
+    return {f"train/good/{each}" if each in loose else each: path for each, path in files.items()}
+
+
 def _collect(folder: Path, prefix: str, above: tuple[Path, ...], found: dict[str, Path]) -> None:
     for path in sorted(folder.iterdir()):
         if layout.is_noise(path.name):
@@ -168,21 +186,26 @@ def visible_files(source: Path) -> tuple[Entry, ...]:
     Raises:
         DataError: As ``files_of`` does.
     """
-    kept = files_of(source)
-    known = {entry.relpath: entry.md5 for entry in versions.hash_folder(source)}
+    kept = incoming(source)
+    known = {source / entry.relpath: entry.md5 for entry in versions.hash_folder(source)}
     return tuple(  # DVC follows no links to folders
-        Entry(relpath, known.get(relpath) or dvc_cache.file_md5(kept[relpath]))
+        Entry(relpath, known.get(kept[relpath]) or dvc_cache.file_md5(kept[relpath]))
         for relpath in sorted(kept, key=lambda each: tuple(each.split("/")))
     )
 
 
-def copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path, files: Mapping[str, Path] | None = None) -> None:
     """Copy what ``files_of`` finds in a folder, behind a progress bar.
+
+    Args:
+        source: The folder.
+        target: Where to.
+        files: What to copy, by path below ``target``, if it is to lie otherwise.
 
     Raises:
         DataError: As ``files_of`` does, before anything is copied.
     """
-    files = files_of(source)
+    files = files_of(source) if files is None else files
     steps = bar(files.items(), total=len(files), description=f"Copying {source.name}")
     target.mkdir(parents=True, exist_ok=True)
     for relpath, path in steps:
@@ -191,22 +214,22 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(path, place)
 
 
-def check_layout(path: Path, shown: Path | None = None) -> None:
+def check_layout(path: Path, files: Iterable[str] | None = None) -> None:
     """Raise unless a folder has images or clips in ``train/good``.
 
     Args:
         path: The folder.
-        shown: What to call it in a message, if it is a copy of another.
+        files: Paths in the data set that it is to become, if they are others than its own.
 
     Raises:
         DataError: Otherwise.
     """
-    files = files_of(path)
+    files = list(files_of(path) if files is None else files)
     if any(relpath.startswith("train/good/") and _is_media(relpath) for relpath in files):
         return
     held = dict.fromkeys("/".join(PurePosixPath(each).parts[:-1][:2]) or each for each in files)
     raise DataError(
-        f"{shown or path} must have {LAYOUT}. There is no image or video in train/good/; the "
+        f"{path} must have {LAYOUT}. There is no image or video in train/good/; the "
         f"folder holds: {', '.join(list(held)[:MOST_NAMED]) or 'nothing'}."
     )
 

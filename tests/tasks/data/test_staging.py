@@ -151,3 +151,26 @@ def test_what_was_there_is_back_if_no_version_can_be_made(repository):
     with pytest.raises(RuntimeError):
         fail()
     assert versions.hash_folder(versions.folder() / "set") == before
+
+
+def test_a_folder_of_images_alone_holds_normal_ones(tmp_path):
+    images = write_stills(tmp_path / "source") / "train/good"
+    (images / "readme.txt").write_text("Taken on Monday.")
+    (images / "roi.png").write_bytes((images / "000.png").read_bytes())
+    (images / "ROI2.JPG").write_bytes(b"")
+    staging.check_layout(images, staging.incoming(images))
+    staging.copy(images, tmp_path / "copy", staging.incoming(images))
+    entries = staging.visible_files(images)
+    assert entries == versions.hash_folder(tmp_path / "copy")
+    assert {each.relpath for each in entries} == {
+        "readme.txt",
+        "roi.png",
+        "train/good/ROI2.JPG",
+        *(f"train/good/00{number}.png" for number in range(5)),
+    }
+    with pytest.raises(DataError, match="a folder that holds normal images"):
+        staging.check_layout(images)  # a working copy has the layout
+    (images / "more").mkdir()
+    (images / "more" / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match="no other folder of images"):
+        staging.check_layout(images, staging.incoming(images))
