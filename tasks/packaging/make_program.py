@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -28,7 +29,7 @@ from torch.utils._pytree import tree_leaves
 from models.capabilities import Observable
 from models.contracts import Detector
 from models.errors import InvalidInputError
-from tasks.packaging import package
+from tasks.packaging import package, trunk_program
 from tasks.packaging.program import (
     EXPECTED,
     FEATURES,
@@ -162,7 +163,7 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
     with torch.no_grad():
         expected = _numpy(whole.found(images))
         made = _exported(whole, images)
-    made.save(folder / FILE)
+    onnx.save(made, folder / FILE)
     probe = noise(tuple(images.shape[1:]))
     with torch.no_grad():
         of_noise = _numpy(whole.found(torch.from_numpy(probe)))
@@ -189,7 +190,7 @@ def export_torch(detector: Detector, images: Tensor, file: Path) -> None:
     """
     whole = _whole(detector)
     with torch.no_grad():
-        torch.export.save(_traced(whole, images), file)
+        torch.export.save(_traced(whole, (images,)), file)
 
 
 def _whole(detector: Any) -> _Whole:
@@ -198,26 +199,41 @@ def _whole(detector: Any) -> _Whole:
     return _Whole(copy.deepcopy(detector).cpu().eval().requires_grad_(False))
 
 
-def _traced(whole: _Whole, images: Tensor) -> torch.export.ExportedProgram:
-    two = images[:2] if len(images) > 1 else images.repeat(2, 1, 1, 1)  # 1 would be taken as fixed
-    two = two.contiguous()  # the strides of a view would fix the number of images
+def _traced(module: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    # 1 would be taken as fixed; and so would the number of images by the strides of a view
+    two = tuple(each[:2] if len(each) > 1 else each.repeat(2, 1, 1, 1) for each in inputs)
+    given = tuple(each.contiguous() for each in two)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
-    return torch.export.export(whole, (two,), dynamic_shapes=({0: batch},), strict=False)
+    sizes: Any = tuple({0: batch} for _ in given)
+    if len(given) > 1:
+        sizes = (sizes[0], sizes[1:])  # the others are one argument, *maps
+    return torch.export.export(module, given, dynamic_shapes=sizes, strict=False)
 
 
-def _exported(whole: _Whole, images: Tensor) -> Any:
-    names = list(whole.found(images[:1]))
+def _exported(whole: _Whole, images: Tensor) -> onnx.ModelProto:
+    names = [INPUT, *whole.found(images[:1])]
+    (detector,) = whole.kept
+    if trunk_program.splits(detector, images):
+        encoder: Any = detector.encoder
+        return trunk_program.joined(whole, encoder, images, names, _onnx)
+    return _onnx(whole, (images,), names[:1], names[1:])
+
+
+def _onnx(
+    module: nn.Module, given: tuple[Tensor, ...], inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
     made = torch.onnx.export(
-        _traced(whole, images),
+        _traced(module, given),
         opset_version=OPSET,
-        input_names=[INPUT],
-        output_names=names,
+        input_names=inputs,
+        output_names=outputs,
         dynamo=True,
         verbose=False,
     )
     assert made is not None
     _forget_where(made.model)
-    return made
+    found: onnx.ModelProto = made.model_proto
+    return found
 
 
 def _forget_where(model: Any) -> None:
