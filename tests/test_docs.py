@@ -132,7 +132,7 @@ def cloth(random):
 def repository_with_photographs(tmp_path, empty_store):
     """A repository with two dozen photographs that nobody has versioned, and an empty store."""
     folder = make_repository(tmp_path / "mine")
-    good = folder / "photographs" / "train" / "good"
+    good = folder / "photographs"
     good.mkdir(parents=True)
     for number in range(24):
         cv2.imwrite(str(good / f"{number:02}.png"), cloth(np.random.default_rng(number)))

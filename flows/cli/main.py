@@ -38,7 +38,7 @@ EXIT_CODES = """Exit codes:
 | 5 | a reproduction came out otherwise |
 | 130 | interrupted; the same command again resumes |
 """
-"""As ``docs/exit-codes.md`` has them."""
+"""As ``docs/reference/exit-codes.md`` has them."""
 
 
 def _group(**options: Any) -> typer.Typer:

@@ -77,7 +77,7 @@ def test_every_command_stands_in_a_group_of_the_help():
 
 def test_the_help_tells_every_exit_code_as_the_page_does():
     told = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
-    page = (Path(__file__).parents[3] / "docs" / "exit-codes.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "exit-codes.md").read_text()
     classes = [vars(errors)[name] for name in dir(errors) if name.endswith("Error")]
     codes = {each.exit_code for each in classes} | {0, 5, 130}
     for code in sorted(codes):
