@@ -2,7 +2,8 @@
 
 Whoever has the turn holds a lock, which ends with its process, however that ends:
 nobody waits for the dead. A note beside the lock says who it is. If it is still there when the next
-one on this machine takes its turn, the one before was killed, and what it left is cleared away.
+one on this machine takes its turn, the one before was killed or failed, perhaps because a store did
+not answer, and what it left is cleared away.
 """
 
 import json
@@ -79,10 +80,10 @@ def turn(name: str, if_busy: str = "wait") -> Iterator[None]:
             crash_remains.clear(name, killed)
         crash_remains.mark_dead()
         folder = crash_remains.scratch_name()
-        held.callback(note.unlink, missing_ok=True)
         _write(note, folder)
         held.enter_context(crash_remains.scratch(folder))
         yield
+        note.unlink(missing_ok=True)
 
 
 def holder(name: str) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from models.errors import RegistryError
 from tasks.platform import prefect_server
 from tasks.registry import mlflow_store
 from tasks.training import crash_remains
+from tasks.training.retrain_turn import turn
 from tests.tasks.flow_runs import SECONDS, flow_run
 
 
@@ -108,3 +110,15 @@ def test_a_server_that_is_gone_does_not_stop_the_next_one(repository, monkeypatc
     began = time.monotonic()
     crash_remains.clear("squares", {"flow_run": "00000000-0000-0000-0000-000000000000"})
     assert time.monotonic() - began < 60  # it was not awaited
+
+
+def test_runs_that_a_failed_one_could_not_end_are_ended_by_the_next(repository, monkeypatch):
+    client = mlflow_store.client()
+    experiment = client.create_experiment("squares")
+    monkeypatch.setattr(crash_remains.flow_run, "current", lambda: "failed")
+    run = client.create_run(experiment, tags={"unseen.flow_run_id": "failed"})
+    with pytest.raises(RegistryError), turn("squares"):
+        raise RegistryError("The store is locked.")
+    monkeypatch.setattr(crash_remains.flow_run, "current", lambda: "next")
+    with turn("squares"):
+        assert mlflow.get_run(run.info.run_id).info.status == "KILLED"
