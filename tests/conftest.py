@@ -71,8 +71,8 @@ def nothing_goes_on(tmp_path_factory):
 
     top = tmp_path_factory.getbasetemp()
     for depth in ("*", "*/*"):
-        for home in top.glob(f"{depth}/.unseen"):
-            with chdir(home.parent):
+        for processes in top.glob(f"{depth}/.unseen/processes"):
+            with chdir(processes.parents[1]):
                 for name in background.names():
                     background.stop(name)
 

@@ -104,16 +104,23 @@ class Service:
         self.account = Account(name, log_predictions=log_predictions, keep=keep)
         self.metrics.add(self.account.tell)
         self._workers = ThreadPoolExecutor(limits.concurrent, "worker")
+        self._starts = 0
         self._lineage: Trace | None = None
         self._drift: tuple[Deployed, float, DriftReport] | None = None
 
     def start(self) -> None:
-        """Begin to follow the champion and to answer."""
+        """Begin to follow the champion and to answer, unless that was begun already."""
+        self._starts += 1
+        if self._starts > 1:
+            return
         for part in (self.champion, self.watch, self.batcher, self.account):
             part.start()
 
     def stop(self) -> None:
-        """Stop, and write down what is to be kept."""
+        """Stop, once for each start, and write down what is to be kept."""
+        self._starts -= 1
+        if self._starts:
+            return
         for part in (self.champion, self.batcher, self.account, self.watch):
             part.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
