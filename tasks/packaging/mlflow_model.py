@@ -9,6 +9,7 @@ detector knows clusters. Parameter ``anomaly_map``: also a map of H rows for eac
 """
 
 import importlib.util
+import os
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
@@ -41,7 +42,8 @@ class DetectorModel(PythonModel):  # type: ignore[misc]
         bootstrap = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         spec.loader.exec_module(bootstrap)  # type: ignore[union-attr]
         reader = bootstrap.Vendored(folder / "sources").load("tasks.packaging.package")
-        self.packaged = reader.load(folder, device="auto", engine="auto")
+        engine = os.environ.get("UNSEEN_ENGINE") or "auto"
+        self.packaged = reader.load(folder, device="auto", engine=engine)
 
     def predict(
         self,

@@ -182,3 +182,12 @@ def test_the_logged_model_is_code_and_data_and_pins_what_it_needs(champion):
     requirements = (folder / "requirements.txt").read_text().split()
     assert all("==" in line and "+" not in line for line in requirements)
     assert {"torch", "safetensors", "mlflow"} <= {line.split("==")[0] for line in requirements}
+
+
+def test_the_environment_says_what_it_scores_by(champion, monkeypatch):
+    monkeypatch.setenv("UNSEEN_ENGINE", "onnxruntime")  # the champion was made without a program
+    with pytest.raises(Exception, match="This version cannot run on onnxruntime"):
+        mlflow.pyfunc.load_model("models:/squares@champion")
+    monkeypatch.setenv("UNSEEN_ENGINE", "torch")
+    model = mlflow.pyfunc.load_model("models:/squares@champion").unwrap_python_model()
+    assert model.packaged.engine.why == "It was asked for."
