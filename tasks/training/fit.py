@@ -19,7 +19,7 @@ from tasks.registry.caching import remembered
 from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, feature_cache, inputs, moments
-from tasks.training.log_detector import log_fitted
+from tasks.training.log_detector import calibrate, log_fitted
 from tasks.training.moments_sharded import ShardedSource
 
 
@@ -78,6 +78,7 @@ def fit(
                 calibration: Any = normal.calibration  # None for a detector that can do without
                 images = usage.count(normal.batches)
                 model.fit(images, calibration, fabric=fabric, progress=progress.bar)
+            raw = calibrate(model, normal, training.window)
         mlflow.set_tag(DEVICE, devices.name_of(fabric.device))
         mlflow.log_metrics(
             {**usage.metrics, "num_images": normal.batches.num_images, "threshold": model.threshold}
@@ -92,7 +93,7 @@ def fit(
             device=devices.name_of(fabric.device),
             statistics=statistics,
         )
-        model_uri = log_fitted(model, normal, snapshot, training, described)
+        model_uri = log_fitted(model, normal, snapshot, training, described, raw)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 

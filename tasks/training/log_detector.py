@@ -65,6 +65,7 @@ def log_fitted(
     snapshot: Snapshot,
     training: Training,
     described: Mapping[str, Any],
+    raw: Calibration,
 ) -> str:
     """Package a fitted detector, log it to the active run, and read it back; its URI.
 
@@ -74,13 +75,13 @@ def log_fitted(
         snapshot: The data version it belongs to.
         training: How its images are read.
         described: Its lineage.
+        raw: As ``calibrate`` gives it.
 
     Raises:
         RegistryError: If the packaged model does not score as the fitted one.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / model_versions.PACKAGE
-        raw = _calibrate(model, normal, training.window)
         calibration, threshold = raw.averaged(training.smoothing, model.threshold)
         windows = normal_windows.measure(model, snapshot, normal, training)
         distance, frames = windows.get("window_distance"), windows.get("window_frames")
@@ -173,7 +174,7 @@ def _package(
 
 
 @torch.no_grad()
-def _calibrate(model: Detector, normal: Normal, window: int) -> Calibration:
+def calibrate(model: Detector, normal: Normal, window: int) -> Calibration:
     """Scores of the calibration images, which come clip by clip and in order."""
     clips = normal.calibration_clips
     lengths = [max(len(clip.frames) - window + 1, 0) for clip in clips]

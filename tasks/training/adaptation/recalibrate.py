@@ -15,7 +15,7 @@ from tasks.registry.key_parts import classes
 from tasks.registry.tags import DEVICE
 from tasks.training import devices, encoder_store, inputs
 from tasks.training.inputs import Normal
-from tasks.training.log_detector import log_fitted
+from tasks.training.log_detector import calibrate, log_fitted
 
 
 @remembered(
@@ -84,7 +84,8 @@ def recalibrate(
             device=devices.name_of(fabric.device),
             source=source,
         )
-        model_uri = log_fitted(model, normal, snapshot, training, described)
+        raw = calibrate(model, normal, training.window)
+        model_uri = log_fitted(model, normal, snapshot, training, described, raw)
     return TrainedModel(run_id=active.info.run_id, model_uri=model_uri, data_digest=version.digest)
 
 
