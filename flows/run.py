@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from flows.cli import explain_failure
+from flows import explain_failure
 from tasks.platform import prefect_server, progress
 from tasks.registry import mlflow_store
 

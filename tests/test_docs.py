@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import typer
 from docs import hooks
 from flows.cli.main import app
 from tests.conftest import make_repository
+from tests.processes import output_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -155,15 +155,7 @@ def test_the_first_page_runs(repository_with_photographs, orchestrated):
         "DO_NOT_TRACK": "1",
         "COLUMNS": "120",
     }
-    ran = subprocess.run(
-        ["bash", "-euc", "\n".join([ours, *prompted(block)])],
-        cwd=repository_with_photographs,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "bottles version 1" in ran.stdout
+    script = "\n".join([ours, *prompted(block)])
+    said = output_of(["bash", "-euc", script], cwd=repository_with_photographs, env=environment)
+    assert "bottles version 1" in said
     assert "data.dvc" in {each.name for each in repository_with_photographs.iterdir()}

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from prefect.workers.utilities import get_default_base_job_template_for_infrastr
 
 from tests.conftest import make_repository
 from tests.flows.tiny import write
+from tests.processes import output_of
 
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -48,17 +48,7 @@ def project(tmp_path_factory, orchestrated, empty_store):
     }
 
     def run(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=250,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return output_of([sys.executable, "-m", "prefect", *arguments], cwd=folder, env=environment)
 
     with temporary_settings({PREFECT_API_URL: orchestrated[1]}):
         with get_client(sync_client=True) as opened:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_repository
+from tests.processes import output_of
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("flows", "tasks", "models")
@@ -54,16 +55,8 @@ def test_it_runs_in_any_repository(unpacked, tmp_path):
     }
 
     def unseen(*arguments):
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
-            cwd=repository,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        return output_of(command, cwd=repository, env=environment)
 
     assert "Registry" in unseen("--help")
     assert "walkway" in unseen("recipes")

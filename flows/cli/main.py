@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from flows import explain_failure
 from flows.cli import (
     console_page,
     data,
     decisions,
-    explain_failure,
     feedback,
     housekeeping,
     lineage,

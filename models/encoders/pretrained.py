@@ -11,7 +11,8 @@ Shapes: B = batch, C = channels, H W = image, D = channels of all layers, h w = 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,6 +133,22 @@ class PretrainedTrunk(Encoder):
             found[:, :, : -(-height // stride), : -(-width // stride)]
             for found, stride in zip(maps(normalised), self.strides, strict=True)
         ]
+
+    @contextmanager
+    def maps_from(
+        self, source: Callable[[Float[Tensor, "B C H W"]], list[Tensor]]
+    ) -> Iterator[None]:
+        """As long as this lasts, take the feature maps of images from elsewhere.
+
+        Args:
+            source: In the place of ``feature_maps``.
+        """
+        replaced: Any = self
+        replaced.feature_maps = source
+        try:
+            yield
+        finally:
+            del replaced.feature_maps
 
     def _maps(self, images: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         found: list[Tensor] = self.network(images.contiguous(memory_format=torch.channels_last))

@@ -112,9 +112,9 @@ def incoming(source: Path) -> dict[str, Path]:
     """
     files = files_of(source)
     media = {each for each in files if PurePosixPath(each).suffix.lower() in layout.MEDIA}
-    loose = {each for each in media if layout.place(each).role == "other" and "/" not in each}
     if any("/" in each for each in media):
         return files
+    loose = {each for each in media if layout.place(each).role == "other"}  # and not where to look
     return {f"train/good/{each}" if each in loose else each: path for each, path in files.items()}
 
 

@@ -21,6 +21,7 @@ READER = (
     "packaging/package.py",
     "packaging/preprocessing.py",
     "packaging/program.py",
+    "packaging/tensors.py",
 )
 """Files of ``tasks`` that travel with the model, so that it loads without this repository."""
 

@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from models.contracts import Detector
 from models.errors import RegistryError
@@ -41,6 +40,7 @@ from tasks.packaging.formats import check as check_format
 from tasks.packaging.import_sources import Vendored
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.program import FOLDER, TORCH, choose
+from tasks.packaging.tensors import plain
 
 Json: TypeAlias = Any
 
@@ -252,11 +252,6 @@ def digest(sums: Mapping[str, str]) -> str:
     """SHA-256 over the names and SHA-256 of all files: one name for a model's bytes."""
     lines = "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as safetensors wants them: on the CPU, contiguous, none sharing memory."""
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
 def to_json(value: Json) -> Json:

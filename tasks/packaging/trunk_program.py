@@ -6,9 +6,10 @@ before it. Trunks lie in ``.unseen/programs``; losing them costs time and nothin
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -18,8 +19,10 @@ from google.protobuf.message import DecodeError
 from torch import Tensor, nn
 
 from models.encoders.pretrained import LARGE, PretrainedTrunk
-from tasks.packaging import package
+from tasks.packaging import tensors
 from tasks.platform import files, source_digests, workspace
+
+log = logging.getLogger(__name__)
 
 MOST_KEPT = 4
 """Programs of trunks, the latest used first."""
@@ -58,7 +61,7 @@ class Head(nn.Module):
     def forward(self, images: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
         """Results, as ``whole`` has them."""
         whole, encoder = self.kept
-        with _given(encoder, list(maps)):
+        with encoder.maps_from(lambda _: list(maps)):
             found: tuple[Tensor, ...] = whole(images)
         return found
 
@@ -101,12 +104,7 @@ def _trunk(
 ) -> onnx.ModelProto:
     folder = workspace.home() / "programs"
     path = folder / f"{_basis(encoder, images)}.onnx"
-    try:
-        known = onnx.load(path)
-        path.touch()
-    except (OSError, DecodeError):  # there is none, or it is damaged
-        pass
-    else:
+    if (known := _known(path)) is not None:
         return known
     made = export(Trunk(encoder), (images,), [name], layers)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,21 +116,22 @@ def _trunk(
     return made
 
 
+def _known(path: Path) -> onnx.ModelProto | None:
+    if not path.is_file():
+        return None
+    try:
+        found = onnx.load(path)
+    except (OSError, DecodeError) as error:
+        log.info("The program %s is made anew, as it cannot be read: %s", path, error)
+        return None
+    path.touch()  # the latest used stay
+    return found
+
+
 def _basis(encoder: PretrainedTrunk, images: Tensor) -> str:
     versions = [version(each) for each in LIBRARIES]
     code = source_digests.version(type(encoder), Trunk)
     told = f"{encoder.config} {tuple(images.shape[1:])} {versions} {code}"
     digest = hashlib.sha256(told.encode())
-    for name, value in sorted(package.plain(encoder.state_dict()).items()):
-        digest.update(name.encode() + value.numpy().tobytes())
+    digest.update(tensors.content(encoder.state_dict()))
     return digest.hexdigest()[:32]
-
-
-@contextmanager
-def _given(encoder: PretrainedTrunk, maps: list[Tensor]) -> Iterator[None]:
-    replaced: Any = encoder
-    replaced.feature_maps = lambda _: maps
-    try:
-        yield
-    finally:
-        del replaced.feature_maps

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.platform import files
 from tasks.platform.step_names import SHORT
-from tasks.registry import history, lazy_mlflow, model_versions, version_facts
+from tasks.registry import history, model_versions, version_facts
 from tasks.registry.tags import DRIFT, EVALUATION_NOTES
 
 if TYPE_CHECKING:
@@ -117,24 +117,28 @@ def refresh(client: MlflowClient, name: str, number: int | None = None) -> None:
     """
     try:
         last = () if number else history.read(name, client)[-1:]
-        about = {n for each in last for n in (each.version, each.champion, each.former)}
-        for one in sorted({number or 0, *(n or 0 for n in about)} - {0}):
-            version = model_versions.version(client, name, one)
-            if version is not None:
-                client.update_model_version(name, str(one), shortened(write(client, version)))
+        about = {n or 0 for each in last for n in (each.version, each.champion, each.former)}
+        for one in sorted({number or 0, *about} - {0}):
+            if (version := model_versions.version(client, name, one)) is not None:
+                _describe(client, version)
     except Exception as error:
         log.warning("The card of %s could not be written anew: %s", name, error)
 
 
 def publish(client: MlflowClient, name: str, number: int) -> None:
     """The first card of a version: as its description, and as a file of its run."""
-    refresh(client, name, number)
-    version = model_versions.version(client, name, number)
     try:
-        if version is not None and version.run_id:
-            client.log_text(version.run_id, write(client, version), FILE)
-    except (lazy_mlflow.exceptions.MlflowException, OSError) as error:
+        if (version := model_versions.version(client, name, number)) is not None:
+            client.log_text(version.run_id, _describe(client, version), FILE)
+    except Exception as error:
         log.warning("The card of %s version %s could not be kept: %s", name, number, error)
+
+
+def _describe(client: MlflowClient, version: RegisteredVersion) -> str:
+    """Make the card the version's description; the card."""
+    text = write(client, version)
+    client.update_model_version(version.name, str(version.version), shortened(text))
+    return text
 
 
 def shortened(text: str) -> str:
@@ -147,9 +151,13 @@ def shortened(text: str) -> str:
 
 def _purpose(name: str, facts: Facts) -> Iterator[str]:
     data = facts.lineage.get("data") or {}
+    told = (
+        f"which cluster of `{data.get('name')}` it belongs to, and how far from all it lies"
+        if ".clustering." in str(_part(facts.lineage, "detector").get("class"))
+        else f"how unlike the normal ones of `{data.get('name')}` it is, with a p-value"
+    )
     yield (
-        f"Says of an image or a frame how unlike the normal ones of `{data.get('name')}` it is, "
-        "with a p-value. It learned from normal images without labels; for other scenes, cameras "
+        f"Says of an image or a frame {told}. It learned without labels; for other scenes, cameras "
         "or products it has not been tested."
     )
     source = facts.lineage.get("source") or {}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.contracts import Encoder
 from models.errors import NotFoundError, RegistryError
-from tasks.packaging import package
+from tasks.packaging import package, tensors
 from tasks.platform import former_names
 from tasks.records import DataVersion, TrainedModel
 
@@ -40,7 +40,7 @@ def log(
     }
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        save_file(package.plain(encoder.state_dict()), folder / "weights.safetensors")
+        save_file(tensors.plain(encoder.state_dict()), folder / "weights.safetensors")
         (folder / "encoder.json").write_text(json.dumps(described, indent=1))
         mlflow.log_artifacts(temporary, FOLDER)
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from models.contracts import Encoder
 from models.encoders.pretrained import PretrainedTrunk
-from tasks.packaging import package
+from tasks.packaging import package, tensors
 from tasks.platform import files, source_digests, workspace
 from tasks.registry.caching import is_refreshing
 
@@ -62,12 +61,8 @@ def cached(encoder: Encoder, data_set: str, device: torch.device) -> Iterator[No
             found.append(_stored(path) or _store(path, compute(image[None])))
         return [torch.cat(maps) for maps in zip(*found, strict=True)]
 
-    replaced: Any = encoder
-    replaced.feature_maps = feature_maps
-    try:
+    with encoder.maps_from(feature_maps):
         yield
-    finally:
-        del replaced.feature_maps
     for path in set(folder.glob("*.safetensors")) - wanted:
         path.unlink(missing_ok=True)
 
@@ -104,6 +99,5 @@ def _basis(encoder: PretrainedTrunk) -> str:
         "libraries": [installed(name) for name in ("torch", "timm")],
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-    for name, value in sorted(package.plain(encoder.state_dict()).items()):
-        digest.update(name.encode() + value.numpy().tobytes())
+    digest.update(tensors.content(encoder.state_dict()))
     return digest.hexdigest()

@@ -27,7 +27,7 @@ from models.errors import DataError, InvalidInputError, PrecisionLossError
 from models.functional.gaussian import Moments
 from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
-from tasks.packaging import package
+from tasks.packaging import package, tensors
 from tasks.packaging.preprocessing import Levels
 from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
@@ -130,7 +130,6 @@ class Source:
             levels: Range of its images of more than 8 bits.
         """
         model: Any = self.model
-        weights = sorted(package.plain(model.encoder.state_dict()).items())
         described = {
             "detector": package.to_json(model.config),
             "encoder": package.to_json(model.encoder.config),
@@ -140,8 +139,7 @@ class Source:
             "code": source_digests.version(type(model), type(model.encoder), Source),
         }
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-        for name, value in weights:
-            digest.update(name.encode() + value.numpy().tobytes())
+        digest.update(tensors.content(model.encoder.state_dict()))
         return digest.hexdigest()
 
 
@@ -258,17 +256,17 @@ def _part(clip: Clip, source: Source) -> Part:
 
 def _log(found: Fitted, version: DataVersion, run_id: str) -> None:
     """Log the moments, and those of each clip that was computed now."""
-    plain = package.plain(found.total.tensors())
+    plain = tensors.plain(found.total.tensors())
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         save_file(plain, folder / "total.safetensors")
         if found.computed:
-            tensors = {
+            parts = {
                 f"{key}.{name}": value
                 for key, part in found.computed.items()
-                for name, value in package.plain(part.tensors()).items()
+                for name, value in tensors.plain(part.tensors()).items()
             }
-            save_file(tensors, folder / "parts.safetensors")
+            save_file(parts, folder / "parts.safetensors")
             for key in found.computed:
                 found.parts[key] = Part(**{**asdict(found.parts[key]), "held_by": run_id})
         described = {

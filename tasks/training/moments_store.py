@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from models.errors import DataError, NotFoundError
 from models.functional.gaussian import Moments
-from tasks.packaging import package
+from tasks.packaging import tensors
 from tasks.records import DataVersion
 from tasks.registry import mlflow_store, quick_reads, version_facts
 from tasks.registry.tags import MOMENTS_BASIS
@@ -79,9 +79,7 @@ def nbytes(moments: Moments) -> int:
 
 def digest(moments: Moments) -> str:
     """SHA-256 of moments: names these statistics."""
-    tensors = sorted(package.plain(moments.tensors()).items())
-    content = b"".join(name.encode() + value.numpy().tobytes() for name, value in tensors)
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(tensors.content(moments.tensors())).hexdigest()
 
 
 def find(basis: str, experiment_id: str) -> list[Parent]:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.contracts import PretextTask, silent
-from tasks.packaging import package
+from tasks.packaging import tensors
 from tasks.platform import files, progress
 from tasks.training import devices
 from tasks.training.batches import Batches
@@ -39,8 +39,8 @@ class Solution:
 
     def write(self, folder: Path) -> None:
         """Write it to a folder, as plain files; ``read`` takes it back."""
-        save_file(package.plain(dict(self.encoder)), folder / ENCODER)
-        save_file(package.plain(dict(self.examples)), folder / EXAMPLES)
+        save_file(tensors.plain(dict(self.encoder)), folder / ENCODER)
+        save_file(tensors.plain(dict(self.examples)), folder / EXAMPLES)
         described = {
             "losses": self.losses,
             "figures": dict(self.figures),
@@ -95,7 +95,7 @@ def solve(
     batch = next(iter(held_out))
     chosen = batch[:: max(len(batch) // NUM_EXAMPLES, 1)][:NUM_EXAMPLES]
     return Solution(
-        encoder=package.plain(pretext.encoder.state_dict()),
+        encoder=tensors.plain(pretext.encoder.state_dict()),
         figures=dict(pretext.evaluate(held_out)),
         examples={title: each.cpu() for title, each in pretext.examples(chosen).items()},
         losses=tuple(pretext.history_),

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from models.contracts import Encoder, PretextConfig
 from models.errors import InvalidInputError, TrainingError, UnseenError
 from tasks.data import snapshots
-from tasks.packaging import package
+from tasks.packaging import package, tensors
 from tasks.platform import workspace
 from tasks.platform.files import scratch
 from tasks.records import DataVersion, Training
@@ -86,7 +86,7 @@ def prepare(
         "training": training,
     }
     (folder / JOB).write_text(json.dumps(package.to_json(job)))
-    save_file(package.plain(encoder.state_dict()), folder / WEIGHTS)
+    save_file(tensors.plain(encoder.state_dict()), folder / WEIGHTS)
 
 
 def _torchrun(num: int) -> list[str]:

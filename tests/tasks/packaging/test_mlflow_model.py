@@ -17,6 +17,7 @@ from mlflow.models.cli import commands
 
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving.serve import build_app
+from tests.processes import output_of
 from tests.tasks.serving.test_serve import FRAMES, clip
 from tests.tasks.serving.test_serve import wait_for as wait_until
 
@@ -81,16 +82,8 @@ def test_the_champion_loads_in_a_process_without_this_repository(champion, elsew
     np.save(tmp_path / "images.npy", images())
     asked, answered = tmp_path / "asked.json", tmp_path / "answered.json"
     asked.write_text(json.dumps({"inputs": images().tolist()}))
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, tmp_path / "images.npy", asked, answered],
-        env=elsewhere,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    command = [sys.executable, "-c", LOAD, tmp_path / "images.npy", asked, answered]
+    found = json.loads(output_of(command, env=elsewhere, cwd=tmp_path))
     expected = model_versions.load(champion).score(images(), map_size=(16, 24))
     assert found["columns"] == ["image_score", "p_value", "anomalous", "anomaly_map"]
     assert found["image_score"] == pytest.approx(expected.image_score.tolist())

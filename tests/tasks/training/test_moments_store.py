@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from models.errors import DataError
 from models.functional.gaussian import Moments
-from tasks.packaging import package
+from tasks.packaging import tensors
 from tasks.registry import mlflow_store
 from tasks.training import moments_store
 from tasks.training.moments_store import Part
@@ -25,7 +25,7 @@ def log(folder, basis, total, updates=0):
     from dataclasses import asdict
 
     with mlflow_store.run("fit", "squares", tags={moments_store.BASIS: basis}, params={}) as active:
-        plain = package.plain(total.tensors())
+        plain = tensors.plain(total.tensors())
         save_file(plain, folder / "total.safetensors")
         save_file({f"k.{n}": v for n, v in plain.items()}, folder / "parts.safetensors")
         part = Part(name="good/01", num_images=4, held_by=active.info.run_id)

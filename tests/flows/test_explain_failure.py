@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy
 from mlflow.exceptions import MlflowException
 
-from flows.cli import explain_failure
+from flows import explain_failure
 from models.errors import DataError
 
 
