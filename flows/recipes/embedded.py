@@ -7,11 +7,13 @@ from models.clustering.spectral_dec import SpectralDEC
 from models.density.lsa import Lsa
 from models.density.pixel_cnn import PixelCnn
 from models.encoders.pixels import Pixels
+from models.encoders.pretrained import PretrainedTrunk
 from models.encoders.slim import SlimTrunk
 from models.one_class.deep_anomaly import DeepAnomaly
 from models.one_class.knn import NearestNeighbours
 from models.one_class.motion_gaussian import MotionGaussian
 from models.one_class.ognet import OGNet
+from models.one_class.patchcore import PatchCore
 from models.one_class.pooled_gaussian import PooledGaussian
 from models.pretext.autoregressive import Autoregressive
 from models.pretext.context_encoder import ContextEncoder
@@ -33,6 +35,20 @@ def walkway() -> Recipe:
         pretext=ContextEncoder.Config(),
         # People here are large enough for flow alone. How the rest was chosen: docs/choices.md.
         detector=MotionGaussian.Config(movement=10.0, change=0.0, neighbourhood=5),
+    )
+
+
+def tablets() -> Recipe:
+    """PatchCore on generated photographs of pills, on a pretrained network; a minute."""
+    return Recipe(
+        name="tablets",
+        dataset="tablets",
+        training=Training(channels=3, image_size=(320, 320), calibration="cross"),
+        encoder=PretrainedTrunk.Config(),
+        pretext=None,
+        detector=PatchCore.Config(),
+        expectations=Expectations(min_frames_per_clip=1),
+        promotion=PromotionPolicy(metric="image_auroc"),
     )
 
 

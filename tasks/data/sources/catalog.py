@@ -9,13 +9,14 @@ from pathlib import Path
 from models.contracts import Progress
 from models.errors import NotFoundError
 
-EMBEDDED = ("digits", "digits-all", "walkway")
+EMBEDDED = ("digits", "digits-all", "tablets", "walkway")
 """Sets that are generated, the same bytes on every machine; the quick ones first."""
 TORCHVISION = ("cifar10", "fashionmnist", "mnist", "svhn", "usps")
 
 ABOUT = {
     "digits": "scikit-learn's handwritten digits, one of them normal; embedded",
     "digits-all": "the same with all ten digits as normal, for clustering; embedded",
+    "tablets": "generated photographs of pills, with chips, cracks, hairs and stains; embedded",
     "walkway": "a generated camera over a walkway, with cyclists, runners and carts; embedded",
     "ped1": "UCSD Ped1, a real walkway seen from its end; 706 MB, for research",
     "ped2": "UCSD Ped2, a real walkway seen from the side; 706 MB, for research",
@@ -46,6 +47,10 @@ def generate(name: str, folder: Path, progress: Progress) -> None:
         from tasks.data.sources import walkway
 
         walkway.write(folder, progress)
+    elif name == "tablets":
+        from tasks.data.sources import tablets
+
+        tablets.write(folder, progress)
     elif name == "digits-all":
         from tasks.data.sources import digits
 

@@ -140,4 +140,4 @@ def test_a_working_copy_that_is_there_stays_as_it_is(quick, clone):
 def test_the_real_sets_are_generated_by_their_own_functions(tmp_path):
     catalog.generate("digits", tmp_path, silent)
     assert len(list(tmp_path.rglob("*.png"))) == 1797
-    assert embedded.catalog.EMBEDDED == ("digits", "digits-all", "walkway")
+    assert embedded.catalog.EMBEDDED == ("digits", "digits-all", "tablets", "walkway")
