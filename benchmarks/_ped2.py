@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
+from benchmarks._clips import BATCH, EVERY, read_test, windows
 from benchmarks._synthetic import KINDS
 from models.contracts import WINDOW, Encoder
 from models.encoders.slim import SlimTrunk
@@ -24,9 +24,6 @@ from models.pretext.context_encoder import ContextEncoder
 
 NUM_LEARNED = 12
 """Training clips that are learned from; the others are for choosing."""
-EVERY = 3
-"""Of the frames that are judged, every third counts."""
-BATCH = 16
 DRAWS = 2
 """Copies of each held-out clip for each kind of anomaly."""
 
@@ -36,23 +33,6 @@ class Features(NamedTuple):
 
     trunk: dict[str, Tensor]
     moved: dict[str, Tensor]
-
-
-def read(folder: Path) -> list[NDArray[np.uint8]]:
-    """Clips, each (T, H, W)."""
-    clips = sorted(path for path in folder.iterdir() if path.is_dir())
-    return [
-        np.stack(
-            [decode_image(str(file), mode=ImageReadMode.GRAY)[0] for file in sorted(clip.iterdir())]
-        )
-        for clip in clips
-    ]
-
-
-def windows(clip: NDArray[np.uint8], step: int) -> Iterator[Tensor]:
-    """Batches of windows in [0, 1]; the first ends with the sixth frame."""
-    values = torch.from_numpy(clip).float().div_(255)
-    yield from torch.split(values.unfold(0, WINDOW, 1).movedim(-1, 1)[::step], BATCH)
 
 
 class Shuffled:
@@ -126,14 +106,10 @@ def sets(folder: Path, known: dict[str, Encoder], train: list[NDArray[np.uint8]]
             (features(each.frames, known, EVERY), each.labels[kept], each.mask[kept])
             for each in changed
         ]
-    with (
-        np.load(folder / "test_frame_labels.npz") as labels,
-        np.load(folder / "test_pixel_masks.npz") as masks,
-    ):
-        test = [
-            (features(clip, known, EVERY), labels[name][kept].astype(bool), masks[name][kept])
-            for name, clip in zip(sorted(labels), read(folder / "test"), strict=True)
-        ]
+    test = [
+        (features(clip, known, EVERY), labels[kept], masks[kept])
+        for clip, labels, masks in read_test(folder)
+    ]
     return Sets(
         [features(clip, known, 2 * EVERY) for clip in learned],
         [features(clip, known, EVERY) for clip in held_out],

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks._ped2 import EVERY, NUM_LEARNED, read, windows
+from benchmarks._clips import EVERY, read, read_test, windows
 from benchmarks._result import report
 from benchmarks._rows import Rows
 from models.contracts import WINDOW
@@ -30,6 +30,8 @@ from models.functional.mean_frames import mean_frames
 from models.metrics.detection import auc, equal_error_rate, pixel_level_scores
 from models.one_class.deep_anomaly import DeepAnomaly
 
+NUM_LEARNED = 12
+"""Training clips that are learned from; the others set the thresholds."""
 LAYERS = ("blocks.2",)
 """The layer of stride 8."""
 
@@ -57,16 +59,12 @@ def measure(folder: Path, seed: int, *, quick: bool) -> dict[str, float]:
     peaks: list[NDArray[np.float64]] = []
     truth: list[NDArray[np.bool_]] = []
     kept = slice(WINDOW - 1, None, step)
-    with (
-        np.load(folder / "test_frame_labels.npz") as labels,
-        np.load(folder / "test_pixel_masks.npz") as masks,
-    ):
-        for name, clip in zip(sorted(labels), read(folder / "test"), strict=True):
-            found = [detector(part) for part in MeanFrames([clip], step)]
-            scores.extend(each.image_score for each in found)
-            maps = torch.cat([each.anomaly_map for each in found if each.anomaly_map is not None])
-            peaks.append(pixel_level_scores(maps.numpy(), masks[name][kept]))
-            truth.append(labels[name][kept].astype(bool))
+    for clip, labels, masks in read_test(folder):
+        found = [detector(part) for part in MeanFrames([clip], step)]
+        scores.extend(each.image_score for each in found)
+        maps = torch.cat([each.anomaly_map for each in found if each.anomaly_map is not None])
+        peaks.append(pixel_level_scores(maps.numpy(), masks[kept]))
+        truth.append(labels[kept])
     anomalous, of_frames = np.concatenate(truth), torch.cat(scores).double().numpy()
     alarms = of_frames >= detector.threshold
     return {

@@ -26,14 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks._clips import EVERY, read
 from benchmarks._ped2 import (
-    EVERY,
     NUM_LEARNED,
     Features,
     Sets,
     line,
     perspective_gains,
-    read,
     sets,
     trunks,
 )
@@ -202,8 +201,8 @@ def main() -> None:
         for name, step in STEPS.items():
             if (name, "ped2", seed) not in rows:
                 rows.add(name, "ped2", seed, measure(step, known, found))
-            told = "  ".join(f"{k} {v:.3f}" for k, v in rows[name, "ped2", seed].items())
-            print(f"seed {seed}  {name:16s} {told}", flush=True)
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in rows[name, "ped2", seed].items())
+            print(f"seed {seed}  {name:16s} {shown}", flush=True)
     report(
         "ped2_ablation",
         {key.removesuffix("_ped2").replace("_ped2_", "_"): v for key, v in rows.metrics().items()},
