@@ -1,5 +1,8 @@
 """Anomalies made from normal clips, so that settings can be chosen without a labelled one.
 
+What is put in keeps its size and its speed wherever it is, or follows the perspective of the
+camera, by how much faster than on average things look in each row of pixels.
+
 Shapes: T = frames, H W = frame.
 """
 
@@ -12,6 +15,8 @@ from scipy import ndimage
 from sklearn.datasets import load_sample_images
 
 Frames = NDArray[np.uint8]
+Scales = NDArray[np.float64]
+"""How large and fast things look in each row of pixels, against the mean. Shape (H,)."""
 MARGIN = 6
 """Pixels over which what is put in fades out."""
 
@@ -30,7 +35,12 @@ class Changed(NamedTuple):
     mask: NDArray[np.bool_]
 
 
-def hurried(clip: Frames, _: Sequence[Frames], draw: np.random.Generator) -> Changed:
+def hurried(
+    clip: Frames,
+    others: Sequence[Frames],  # noqa: ARG001
+    draw: np.random.Generator,
+    scales: Scales | None = None,  # noqa: ARG001
+) -> Changed:
     """A part of the picture plays two to three times as fast, from a frame on: people hurry."""
     num = len(clip)
     factor = draw.uniform(2.0, 3.0)
@@ -50,16 +60,27 @@ def hurried(clip: Frames, _: Sequence[Frames], draw: np.random.Generator) -> Cha
     return Changed(frames, labels, mask)
 
 
-def gliding(clip: Frames, others: Sequence[Frames], draw: np.random.Generator) -> Changed:
+def gliding(
+    clip: Frames,
+    others: Sequence[Frames],
+    draw: np.random.Generator,
+    scales: Scales | None = None,
+) -> Changed:
     """A figure cut from another clip crosses the picture two to four times as fast as walkers."""
     other = others[int(draw.integers(len(others)))]
     number = int(draw.integers(len(other)))
     size = (int(draw.integers(28, 44)), int(draw.integers(16, 26)))
     rows, columns = _busiest(other[number : number + 5], size, draw)
-    return _crossing(clip, other[number, rows, columns].astype(float), draw.uniform(2.5, 5.0), draw)
+    patch = other[number, rows, columns].astype(float)
+    return _crossing(clip, patch, draw.uniform(2.5, 5.0), draw, scales, size[0] / 2 + rows.start)
 
 
-def foreign(clip: Frames, _: Sequence[Frames], draw: np.random.Generator) -> Changed:
+def foreign(
+    clip: Frames,
+    others: Sequence[Frames],  # noqa: ARG001
+    draw: np.random.Generator,
+    scales: Scales | None = None,
+) -> Changed:
     """A patch of a photograph, of the size of a small cart, moves as fast as a walker."""
     photographs = load_sample_images().images
     photograph = photographs[int(draw.integers(len(photographs)))].mean(axis=2)
@@ -67,10 +88,10 @@ def foreign(clip: Frames, _: Sequence[Frames], draw: np.random.Generator) -> Cha
     top = int(draw.integers(photograph.shape[0] - 2 * height))
     left = int(draw.integers(photograph.shape[1] - 2 * width))
     patch = photograph[top : top + 2 * height : 2, left : left + 2 * width : 2]
-    return _crossing(clip, patch, draw.uniform(0.8, 1.6), draw)
+    return _crossing(clip, patch, draw.uniform(0.8, 1.6), draw, scales)
 
 
-KINDS: Mapping[str, Callable[[Frames, Sequence[Frames], np.random.Generator], Changed]] = {
+KINDS: Mapping[str, Callable[..., Changed]] = {
     "hurried": hurried,
     "gliding": gliding,
     "foreign": foreign,
@@ -78,19 +99,33 @@ KINDS: Mapping[str, Callable[[Frames, Sequence[Frames], np.random.Generator], Ch
 
 
 def _crossing(
-    clip: Frames, patch: NDArray[np.float64], speed: float, draw: np.random.Generator
+    clip: Frames,
+    patch: NDArray[np.float64],
+    speed: float,
+    draw: np.random.Generator,
+    scales: Scales | None = None,
+    cut_at: float | None = None,
 ) -> Changed:
-    """Move a patch on a straight line through the place where most is going on."""
+    """Move a patch on a straight line through the place where most is going on.
+
+    With perspective it is as large and as fast as that place asks for: as it is where it was cut
+    from, and else, if it comes from elsewhere, on average.
+    """
     num, height, width = clip.shape
     rows, columns = _busiest(clip[::10], patch.shape, draw)
+    if scales is not None:
+        middle = (rows.start + rows.stop) // 2
+        zoom = scales[middle] / (1.0 if cut_at is None else scales[int(cut_at)])
+        patch = ndimage.zoom(patch, zoom, order=1)
+        speed *= scales[middle]
     angle = draw.choice([0, np.pi]) + draw.normal(0, 0.25)
-    middle = num // 2 + int(draw.integers(-num // 6, num // 6 + 1))
+    half_way = num // 2 + int(draw.integers(-num // 6, num // 6 + 1))
     frames, mask = clip.copy(), np.zeros(clip.shape, dtype=bool)
     fade = _faded(patch.shape, round_=True)
     for number in range(num):
-        away = speed * (number - middle)
-        top = rows.start + away * np.sin(angle)
-        left = columns.start + away * np.cos(angle)
+        distance = speed * (number - half_way)
+        top = rows.start + distance * np.sin(angle)
+        left = columns.start + distance * np.cos(angle)
         if not (0 <= top < height - patch.shape[0] - 1 and 0 <= left < width - patch.shape[1] - 1):
             continue
         here = (
