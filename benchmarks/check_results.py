@@ -1,22 +1,19 @@
 """Hold the files of ``benchmarks/results`` to what only a program writes.
 
-    python -m benchmarks.check_results [--adopt]
+    python -m benchmarks.check_results
 
 A file whose form or digest does not fit is refused: nobody types figures. One whose benchmark, or
 anything that it imports of the project, has changed since is named as stale; it is no failure.
-``--adopt`` brings files of the former form, which carried no sources, to the present one: their
-figures stay, deviations of a single seed go, and they are marked as stale for good.
+Files of before results carried their sources say ``unknown``, and are stale for good.
 """
 
-import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks._result import FOLDER, content_digest, sealed
+from benchmarks._result import FOLDER, content_digest
 from benchmarks._sources import ROOT, digest
 
 FORM: Mapping[str, type] = {
@@ -36,12 +33,6 @@ FORM: Mapping[str, type] = {
     "digest": str,
 }
 """Names in a result, and what they hold."""
-UNKNOWN = "unknown"
-"""Sources of a result that was written before results carried any."""
-EDITED = ("dcec", "magnetic_tile", "ped2", "ped2_ablation")
-"""Those of the former form that were merged from several runs, or edited, by hand."""
-MODULES = {"incremental": "statistics", "throughput_gpu": "throughput"}
-"""Benchmarks whose module has another name."""
 
 
 def fault(path: Path) -> str:
@@ -75,55 +66,8 @@ def is_stale(result: Mapping[str, Any], root: Path = ROOT) -> bool:
     return bool(result["sources"] != digest(result["module"], root))
 
 
-def adopted(result: Mapping[str, Any], commit: str) -> dict[str, Any]:
-    """A result of the former form in the present one.
-
-    Args:
-        result: As it was read.
-        commit: The last one that touched its file.
-    """
-    name = result["benchmark"]
-    metrics = {
-        key: value
-        for key, value in result["metrics"].items()
-        if not (key.endswith("_std") and value == 0)
-    }
-    return {
-        "benchmark": name,
-        "module": f"benchmarks.{MODULES.get(name, name)}",
-        "arguments": [],
-        "metrics": metrics,
-        "seeds": result["seeds"],
-        "seconds": 0,
-        "durations": {},
-        "commit": commit,
-        "sources": UNKNOWN,
-        "hardware": result["hardware"],
-        "versions": result["versions"],
-        "notes": {
-            **result.get("notes", {}),
-            **({"origin": "merged from several runs by hand"} if name in EDITED else {}),
-        },
-        "date": result["date"],
-    }
-
-
-def adopt(folder: Path) -> None:
-    """Bring all files of the former form to the present one."""
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text())
-        if "digest" not in result:
-            command = ["git", "log", "-1", "--format=%H", "--", str(path)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-            path.write_text(sealed(adopted(result, done.stdout.strip())))
-
-
 def main() -> None:
     """Check every file; exit with 1 if one is refused."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--adopt", action="store_true", help="take over files of the former form")
-    if parser.parse_args().adopt:
-        adopt(FOLDER)
     refused = {path: reason for path in sorted(FOLDER.glob("*.json")) if (reason := fault(path))}
     for path, reason in refused.items():
         print(f"{path.relative_to(ROOT)} {reason}.")

@@ -47,7 +47,8 @@ def section(name: str, result: Mapping[str, Any], stale: bool) -> str:  # noqa: 
     lines = [f"## {name}{' (stale)' * stale}", "", claim(result["module"]), ""]
     lines += ["; ".join(origin) + ".", ""]
     lines += [f"- {key}: {note}." for key, note in result["notes"].items()]
-    return "\n".join([*lines, *[""] * bool(result["notes"]), *table(result["metrics"]), ""])
+    rows = table(result["metrics"], spread=len(result["seeds"]) > 1)
+    return "\n".join([*lines, *[""] * bool(result["notes"]), *rows, ""])
 
 
 def claim(module: str) -> str:
@@ -57,10 +58,16 @@ def claim(module: str) -> str:
     return " ".join((doc or "").partition("\n\n")[0].split())
 
 
-def table(metrics: Mapping[str, float]) -> Iterator[str]:
-    """One row for each figure, with deviation and range in columns of their own if there are."""
+def table(metrics: Mapping[str, float], *, spread: bool = True) -> Iterator[str]:
+    """One row for each figure, with deviation and range in columns of their own if there are.
+
+    Args:
+        metrics: Figures by name.
+        spread: Whether there are several seeds: what was measured once has no deviation.
+    """
     names = [name for name in metrics if not _base(name, metrics)]
     columns = [end for end in BESIDE if any(f"{name}_{end}" in metrics for name in names)]
+    columns = [end for end in columns if spread or end != "std"]
     titles = {"std": "±", "min": "least", "max": "most"}
     yield "| figure | value | " + "".join(f"{titles[end]} | " for end in columns)
     yield "|---|---:|" + "---:|" * len(columns)

@@ -7,15 +7,18 @@ retraining below 4 GB.
     python -m benchmarks.ped2 --data DIR [--seeds 0 1 2]
 
 DIR holds ``ped2``, as published or as ``unseen datasets`` describes it. Every test frame counts but
-the first five of a clip, which have no full window before them.
+the first five of a clip, which have no full window before them. A killed run goes on where it
+stopped.
 """
 
 import argparse
 import json
+import tempfile
 from pathlib import Path
 
 from benchmarks._product import product
-from benchmarks._result import over_seeds, report
+from benchmarks._result import report
+from benchmarks._rows import Rows
 
 KEPT = ("frame_auc", "frame_eer", "pixel_eer", "false_alarm_rate", "detection_rate")
 
@@ -38,17 +41,22 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with ped2")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     given = parser.parse_args()
-    figures: dict[str, list[float]] = {}
-    digest = ""
+    rows = Rows({"benchmark": "ped2"}, Path(tempfile.gettempdir()) / "unseen-benchmark-ped2")
     for seed in given.seeds:
-        found, digest = retrained(given.data / "ped2", seed)
+        if ("recipe", "ped2", seed) not in rows:
+            figures, digest = retrained(given.data / "ped2", seed)
+            rows.add("recipe", "ped2", seed, figures, note=digest)
+        found = rows["recipe", "ped2", seed]
         print(f"seed {seed}", *(f"{key} {value:.4f}" for key, value in found.items()), flush=True)
-        for key, value in found.items():
-            figures.setdefault(key, []).append(value)
-    metrics: dict[str, float] = {}
-    for key, values in figures.items():
-        metrics |= over_seeds(key, values)
-    report("ped2", metrics, seeds=given.seeds, notes={"data": digest})
+    report(
+        "ped2",
+        {
+            key.removesuffix("_recipe_ped2").replace("_recipe_ped2_", "_"): value
+            for key, value in rows.metrics().items()
+        },
+        seeds=given.seeds,
+        notes={"data": rows.notes["recipe_ped2"]},
+    )
 
 
 if __name__ == "__main__":

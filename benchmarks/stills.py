@@ -43,7 +43,7 @@ from torch.nn import functional
 from torchvision.io import ImageReadMode, decode_image
 
 from benchmarks._remembered import BATCH, FOLDER, Remembered
-from benchmarks._result import report
+from benchmarks._result import over_seeds, report
 from benchmarks._rows import Rows
 from benchmarks._sets import Batches
 from models.encoders.pretrained import PretrainedTrunk, packaged_file
@@ -205,9 +205,8 @@ def named(rows: Rows) -> dict[str, float]:
             regrets.append(max(true) - true[int(measured["chosen"])])
             collected.setdefault(f"{image_set}_auto_regret", []).append(regrets[-1])
     for name, values in collected.items():
-        found[name] = float(np.mean(values))
-        if name.endswith(("auroc", "aupro")):
-            found[f"{name}_std"] = float(np.std(values))
+        spread = over_seeds(name, values)
+        found |= spread if name.endswith(("auroc", "aupro")) else {name: spread[name]}
     if regrets:
         found["auto_regret_mean"] = float(np.mean(regrets))
     return found

@@ -48,8 +48,8 @@ def greedy_coreset(points: Float[Tensor, "N D"], num: int) -> Int[Tensor, "M"]:
             f"A coreset needs at least 1 of at least 1 points, got {num} of {len(points)}."
         )
     squares = points.square().sum(dim=1)
-    away = (points - points.mean(dim=0)).square().sum(dim=1)
-    chosen = away.argmax()[None]
+    from_mean = (points - points.mean(dim=0)).square().sum(dim=1)
+    chosen = from_mean.argmax()[None]
     nearest = torch.full_like(squares, torch.inf)
     new = chosen
     while len(chosen) < num:

@@ -96,8 +96,8 @@ def scar(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
     patch = _crop(image, long, long, draw) * _uniform(draw, 0.7, 1.3)
     angle = _uniform(draw, 0.0, math.pi)
     down, across = _grid(long, long)
-    away = (down * math.cos(angle) + across * math.sin(angle)).abs() * long / 2
-    return _laid_over(image, patch.clamp(0, 1), (thick / 2 + 0.5 - away).clamp(0, 1), draw)
+    distance = (down * math.cos(angle) + across * math.sin(angle)).abs() * long / 2
+    return _laid_over(image, patch.clamp(0, 1), (thick / 2 + 0.5 - distance).clamp(0, 1), draw)
 
 
 def blended(image: Tensor, other: Tensor, draw: Generator) -> Float[Tensor, "C H W"]:
@@ -175,9 +175,9 @@ def scratch(image: Tensor, _: Tensor, draw: Generator) -> Float[Tensor, "C H W"]
     long = max(shorter * math.exp(_uniform(draw, math.log(0.08), math.log(0.5))), 6.0)
     angle, bend = _uniform(draw, 0.0, math.pi), _uniform(draw, -0.15, 0.15) * long
     along = torch.linspace(-0.5, 0.5, 48)
-    away = bend * (1 - 4 * along.square())
-    down = along * long * math.cos(angle) - away * math.sin(angle)
-    across = along * long * math.sin(angle) + away * math.cos(angle)
+    bow = bend * (1 - 4 * along.square())
+    down = along * long * math.cos(angle) - bow * math.sin(angle)
+    across = along * long * math.sin(angle) + bow * math.cos(angle)
     down = down + _uniform(draw, 0.1, 0.9) * rows
     across = across + _uniform(draw, 0.1, 0.9) * columns
     row, column = torch.arange(rows)[:, None, None], torch.arange(columns)[None, :, None]

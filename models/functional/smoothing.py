@@ -68,8 +68,8 @@ def interpolation(cells: int, pixels: int, sigma: float) -> Float[Tensor, "pixel
     if sigma <= 0:
         return linear.contiguous()
     reach = min(math.ceil(4 * sigma), pixels - 1)
-    away = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    kernel = (-0.5 * (away / sigma).square()).exp()
+    offsets = torch.arange(-reach, reach + 1, dtype=torch.float64)
+    kernel = (-0.5 * (offsets / sigma).square()).exp()
     padded = functional.pad(linear.mT[:, None].double(), (reach, reach), mode="reflect")
     smooth = functional.conv1d(padded, (kernel / kernel.sum())[None, None])
     return smooth[:, 0].mT.float().contiguous()

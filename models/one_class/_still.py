@@ -38,9 +38,9 @@ KEPT_BYTES = 1 << 30
 class Groups:
     """Features of images, in groups, as often as they are wanted.
 
-    The images are dealt to the groups in turn, so that each group is like all of them: the promise
-    of a conformal threshold holds for images that are drawn like these. Groups of images whose
-    features are too many to keep are runs of consecutive ones.
+    The images go to the groups in turn, so that each group is like all of them: the promise of a
+    conformal threshold holds for images that are drawn like these. Groups of images whose features
+    are too many to keep are runs of consecutive ones.
 
     Args:
         batches: Normal images.

@@ -206,8 +206,8 @@ class PaDiM(StillDetector):
         for region in regions:
             row, column, box = self._worst(distances, region, image.shape[-2:])
             at = row // side, column // side
-            away = features[0, row, column] - mean[at]
-            terms = away * (whitener[at].mT @ (whitener[at] @ away))
+            deviation = features[0, row, column] - mean[at]
+            terms = deviation * (whitener[at].mT @ (whitener[at] @ deviation))
             shares = (terms / terms.sum()).tolist()
             channels = [(*name, share) for name, share in zip(names, shares, strict=True)]
             layers: dict[str, float] = {}
@@ -294,8 +294,8 @@ class PaDiM(StillDetector):
         found = []
         described = self._described(self.mean_ + gap * (num / left), covariance, variances)
         for row, (mean, each) in enumerate(described):
-            away = (samples[:, row] - mean).permute(1, 2, 0)
-            whitened = torch.linalg.solve_triangular(cholesky(each), away, upper=False)
+            centred = (samples[:, row] - mean).permute(1, 2, 0)
+            whitened = torch.linalg.solve_triangular(cholesky(each), centred, upper=False)
             found.append(torch.linalg.vector_norm(whitened, dim=1).mT)
         return self._places(torch.stack(found, dim=1), *features.shape[1:3]).float()
 

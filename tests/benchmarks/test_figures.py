@@ -23,6 +23,12 @@ def test_deviation_and_range_stand_beside_their_figure():
     ]
 
 
+def test_what_was_measured_once_has_no_deviation():
+    metrics = {"acc": 0.9, "acc_std": 0.0}
+    assert list(table(metrics, spread=False))[2:] == ["| acc | 0.9 |"]
+    assert "±" not in section("tracks", {**RESULT, "metrics": metrics, "seeds": [0]}, stale=True)
+
+
 def test_a_section_says_where_its_figures_come_from():
     text = section("tracks", RESULT, stale=True)
     assert text.startswith("## tracks (stale)\n")

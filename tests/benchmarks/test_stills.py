@@ -52,3 +52,13 @@ def test_regret_is_what_the_choice_has_cost(tmp_path):
     assert found["auto_regret_mean"] == pytest.approx(0.05)
     assert found["cookies_padim_image_auroc"] == pytest.approx(0.9)
     assert found["cookies_padim_fit_s"] == 1
+
+
+def test_one_seed_gives_no_deviation(tmp_path):
+    rows = Rows({}, tmp_path)
+    for seed, auroc in ((0, 0.9), (1, 0.7)):
+        rows.add("padim", "cookies", seed, {"image_auroc": auroc, "margin": auroc})
+        found = stills.named(rows)
+        assert ("cookies_padim_image_auroc_std" in found) == bool(seed)
+    assert found["cookies_padim_image_auroc_std"] == pytest.approx(0.1 * 2**0.5)
+    assert "cookies_padim_margin_std" not in found

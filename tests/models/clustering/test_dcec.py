@@ -14,6 +14,7 @@ from models.clustering.dcec import (
     DeepClustering,
     check_no_cluster_is_empty,
     k_means,
+    resized,
 )
 from models.contracts import silent
 from models.encoders.pixels import Pixels
@@ -93,6 +94,18 @@ def test_the_history_tells_losses_and_label_changes(normal, held_out):
     assert first.changed == 0.0
     assert math.isnan(first.divergence)
     assert all(each.divergence >= 0 and each.reconstruction > 0 for each in others)
+
+
+def test_the_seed_orders_the_images_too(normal, held_out):
+    model = built(seed=1).fit([normal], [held_out])
+    losses = []
+    for order in (0, 1):
+        clustering = ClusteredAutoencoder(1, model.config)
+        clustering.reset(1)
+        images = Shuffled([resized(normal, model.config.side)], seed=order)
+        work = DeepClustering(clustering, images, model.config, fabric=cpu(), progress=silent)
+        losses.append(work.pretrain())
+    assert model.pretraining_ == losses[1] != losses[0]
 
 
 def test_it_stops_once_no_label_changes(normal, held_out):
