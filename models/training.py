@@ -137,6 +137,13 @@ def cpu() -> Fabric:
     return Fabric(accelerator="cpu", devices=1)
 
 
+def on(device: torch.device) -> Fabric:
+    """One process in float32 on a device, for what lies there already."""
+    if device.type == "cpu":
+        return cpu()
+    return Fabric(accelerator=device.type, devices=[device.index or 0])
+
+
 def num_steps(batches: Iterable[Tensor], num_epochs: int) -> int:
     """Batches of all epochs; 0 if their number is not known."""
     return num_epochs * (len(batches) if isinstance(batches, Sized) else 0)

@@ -157,5 +157,11 @@ def test_models_import_nothing_late():
                 assert not [n for n in late if (n.module or "").startswith("models")], path
 
 
+def test_all_models_are_trained_by_one_loop():
+    paths = (ROOT / "models").rglob("*.py")
+    loops = [path.relative_to(ROOT) for path in paths if ".backward(" in path.read_text()]
+    assert loops == [Path("models/training.py")]
+
+
 def test_the_lock_names_no_address():
     assert "://" not in (ROOT / "requirements.lock").read_text()

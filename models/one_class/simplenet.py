@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from models.contracts import Encoder
+from models.contracts import Encoder, silent
 from models.errors import InvalidInputError, TrainingError
 from models.one_class._still import Groups, StillDetector, check_still
+from models.training import Trainer, on
 
 MARGIN = 0.5
 """Logit from which on a sample adds nothing to the loss."""
@@ -121,23 +122,16 @@ class SimpleNet(StillDetector):
         head = _head(samples.shape[1], self.config.width, self.config.seed).to(samples.device)
         draw = Generator().manual_seed(self.config.seed)
         optimizer = torch.optim.AdamW(head.parameters(), lr=LEARNING_RATE, weight_decay=1e-5)
-        head.train()
+        trainer = Trainer(head.train(), optimizer, on(samples.device))
+        num = self.config.num_steps
         with torch.enable_grad():
-            for _ in range(self.config.num_steps):
+            for _ in trainer.steps(((0, step) for step in range(num)), num, silent, "SimpleNet"):
                 chosen = torch.randint(len(samples), (BATCH,), generator=draw)
                 noise = torch.randn(BATCH, samples.shape[1], generator=draw) * self.config.noise
                 adapted = head[0](self._scaled(samples[chosen.to(samples.device)]))
                 both = torch.cat([adapted, adapted + noise.to(adapted)])
                 normal, noisy = head[1](both)[:, 0].chunk(2)
-                loss = (MARGIN - normal).relu().mean() + (MARGIN + noisy).relu().mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-        if not loss.isfinite():
-            raise TrainingError(
-                f"The loss must be finite, got {loss.item()}. Check the images for NaN and the "
-                "encoder's weights."
-            )
+                trainer.step((MARGIN - normal).relu().mean() + (MARGIN + noisy).relu().mean())
         return head.eval()
 
     def _scaled(self, features: Float[Tensor, "*N D"]) -> Float[Tensor, "*N D"]:
