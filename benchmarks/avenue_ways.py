@@ -1,0 +1,142 @@
+"""Ways to judge Ped2 and Avenue beside the one that ``benchmarks.avenue`` chooses; all measured.
+
+Claims: none. Each way alone, and some together, by what they make of put-in anomalies (which may
+choose) and of test frames (which choose nothing), every third frame.
+
+    python -m benchmarks.avenue_ways --data DIR
+
+DIR holds ``ped2`` and ``avenue_part``. ``put_in_<way>``, ``ped2_<way>`` and ``avenue_<way>`` are
+AUCs; ``_9`` and ``_25``: averaged over as many frames; ``largest_``: the largest of the normed
+scores of several ways in place of their sum. A killed run goes on where it stopped.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks._cameras import KEPT
+from benchmarks._clips import EVERY, read, read_test
+from benchmarks._result import report
+from benchmarks._settings import PED2
+from benchmarks._sources import digest
+from benchmarks._synthetic import Frames
+from benchmarks.avenue import CAMERAS, FIRST, START, Judge, put_in, split
+from models.functional.smoothing import running_mean
+from models.metrics.detection import auc
+from models.one_class.motion_gaussian import MotionGaussian
+
+Key = MotionGaussian.Config | str
+KEYS: Mapping[str, Key] = {
+    "motion": START.config,
+    "perspective": PED2,
+    "appearance": "appearance",
+    "directions": "directions",
+}
+TOGETHER = (
+    ("motion", "appearance"),
+    ("motion", "directions"),
+    ("perspective", "appearance"),
+    ("perspective", "directions"),
+    ("perspective", "appearance", "directions"),
+)
+WAYS = (*((name,) for name in KEYS), *TOGETHER)
+NUM_FRAMES = (1, 9, 25)
+
+
+class Ways(Judge):
+    """Normed scores of single ways, kept on disk."""
+
+    def __init__(self, train: Sequence[Frames]) -> None:
+        super().__init__(train, seed=0)
+        self._source = f"{digest('benchmarks.avenue')} {_name(train)}"
+
+    def normed(self, name: str, clip: Frames) -> Tensor:
+        """Scores of every third frame by one way, of mean 0 and deviation 1 on normal clips."""
+        text = f"{self._source} {name} {_name([clip])}"
+        file = KEPT / f"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}.normed.pt"
+        if not file.is_file():
+            mean, deviation = self._fitted(KEYS[name])
+            KEPT.mkdir(parents=True, exist_ok=True)
+            torch.save((self._of(KEYS[name], clip, EVERY) - mean) / deviation, file)
+        found: Tensor = torch.load(file, weights_only=True)
+        return found
+
+
+def _name(clips: Sequence[Frames]) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for clip in clips:
+        found.update(f"{clip.shape}".encode() + clip.tobytes())
+    return found.hexdigest()
+
+
+def together(parts: Sequence[Tensor], num: int, *, largest: bool) -> NDArray[np.float64]:
+    """Scores of frames by several ways, averaged over ``num`` frames."""
+    stacked = torch.stack(list(parts))
+    joined = stacked.amax(dim=0) if largest else stacked.sum(dim=0)
+    return running_mean(joined, max(round(num / EVERY), 1)).numpy()
+
+
+def rows() -> Mapping[str, Callable[[Callable[[str], Tensor]], NDArray[np.float64]]]:
+    """Every combination by name, as a function of the normed scores of a clip by one way."""
+    found = {}
+    for way in WAYS:
+        for num in NUM_FRAMES:
+            for largest in (False, True) if len(way) > 1 else (False,):
+                name = "_".join(["largest"] * largest + list(way) + [str(num)] * (num > 1))
+                found[name] = lambda of, way=way, num=num, largest=largest: together(
+                    [of(each) for each in way], num, largest=largest
+                )
+    return found
+
+
+def on_test(folder: Path) -> dict[str, float]:
+    """AUC of every combination on the test frames of a camera."""
+    ways, clips = Ways(read(folder / "train")), read_test(folder)
+    truth = np.concatenate([clip.labels[FIRST::EVERY] for clip in clips])
+    return {
+        name: auc(
+            truth,
+            np.concatenate([join(lambda way, c=c: ways.normed(way, c.frames)) for c in clips]),
+        )
+        for name, join in rows().items()
+    }
+
+
+def on_put_in(folder: Path) -> dict[str, float]:
+    """Mean AUC over the kinds of anomalies put into held-out normal clips of Ped2."""
+    train = read(folder / "train")
+    ways, (learned, held_out) = Ways(train), split(train)
+    changed = put_in(learned, held_out)
+    found = {}
+    for name, join in rows().items():
+        usual = [join(lambda way, c=c: ways.normed(way, c)) for c in held_out]
+        figures = []
+        for clips in changed.values():
+            marked = [join(lambda way, c=c: ways.normed(way, c))[there] for c, there in clips]
+            truth = np.repeat([False, True], [sum(map(len, usual)), sum(map(len, marked))])
+            figures.append(auc(truth, np.concatenate([*usual, *marked])))
+        found[name] = float(np.mean(figures))
+    return found
+
+
+def main() -> None:
+    """Measure, write the result, print it last."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True, help="folder with both cameras")
+    given = parser.parse_args()
+    figures = {"put_in": on_put_in(given.data / "ped2")}
+    figures |= {camera: on_test(given.data / part) for camera, part in CAMERAS.items()}
+    metrics = {
+        f"{of}_{name}": value for of, each in figures.items() for name, value in each.items()
+    }
+    report("avenue_ways", metrics, seeds=[0])
+
+
+if __name__ == "__main__":
+    main()
