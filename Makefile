@@ -10,7 +10,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DVC_NO_ANALYTICS := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: help retrain test test-fast format check figures docs lock clean
+.PHONY: help retrain test test-fast format check figures comparators docs lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,10 @@ check: $(READY) ## Lint, check the formatting, the types and the layers
 
 figures: $(READY) ## Write the tables of docs/figures.md from the benchmarks' results
 	$(BIN)/python -m benchmarks.figures
+
+comparators: ## An environment with anomalib, of which benchmarks are told by --anomalib-python
+	$(PYTHON) -m venv .venv-comparators
+	.venv-comparators/bin/python -m pip install --quiet --requirement benchmarks/comparators.txt
 
 docs: $(READY) ## Build the documentation into site/, offline; a dead link or a warning stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean

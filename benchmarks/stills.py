@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the sets")
     parser.add_argument("--sets", nargs="*", default=SETS, choices=SETS)
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...")
-    parser.add_argument("--anomalib-python", help="an interpreter that has anomalib")
+    parser.add_argument("--anomalib-python", help="of `make comparators`")
     parser.add_argument("--trained", action="store_true", help="SimpleNet too")
     parser.add_argument("--quick", action="store_true", help="few images")
     given = parser.parse_args(arguments)
