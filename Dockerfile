@@ -1,5 +1,33 @@
-# One image for every service of compose.yaml and for the pools of prefect.yaml: the locked
-# environment and this code. Data and stores are not in it; see docs/guides/machines.md.
+# Two images of the locked environments and this code. Data and stores are in neither; see
+# docs/guides/machines.md.
+
+# Serves what 'unseen export' wrote, without torch and MLflow: the service 'edge' of compose.yaml.
+FROM python:3.11-slim AS edge
+
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --create-home --uid 1000 unseen \
+    && install --directory --owner=unseen /srv/.unseen
+
+COPY tasks/serving/requirements.lock /tmp/requirements.lock
+RUN pip install --no-cache-dir --require-hashes --requirement /tmp/requirements.lock
+
+COPY flows /opt/unseen/flows
+COPY tasks /opt/unseen/tasks
+COPY models /opt/unseen/models
+RUN python -m compileall -q /opt/unseen
+
+ENV PYTHONPATH=/opt/unseen \
+    ORT_DISABLE_TELEMETRY=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+USER unseen
+WORKDIR /srv
+ENTRYPOINT ["tini", "--", "python", "-m", "flows.cli"]
+CMD ["--help"]
+
+# All else: every other service of compose.yaml, and the pools of prefect.yaml.
 FROM python:3.11-slim
 
 RUN apt-get update \

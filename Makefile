@@ -47,10 +47,13 @@ comparators: ## An environment with anomalib, of which benchmarks are told by --
 docs: $(READY) ## Build the documentation into site/, offline; a dead link or a warning stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
 
-lock: $(READY) ## Resolve requirements.lock again from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
-		pyproject.toml --output-file requirements.lock
+LOCKED := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+SERVING := tasks/serving/requirements.lock
+
+lock: $(READY) ## Resolve both locks again from pyproject.toml
+	$(LOCKED) --extra dev pyproject.toml --output-file requirements.lock
+	$(LOCKED) --group serve --constraint requirements.lock --output-file $(SERVING)
 
 clean: ## Remove the environment and the local state (never the data)
 	-$(BIN)/unseen down

@@ -32,6 +32,7 @@ from tasks.evaluation.scoring import scored
 from tasks.packaging import package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged
+from tasks.packaging.network import Network
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import DataVersion, Training, Validation
 from tasks.registry import model_versions
@@ -195,7 +196,7 @@ def _fitted(
     normal = inputs.normal_images(snapshot, training, (), cross=False)
     model.fit(normal.batches, normal.calibration, fabric=devices.fabric("cpu"), progress=silent)
     return Packaged(
-        model,
+        lambda: Network(model, torch.device("cpu")),
         preprocessing=Preprocessing(
             window=training.window, levels=snapshot.levels, frame_rate=snapshot.frame_rate
         ),
@@ -204,7 +205,6 @@ def _fitted(
         calibration=Calibration(image_score=np.linspace(0, 1, 9), clip=np.arange(9)),
         lineage={},
         digest="",
-        device=torch.device("cpu"),
     )
 
 

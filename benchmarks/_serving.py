@@ -7,6 +7,7 @@ when it serves, and is there in a minute.
 import json
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_image
 
 from benchmarks._product import Product, product
 from tasks.data.sources.digits import NORMAL, STEP
@@ -29,15 +30,29 @@ from tasks.packaging.preprocessing import resize
 
 NAME, SIDE = "benchmarked", 64
 """Registered model, and side of its images."""
+STILLS, STILLS_SIDE = "stills", 256
+"""The same of ``padim`` on a pretrained trunk, in colour."""
 START_SECONDS = 240.0
 RECIPE = f"""
 import dataclasses
 from flows.recipes import Recipe, digits
+from models.encoders.pretrained import PretrainedTrunk
+from models.one_class.padim import PaDiM
+from tasks.records import Training
 from tasks.registry.policy import PromotionPolicy
 
 def benchmarked() -> Recipe:
     policy = PromotionPolicy(metric="image_auroc", margin=1.0)
     return dataclasses.replace(digits(), name="{NAME}", pretext=None, promotion=policy)
+
+def stills() -> Recipe:
+    return dataclasses.replace(
+        benchmarked(),
+        name="{STILLS}",
+        training=Training(image_size=({STILLS_SIDE}, {STILLS_SIDE}), channels=3),
+        encoder=PretrainedTrunk.Config(),
+        detector=PaDiM.Config(),
+    )
 """
 PROMOTE = f"""
 import sys
@@ -53,12 +68,38 @@ for version in sys.stdin:
 """Moves the alias as often as it is told to, without starting Python each time."""
 
 
+EMPTY = """
+import mlflow
+
+class Empty(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return model_input
+
+mlflow.models.set_model(Empty())
+"""
+LOG_EMPTY = """
+import mlflow
+mlflow.pyfunc.log_model(name="empty", python_model="empty.py", registered_model_name="empty")
+"""
+LOAD = f"""
+import sys, time
+import mlflow, numpy
+began = time.perf_counter()
+model = mlflow.pyfunc.load_model(sys.argv[1])
+model.predict(numpy.zeros((1, 1, {SIDE}, {SIDE}), numpy.uint8))
+print(time.perf_counter() - began)
+"""
+"""Tells how long MLflow takes to load a model and to make its first prediction."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A server in a process of its own."""
 
     process: psutil.Process
     address: tuple[str, int]
+    start_s: float = 0.0
+    """From the start of its process to its first answer."""
 
     def is_alive(self) -> bool:
         """Whether it still answers."""
@@ -103,9 +144,21 @@ def clip_of_png(num: int = 1) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+def photograph() -> bytes:
+    """A part of a photograph as ``stills`` takes it, a PNG file of about 150 KB."""
+    pixels = load_sample_image("china.jpg")[100 : 100 + STILLS_SIDE, 200 : 200 + STILLS_SIDE]
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
 @contextmanager
-def trained() -> Iterator[Product]:
-    """A clone with two versions of the model, of which the second serves."""
+def trained(*, stills: bool = False) -> Iterator[Product]:
+    """A clone with two versions of the model, of which the second serves.
+
+    Args:
+        stills: Train the model ``STILLS`` as well.
+    """
     with product() as clone:
         recipe = clone.folder / "benchmarked.py"
         recipe.write_text(RECIPE)
@@ -113,36 +166,74 @@ def trained() -> Iterator[Product]:
         clone.environment = {**servers, "OMP_NUM_THREADS": "1"}  # small images gain nothing by more
         for seed in ("0", "1"):
             clone.unseen("retrain", "--recipe", f"{recipe}:{NAME}", "--seed", seed)
+        if stills:
+            clone.unseen("retrain", "--recipe", f"{recipe}:{STILLS}")
         clone.environment = servers
         yield clone
 
 
 @contextmanager
-def ours(clone: Product) -> Iterator[Server]:
-    """``unseen serve`` of the clone."""
+def ours(clone: Product, name: str = NAME) -> Iterator[Server]:
+    """``unseen serve`` of a model of the clone."""
     port = free_port()
-    command = ["-m", "flows.cli", "serve", NAME, "--port", str(port)]
+    command = ["-m", "flows.cli", "serve", name, "--port", str(port)]
+    began = time.perf_counter()
     with started(clone, command, port, "/health") as process:
-        yield Server(process=process, address=("127.0.0.1", port))
+        took = time.perf_counter() - began
+        yield Server(process=process, address=("127.0.0.1", port), start_s=took)
 
 
 @contextmanager
-def mlflows(clone: Product) -> Iterator[Server]:
-    """``mlflow models serve`` of the same version, as it is by default."""
+def mlflows(clone: Product, engine: str = "auto") -> Iterator[Server]:
+    """``mlflow models serve`` of the same version, as it is by default.
+
+    Args:
+        clone: Has the model.
+        engine: What scores; ``torch`` is the model as it was before there were programs.
+    """
     port = free_port()
     model = f"models:/{NAME}@champion"
     command = ["-m", "mlflow", "models", "serve", "-m", model, "--port", str(port)]
-    with started(clone, [*command, "--env-manager", "local"], port, "/ping") as process:
+    command += ["--env-manager", "local"]
+    with started(clone, command, port, "/ping", UNSEEN_ENGINE=engine) as process:
         yield Server(process=process, address=("127.0.0.1", port))
 
 
+def loading(clone: Product, tries: int) -> tuple[float, float]:
+    """Seconds until the first prediction of the model that MLflow loads, and of an empty one."""
+    (clone.folder / "empty.py").write_text(EMPTY)
+    environment = clone.environment
+    clone.environment = {**environment, "MLFLOW_TRACKING_URI": clone.store}
+    try:
+        clone.python("-c", LOG_EMPTY)
+        took: dict[str, list[float]] = {f"models:/{NAME}@champion": [], "models:/empty/1": []}
+        for _ in range(tries):
+            for model, seconds in took.items():
+                seconds.append(float(clone.python("-c", LOAD, model).output.split()[-1]))
+    finally:
+        clone.environment = environment
+    ours, empty = (statistics.median(each) for each in took.values())
+    return ours, empty
+
+
 @contextmanager
-def started(clone: Product, command: list[str], port: int, path: str) -> Iterator[psutil.Process]:
-    """A Python process that answers at a path, and is gone afterwards with all its children."""
+def started(
+    clone: Product, command: list[str], port: int, path: str, **more: str
+) -> Iterator[psutil.Process]:
+    """A Python process that answers at a path, and is gone afterwards with all its children.
+
+    Args:
+        clone: In whose folder it runs.
+        command: After ``python``.
+        port: Where it answers.
+        path: With 200, once it is ready.
+        more: Variables of its environment.
+    """
     log = clone.folder / f"server-{port}.log"
     own = str(Path(sys.executable).parent)
     environment = {
         **clone.environment,
+        **more,
         "MLFLOW_TRACKING_URI": clone.store,
         "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",
     }
@@ -175,7 +266,7 @@ def _wait(process: psutil.Popen, url: str, log: Path) -> None:
                 return
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"The server must answer at {url}:\n{log.read_text()[-3000:]}")
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 @contextmanager

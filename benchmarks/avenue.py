@@ -37,7 +37,7 @@ from benchmarks._settings import PED2
 from benchmarks._synthetic import KINDS, Frames, Scales
 from models.contracts import WINDOW
 from models.functional.perspective import row_scales
-from models.functional.smoothing import running_mean
+from models.functional.running_mean import running_mean
 from models.functional.speeds import BLOCK
 from models.metrics.detection import auc, equal_error_rate
 from models.one_class.motion_gaussian import MotionGaussian
@@ -107,7 +107,7 @@ class Judge:
         for key in (setting.config, *setting.beside):
             mean, deviation = self._fitted(key)
             total += (self._of(key, clip, step) - mean) / deviation
-        return running_mean(total, max(round(setting.frames / step), 1))
+        return torch.from_numpy(running_mean(total.numpy(), max(round(setting.frames / step), 1)))
 
     def _fitted(self, key: MotionGaussian.Config | str) -> tuple[float, float]:
         if key not in self._normal:

@@ -27,7 +27,7 @@ from benchmarks._settings import PED2
 from benchmarks._sources import digest
 from benchmarks._synthetic import Frames
 from benchmarks.avenue import CAMERAS, FIRST, START, Judge, put_in, split
-from models.functional.smoothing import running_mean
+from models.functional.running_mean import running_mean
 from models.metrics.detection import auc
 from models.one_class.motion_gaussian import MotionGaussian
 
@@ -79,7 +79,7 @@ def together(parts: Sequence[Tensor], num: int, *, largest: bool) -> NDArray[np.
     """Scores of frames by several ways, averaged over ``num`` frames."""
     stacked = torch.stack(list(parts))
     joined = stacked.amax(dim=0) if largest else stacked.sum(dim=0)
-    return running_mean(joined, max(round(num / EVERY), 1)).numpy()
+    return running_mean(joined.numpy(), max(round(num / EVERY), 1))
 
 
 def rows() -> Mapping[str, Callable[[Callable[[str], Tensor]], NDArray[np.float64]]]:

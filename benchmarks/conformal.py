@@ -40,18 +40,18 @@ ROUNDS = 5
 def exchangeable(seed: int, repetitions: int) -> dict[str, float]:
     """Measured rates in new clips, drawn like the calibration clips."""
     draw = torch.Generator().manual_seed(seed)
-    clips = torch.arange(NUM_CALIBRATION).repeat_interleave(50)
+    clips = np.repeat(np.arange(NUM_CALIBRATION), 50)
     rates: dict[str, list[float]] = defaultdict(list)
     for _ in range(repetitions):
         level = torch.randn(NUM_CALIBRATION + 1, 1, generator=draw)
         scores = level + 0.3 * torch.randn(NUM_CALIBRATION + 1, 50, generator=draw)
-        known, new = scores[1:].flatten(), scores[0]
+        known, new = scores[1:].flatten().numpy(), scores[0].numpy()
         by_clip, pooled = p_values(new, known, clips), p_values(new, known)
         whole = clip_p_value(new, known, clips)
         for rate in RATES:
             name = f"{100 * rate:02.0f}"
-            rates[f"frames_{name}"].append(float((by_clip <= rate).double().mean()))
-            rates[f"pooled_{name}"].append(float((pooled <= rate).double().mean()))
+            rates[f"frames_{name}"].append(float((by_clip <= rate).mean()))
+            rates[f"pooled_{name}"].append(float((pooled <= rate).mean()))
             rates[f"clips_{name}"].append(float(whole <= rate))
     found = {}
     for name, values in rates.items():
@@ -80,16 +80,16 @@ def measured(clips: list[Tensor], seed: int) -> dict[str, float]:
         train, known, new = np.array_split(order, 3)
         total = Moments.combined((moments[k] for k in train), len(moments[0].mean))
         detector.fit_moments(total, [clips[k].float() / 255 for k in known])
-        scores = {k: detector(clips[k].float() / 255).image_score for k in (*known, *new)}
-        calibration = torch.cat([scores[k] for k in known])
-        groups = torch.cat([torch.full((len(scores[k]),), int(k)) for k in known])
-        fresh = torch.cat([scores[k] for k in new])
+        scores = {k: detector(clips[k].float() / 255).image_score.numpy() for k in (*known, *new)}
+        calibration = np.concatenate([scores[k] for k in known])
+        groups = np.concatenate([np.full(len(scores[k]), k) for k in known])
+        fresh = np.concatenate([scores[k] for k in new])
         owners += [k for k in new for _ in range(len(scores[k]))]
         for rate in RATES:
             name = f"{100 * rate:02.0f}"
             by_clip = p_values(fresh, calibration, groups)
-            hits[f"frames_{name}"].append((by_clip <= rate).numpy())
-            hits[f"pooled_{name}"].append((p_values(fresh, calibration) <= rate).numpy())
+            hits[f"frames_{name}"].append(by_clip <= rate)
+            hits[f"pooled_{name}"].append(p_values(fresh, calibration) <= rate)
     found = {"ped2_smallest_p_value": smallest_p_value(len(known))}
     for name, parts in hits.items():
         alarms = np.concatenate(parts)

@@ -43,7 +43,7 @@ from models.functional.gaussian import Moments
 from models.functional.movement import NUM_MOVEMENTS
 from models.functional.perspective import row_scales
 from models.functional.receptive_field import roll_back
-from models.functional.smoothing import running_mean
+from models.functional.running_mean import running_mean
 from models.functional.speeds import NUM_SPEEDS
 from models.functional.windows import window_mean
 from models.gaussians import Gaussian
@@ -136,7 +136,7 @@ class Judge:
     def smoothed(self, maps: Tensor) -> NDArray[np.float64]:
         """Scores of frames, averaged over as many as the step says of those not left out."""
         scores = maps.amax(dim=(1, 2)).double()
-        return running_mean(scores, max(round(self._step.smoothing / EVERY), 1)).numpy()
+        return running_mean(scores.numpy(), max(round(self._step.smoothing / EVERY), 1))
 
 
 @torch.no_grad()

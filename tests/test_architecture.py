@@ -163,5 +163,6 @@ def test_all_models_are_trained_by_one_loop():
     assert loops == [Path("models/training.py")]
 
 
-def test_the_lock_names_no_address():
-    assert "://" not in (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "tasks/serving/requirements.lock"])
+def test_the_locks_name_no_address(name):
+    assert "://" not in (ROOT / name).read_text()

@@ -20,6 +20,8 @@ CONTENT = yaml.safe_load(TEXT)
 SERVICES = CONTENT["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
+EDGE = {"context": ".", "target": "edge"}
+
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
@@ -38,13 +40,13 @@ def run_by(program, name):
 
 
 def test_the_whole_stack_is_there():
-    assert set(SERVICES) == {"postgres", "s3", "prefect", "mlflow", "worker", "serve"}
+    assert set(SERVICES) == {"postgres", "s3", "prefect", "mlflow", "worker", "serve", "edge"}
 
 
 @each_service
 def test_every_service_is_limited_watched_and_made_of_something_that_has_a_name(name):
     service = SERVICES[name]
-    assert service.get("build") == "." or re.search(r":\d", service["image"])
+    assert service.get("build") in (".", EDGE) or re.search(r":\d", service["image"])
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
     assert service["healthcheck"]["test"][0] == "CMD"
     assert service["restart"] == "unless-stopped"
@@ -61,12 +63,13 @@ def test_what_a_service_refers_to_is_declared(name):
     assert set(service.get("secrets", ())) <= CONTENT["secrets"].keys()
     assert {each["source"] for each in service.get("configs", ())} <= CONTENT["configs"].keys()
     for volume in service["volumes"]:
-        source = volume.rpartition(":")[0]
-        assert source in CONTENT["volumes"] or source.startswith("${UNSEEN_REPOSITORY")
+        source = volume.removesuffix(":ro").rpartition(":")[0]
+        places = ("${UNSEEN_REPOSITORY", "${UNSEEN_EXPORT")
+        assert source in CONTENT["volumes"] or source.startswith(places)
     hosts = re.findall(r"https?://([a-z0-9]+):\d", yaml.safe_dump(service.get("environment", {})))
     assert set(hosts) <= SERVICES.keys()
     read = re.findall(r"/run/secrets/(\w+)", yaml.safe_dump(service))
-    assert set(read) <= set(service["secrets"])
+    assert set(read) <= set(service.get("secrets", ()))
 
 
 def test_no_secret_stands_in_it_and_git_ignores_the_files_that_hold_them():
@@ -78,8 +81,10 @@ def test_no_secret_stands_in_it_and_git_ignores_the_files_that_hold_them():
             assert not re.search("PASSWORD|SECRET|KEY|TOKEN", variable) or value.startswith("/run/")
 
 
-def test_unseen_knows_the_command_that_serves():
-    ((subcommand, *options),) = run_by("unseen", "serve")
+@pytest.mark.parametrize("name", ["serve", "edge"])
+def test_unseen_knows_the_command_that_serves(name):
+    words = [script(name).split()] if name == "edge" else run_by("unseen", name)
+    ((subcommand, *options),) = words
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
     assert f" {subcommand} " in shown
     known = {name for each in get_command(app).commands[subcommand].params for name in each.opts}
@@ -104,14 +109,27 @@ def test_the_worker_serves_a_pool_of_prefect_yaml_and_decides_under_a_shared_loc
     assert locks.VARIABLE in script("serve")
 
 
-def test_the_image_is_made_of_the_lock_and_does_not_run_as_root():
-    assert "--require-hashes --requirement /tmp/requirements.lock" in DOCKERFILE
+def test_the_images_are_made_of_the_locks_and_do_not_run_as_root():
+    assert DOCKERFILE.count("--require-hashes --requirement /tmp/requirements.lock") == 2
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    base = re.search(r"^FROM python:(\d+\.\d+)-slim$", DOCKERFILE, re.MULTILINE)
-    assert f">={base[1]}" == wanted
+    stages = re.findall(r"^FROM python:(\d+\.\d+)-slim( AS edge)?$", DOCKERFILE, re.MULTILINE)
+    assert [f">={version}" for version, _ in stages] == [wanted, wanted]
+    assert [name for _, name in stages] == [" AS edge", ""]  # the last is built by default
     users = re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE)
-    assert users == ["unseen"]
+    assert users == ["unseen", "unseen"]
     copied = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     for path in " ".join(copied).split():
         assert (ROOT / path).exists()
-        assert f"!{path}" in (ROOT / ".dockerignore").read_text().splitlines()
+        ignored = (ROOT / ".dockerignore").read_text().splitlines()
+        assert f"!{path}" in ignored or f"!{path.split('/')[0]}" in ignored
+
+
+def test_both_locks_hold_what_pyproject_names_and_the_smaller_one_agrees_with_the_other():
+    named = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
+    whole = set(named.findall((ROOT / "requirements.lock").read_text()))
+    edge = set(named.findall((ROOT / "tasks" / "serving" / "requirements.lock").read_text()))
+    assert edge <= whole
+    assert not {"torch", "mlflow", "pandas", "dvc"} & {name for name, _ in edge}
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    wanted = {re.match(r"[\w-]+", each)[0] for each in groups["serve"]}
+    assert wanted <= {name for name, _ in edge}

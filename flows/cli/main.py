@@ -138,7 +138,12 @@ PANELS: dict[str, list[tuple[Any, ...]]] = {
         (housekeeping.reproduce, "unseen reproduce walkway@3"),
     ],
     "Serving": [
-        (serving.serve, "unseen serve walkway", "unseen serve walkway --keep alarms --port 8001"),
+        (
+            serving.serve,
+            "unseen serve walkway",
+            "unseen serve walkway --keep alarms --port 8001",
+            "unseen serve ./detector",
+        ),
         (
             watching.watch,
             "unseen watch bottles incoming --once",

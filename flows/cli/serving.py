@@ -1,5 +1,6 @@
 """The commands ``serve``, ``monitor``, ``film``, ``export`` and ``keys``: thin, no logic."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +34,10 @@ KeepMib = Annotated[
 
 
 def serve(  # noqa: PLR0913, PLR0917 - every option of the command
-    name: Annotated[str, typer.Argument(help="Name of the registered model; a recipe's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of the registered model; or a folder that 'unseen export' made."),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     false_alarm_rate: Annotated[
@@ -55,15 +59,23 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         bool,
         typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
     ] = False,
+    max_wait_ms: Annotated[
+        float,
+        typer.Option(
+            help="Turn requests away (429) while others wait longer to be scored.",
+            show_default="no limit",
+        ),
+    ] = math.inf,
     engine: Engine = "auto",
     keep: KeepPolicy = "none",
     keep_mib: KeepMib = 1024,
 ) -> None:
-    """Serve the champion over HTTP and follow its alias without restart.
+    """Serve the champion over HTTP and follow its alias without restart; or an exported detector.
 
     POST /predict (images or a short clip, multipart), GET /health, GET /lineage, GET /drift,
     GET /metrics (Prometheus), GET /docs. On 127.0.0.1 predictions need no key until there is one
-    ('unseen keys add'); at any other address they do. docs/guides/serve.md tells the rest.
+    ('unseen keys add'); at any other address they do. A folder needs neither MLflow nor torch, and
+    no git repository where there is a folder .unseen. docs/guides/serve.md tells the rest.
     """
     from tasks.serving.api_keys import Access, Keys, is_local
     from tasks.serving.kept_pictures import Keep
@@ -75,7 +87,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
         name,
         host=host,
         port=port,
-        limits=Limits(same_rate=same_rate),
+        limits=Limits(same_rate=same_rate, wait_seconds=max_wait_ms / 1e3),
         false_alarm_rate=false_alarm_rate,
         wait=wait,
         access=access,

@@ -1,35 +1,34 @@
 """Conformal p-values: how rare a score is among normal ones, with a guarantee.
 
+In NumPy, so that a server needs no torch, and because it is quicker for a few scores.
+
 Shapes: B = batch, N = calibration scores, T = frames of a clip, K = calibration clips.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from numpy import ndarray
+from numpy.lib.stride_tricks import sliding_window_view
 
 from models.errors import InvalidInputError
-from models.functional.thresholds import next_larger, threshold_at_rate
 
 
 @dataclass(frozen=True)
 class Tails:
-    """Calibration scores made ready, so that a p-value takes no more than a look-up.
+    """Calibration scores made ready, so that a p-value takes no more than a look-up."""
 
-    In NumPy, which is quicker than torch for the few scores of one request.
-    """
-
-    ordered: Float[np.ndarray, "N"]
+    ordered: Float[ndarray, "N"]
     """Ascending."""
-    evidence: Float[np.ndarray, "M"]
+    evidence: Float[ndarray, "M"]
     """At each of the M = N + 1 places that a score may take among them: the sum over calibration
     clips of the share of their scores that are not below it."""
     num_clips: int
 
-    def p_values(self, scores: Float[np.ndarray, "B"]) -> Float[np.ndarray, "B"]:
+    def p_values(self, scores: Float[ndarray, "B"]) -> Float[ndarray, "B"]:
         """See ``p_values``.
 
         Raises:
@@ -37,26 +36,26 @@ class Tails:
         """
         _check_numbers(np.isnan(scores).any())
         evidence = self.evidence[self.ordered.searchsorted(scores, side="left")]
-        found: Float[np.ndarray, "B"] = (1 + evidence).clip(max=self.num_clips + 1)
+        found: Float[ndarray, "B"] = (1 + evidence).clip(max=self.num_clips + 1)
         return found / (1 + self.num_clips)
 
 
-def tails(calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"] | None = None) -> Tails:
+def tails(calibration: Float[ndarray, "N"], clips: Int[ndarray, "N"] | None = None) -> Tails:
     """Make calibration scores ready; arguments and errors are those of ``p_values``."""
     if not len(calibration):
         raise InvalidInputError("A p-value needs calibration scores, got none. Fit again.")
-    _check_numbers(calibration.isnan().any())
-    weights = _weights(calibration, clips)
-    ordered, order = calibration.double().sort()
-    evidence = torch.cat([weights[order].flip(0).cumsum(0).flip(0), weights.new_zeros(1)])
-    return Tails(ordered.numpy(), evidence.numpy(), int(weights.sum().round()))
+    _check_numbers(np.isnan(calibration).any())
+    weights, order = _weights(calibration, clips), np.argsort(calibration, kind="stable")
+    evidence = np.append(weights[order][::-1].cumsum()[::-1], 0.0)
+    ordered = calibration[order].astype(np.float64)
+    return Tails(ordered, evidence, round(float(weights.sum())))
 
 
 def p_values(
-    scores: Float[Tensor, "B"],
-    calibration: Float[Tensor, "N"],
-    clips: Int[Tensor, "N"] | None = None,
-) -> Float[Tensor, "B"]:
+    scores: Float[ndarray, "B"],
+    calibration: Float[ndarray, "N"],
+    clips: Int[ndarray, "N"] | None = None,
+) -> Float[ndarray, "B"]:
     """Split-conformal p-value of each score, in (0, 1].
 
     ``(1 + sum over calibration clips of the share of their scores that are >= score) / (K + 1)``,
@@ -74,7 +73,7 @@ def p_values(
         InvalidInputError: If there are no calibration scores, or any score is NaN.
 
     Example:
-        >>> p_values(torch.tensor([0.0, 2.5]), torch.tensor([1.0, 2.0, 3.0])).tolist()
+        >>> p_values(np.array([0.0, 2.5]), np.array([1.0, 2.0, 3.0])).tolist()
         [1.0, 0.5]
 
     References:
@@ -82,7 +81,7 @@ def p_values(
         Lee, Barber and Willett, 2023, "Distribution-free inference with hierarchical data",
         section 3. https://arxiv.org/abs/2306.06342
     """
-    return torch.from_numpy(tails(calibration, clips).p_values(scores.double().numpy()))
+    return tails(calibration, clips).p_values(scores.astype(np.float64))
 
 
 def smallest_p_value(num_clips: int) -> float:
@@ -91,7 +90,7 @@ def smallest_p_value(num_clips: int) -> float:
 
 
 def threshold_at(
-    rate: float, calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"] | None = None
+    rate: float, calibration: Float[ndarray, "N"], clips: Int[ndarray, "N"] | None = None
 ) -> float:
     """Smallest score whose p-value is at most ``rate``.
 
@@ -105,7 +104,7 @@ def threshold_at(
     """
     if not 0 < rate < 1:
         raise InvalidInputError(f"A false-alarm rate must be in (0, 1), got {rate}.")
-    num_clips = int(_weights(calibration, clips).sum().round())
+    num_clips = round(float(_weights(calibration, clips).sum()))
     if smallest_p_value(num_clips) > rate:
         needed = next(k for k in range(num_clips, 10**9) if smallest_p_value(k) <= rate)
         raise InvalidInputError(
@@ -113,13 +112,13 @@ def threshold_at(
             f"{num_clips}, which can vouch for {smallest_p_value(num_clips):.3g} at best. Choose "
             "a higher rate, or fit with more normal clips or a larger calibration_share."
         )
-    ordered = torch.unique(calibration.double())
+    ordered = np.unique(calibration.astype(np.float64))
     too_common = ordered[p_values(ordered, calibration, clips) > rate]
-    return float(next_larger(too_common[-1])) if len(too_common) else -torch.inf
+    return float(np.nextafter(too_common[-1], np.inf)) if len(too_common) else -math.inf
 
 
 def clip_p_value(
-    scores: Float[Tensor, "T"], calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"]
+    scores: Float[ndarray, "T"], calibration: Float[ndarray, "N"], clips: Int[ndarray, "N"]
 ) -> float:
     """P-value of a whole clip, from its largest score; in (0, 1].
 
@@ -136,16 +135,17 @@ def clip_p_value(
     Raises:
         InvalidInputError: If there are no scores, or any is NaN.
     """
-    _check_numbers(scores.isnan().any() or calibration.isnan().any())
+    _check_numbers(np.isnan(scores).any() or np.isnan(calibration).any())
     if not len(scores):
         raise InvalidInputError("A clip must have at least one scored frame, got none.")
-    members = [calibration[clips == clip].double() for clip in torch.unique(clips)]
-    blocks = torch.split(scores.double(), min(map(len, members)))
+    members = [calibration[clips == clip].astype(np.float64) for clip in np.unique(clips)]
+    size, known = min(map(len, members)), scores.astype(np.float64)
+    blocks = [known[start : start + size] for start in range(0, len(known), size)]
     least = min(_block_p_value(block, members) for block in blocks)
     return min(1.0, least * len(blocks))
 
 
-def discovery_q_values(p_values: Float[Tensor, "B"], *, dependent: bool) -> Float[Tensor, "B"]:
+def discovery_q_values(p_values: Float[ndarray, "B"], *, dependent: bool) -> Float[ndarray, "B"]:
     """Least false-discovery rate at which each p-value would be called a discovery, in (0, 1].
 
     Calling all with ``q <= a`` keeps the expected share of false alarms among the alarms at most a.
@@ -164,17 +164,18 @@ def discovery_q_values(p_values: Float[Tensor, "B"], *, dependent: bool) -> Floa
     """
     num = len(p_values)
     if num == 1:
-        return p_values.double()
-    ranks = torch.arange(1, num + 1, dtype=torch.float64)
-    ordered, order = p_values.double().sort()
+        return p_values.astype(np.float64)
+    ranks, order = np.arange(1.0, num + 1), np.argsort(p_values, kind="stable")
     factor = float((1 / ranks).sum()) if dependent else 1.0
-    adjusted = (ordered * num * factor / ranks).flip(0).cummin(0).values.flip(0).clamp(max=1)
-    return torch.empty_like(adjusted).scatter(0, order, adjusted)
+    adjusted = p_values[order] * num * factor / ranks
+    found = np.empty(num)
+    found[order] = np.minimum.accumulate(adjusted[::-1])[::-1].clip(max=1)
+    return found
 
 
 def rates_on_left_out_clips(
-    calibration: Float[Tensor, "N"], clips: Int[Tensor, "N"], share: float
-) -> Float[Tensor, "K"]:
+    calibration: Float[ndarray, "N"], clips: Int[ndarray, "N"], share: float
+) -> Float[ndarray, "K"]:
     """Share of each calibration clip above a threshold that the other clips set.
 
     It tells what a threshold that a ``share`` of the calibration frames exceeds means for the
@@ -187,29 +188,42 @@ def rates_on_left_out_clips(
         share: Of frames that may reach the threshold, in [0, 1).
     """
     found = [
-        (
-            calibration[clips == clip] >= threshold_at_rate(calibration[clips != clip], share)
-        ).double()
-        for clip in torch.unique(clips)
+        float((calibration[clips == clip] >= exceeded_by(calibration[clips != clip], share)).mean())
+        for clip in np.unique(clips)
         if (clips != clip).any()
     ]
-    return torch.stack([each.mean() for each in found]) if found else torch.zeros(0).double()
+    return np.array(found, dtype=np.float64)
 
 
-def _block_p_value(block: Tensor, members: list[Tensor]) -> float:
-    peak = block.max()
-    shares = [
-        (clip.unfold(0, len(block), 1).amax(dim=1) >= peak).double().mean() for clip in members
-    ]
-    return float((1 + torch.stack(shares).sum()) / (len(members) + 1))
+def exceeded_by(scores: Float[ndarray, "N"], share: float) -> float:
+    """Smallest threshold that at most a share of the scores reaches.
+
+    ``models.functional.thresholds.threshold_at_rate`` in NumPy.
+
+    Args:
+        scores: At least one.
+        share: In [0, 1).
+
+    Example:
+        >>> 2 < exceeded_by(np.array([3.0, 1.0, 2.0]), 0.4) < 2 + 1e-9
+        True
+    """
+    place = max(math.ceil((1 - share) * len(scores)), 1) - 1
+    return float(np.nextafter(np.sort(scores)[place], np.inf))
 
 
-def _weights(calibration: Tensor, clips: Tensor | None) -> Float[Tensor, "N"]:
+def _block_p_value(block: ndarray, members: list[ndarray]) -> float:
+    peak, num = block.max(), len(block)
+    shares = [(sliding_window_view(clip, num).max(axis=1) >= peak).mean() for clip in members]
+    return float((1 + sum(shares)) / (len(members) + 1))
+
+
+def _weights(calibration: ndarray, clips: ndarray | None) -> Float[ndarray, "N"]:
     """Weight of each score: all of one clip weigh 1 together."""
     if clips is None:
-        return torch.ones_like(calibration, dtype=torch.float64)
-    _, inverse, counts = torch.unique(clips, return_inverse=True, return_counts=True)
-    weights: Tensor = 1 / counts.double()[inverse]
+        return np.ones(len(calibration))
+    _, inverse, counts = np.unique(clips, return_inverse=True, return_counts=True)
+    weights: ndarray = 1 / counts[inverse]
     return weights
 
 

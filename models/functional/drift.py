@@ -1,21 +1,21 @@
 """Drift: whether what a detector is shown is still like what it learned.
 
+In NumPy, so that a server needs no torch. What is wanted of SciPy is imported when it is needed,
+because it takes a second.
+
 Shapes: D = features, K = windows of normal frames, J = bins of p-values.
 """
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from scipy.stats import kstwo
-from scipy.stats import t as student
-from torch import Tensor
+from numpy import ndarray
 
-from models.capabilities import Reference
 from models.errors import InvalidInputError
-from models.functional.gaussian import Moments
+from models.functional.array_moments import ArrayMoments
 
 DRIFT, NONE, UNKNOWN = "drift", "no drift", "not enough yet"
 """The verdicts."""
@@ -23,6 +23,14 @@ RATE = 0.005
 """Probability with which each of the two tests may call normal frames drift, at each look."""
 FEWEST_WINDOWS = 3
 """Windows of normal frames from which their variation can be estimated at all."""
+
+
+class Reference(NamedTuple):
+    """``models.capabilities.Reference`` as arrays: the Gaussian of normal feature vectors."""
+
+    mean: Float[ndarray, "D"]
+    covariance: Float[ndarray, "D D"]
+    whitener: Float[ndarray, "D D"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +44,10 @@ class Drift:
 
 
 def frechet_distance(
-    mean: Float[Tensor, "D"],
-    covariance: Float[Tensor, "D D"],
-    other_mean: Float[Tensor, "D"],
-    other_covariance: Float[Tensor, "D D"],
+    mean: Float[ndarray, "D"],
+    covariance: Float[ndarray, "D D"],
+    other_mean: Float[ndarray, "D"],
+    other_covariance: Float[ndarray, "D D"],
 ) -> float:
     """Squared Fréchet distance of two Gaussians: ``|m - n|^2 + tr(A + B - 2 (A^.5 B A^.5)^.5)``.
 
@@ -58,25 +66,25 @@ def frechet_distance(
         eq. 16. https://doi.org/10.1016/0047-259X(82)90077-X
 
     Example:
-        >>> one, two = torch.ones(1).double(), torch.eye(1).double()
+        >>> one, two = np.ones(1), np.eye(1)
         >>> frechet_distance(one, two, one + 3, 4 * two)  # 3^2 + (1 - 2)^2
         10.0
     """
-    values, vectors = torch.linalg.eigh(covariance)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.mT
+    values, vectors = np.linalg.eigh(covariance)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     product = root @ other_covariance @ root
-    between = torch.linalg.eigvalsh((product + product.mT) / 2).clamp(min=0).sqrt().sum()
-    gap = (mean - other_mean).square().sum()
+    between = np.sqrt(np.linalg.eigvalsh((product + product.T) / 2).clip(min=0)).sum()
+    gap = np.square(mean - other_mean).sum()
     spread = covariance.trace() + other_covariance.trace() - 2 * between
     return max(float(gap + spread), 0.0)
 
 
 def whitened_distance(
-    mean: Float[Tensor, "D"],
-    covariance: Float[Tensor, "D D"],
-    reference_mean: Float[Tensor, "D"],
-    reference_covariance: Float[Tensor, "D D"],
-    whitener: Float[Tensor, "D D"],
+    mean: Float[ndarray, "D"],
+    covariance: Float[ndarray, "D D"],
+    reference_mean: Float[ndarray, "D"],
+    reference_covariance: Float[ndarray, "D D"],
+    whitener: Float[ndarray, "D D"],
 ) -> float:
     """Squared Fréchet distance to a reference in the units in which a detector measures distances.
 
@@ -91,11 +99,11 @@ def whitened_distance(
         whitener: Matrix W for which ``|W (x - reference_mean)|`` is the distance of x.
     """
     gap = whitener @ (mean - reference_mean)
-    seen, known = (whitener @ each @ whitener.mT for each in (covariance, reference_covariance))
-    return frechet_distance(gap, seen, torch.zeros_like(gap), known)
+    seen, known = (whitener @ each @ whitener.T for each in (covariance, reference_covariance))
+    return frechet_distance(gap, seen, np.zeros_like(gap), known)
 
 
-def normal_limit(distances: Float[Tensor, "K"], rate: float = RATE) -> float:
+def normal_limit(distances: Float[ndarray, "K"], rate: float = RATE) -> float:
     """Distance that one more window of normal frames exceeds with a probability of ``rate``.
 
     Student's prediction bound of the logarithms, which allows for how few they are, and at least
@@ -113,19 +121,21 @@ def normal_limit(distances: Float[Tensor, "K"], rate: float = RATE) -> float:
     References:
         Hahn and Meeker, 1991, "Statistical Intervals", section 4.8.
     """
+    from scipy.special import stdtrit
+
     num = len(distances)
     if num < FEWEST_WINDOWS:
         raise InvalidInputError(
             f"The normal variation needs {FEWEST_WINDOWS} windows of frames, got {num}. Fit with "
             "more normal clips."
         )
-    logs = distances.double().clamp(min=torch.finfo(torch.float64).tiny).log()
-    reach = float(student.ppf(1 - rate, num - 1)) * math.sqrt(1 + 1 / num)
-    return float(torch.maximum((logs.mean() + reach * logs.std()).exp(), distances.max().double()))
+    logs = np.log(distances.clip(min=np.finfo(np.float64).tiny))
+    reach = float(stdtrit(num - 1, 1 - rate)) * math.sqrt(1 + 1 / num)
+    return float(max(np.exp(logs.mean() + reach * logs.std(ddof=1)), distances.max()))
 
 
 def uniformity(
-    counts: Float[Tensor, "J"], num_clips: float | int, num_calibration: int
+    counts: Float[ndarray, "J"], num_clips: float | int, num_calibration: int
 ) -> tuple[float, float]:
     """How far p-values are from uniform, and how rare that is for normal frames.
 
@@ -152,14 +162,16 @@ def uniformity(
         Kolmogorov, 1933; Smirnov, 1939; effective number as in Press et al., 2007, "Numerical
         Recipes", eq. 14.3.19.
     """
+    from scipy.stats import kstwo
+
     if not counts.sum() > 0 or num_clips <= 0 or num_calibration < 1:
         raise InvalidInputError("A test of p-values needs some of them, got none.")
     bins = len(counts)
-    share = (counts.double().cumsum(0) / counts.double().sum())[:-1]
-    edges = torch.arange(1, bins, dtype=torch.float64) / bins
+    share = (counts.cumsum() / counts.sum())[:-1]
+    edges = np.arange(1, bins) / bins
     too_small = (share - edges).max()
     too_large = (edges - share).max() - 1 / (num_calibration + 1)
-    statistic = float(torch.maximum(too_small, too_large).clamp(min=0))
+    statistic = float(max(too_small, too_large, 0.0))
     effective = num_clips * num_calibration / (num_clips + num_calibration)
     return statistic, float(kstwo.sf(statistic, max(int(effective), 1)))
 
@@ -200,22 +212,23 @@ def judge(
     return Drift(verdict=DRIFT if rare or far else NONE, why=why)
 
 
-def reference_distance(seen: Moments, reference: Reference) -> float:
-    """Squared Fréchet distance of samples from a reference on the CPU, in the detector's units."""
+def reference_distance(seen: ArrayMoments, reference: Reference) -> float:
+    """Squared Fréchet distance of samples from a reference, in the detector's units."""
     return whitened_distance(seen.mean, seen.scatter / seen.count, *reference)
 
 
-def sampled_places(features: Tensor, most: int, draw: np.random.Generator) -> Tensor:
-    """Vectors (N, D) at some places of each frame, drawn anew for each; on the CPU.
+def sampled_places(
+    features: Float[ndarray, "B P D"], most: int, draw: np.random.Generator
+) -> Float[ndarray, "N D"]:
+    """Vectors at some places of each frame, drawn anew for each.
 
     Args:
-        features: Of all places, shape (B, P, D).
+        features: Of all places.
         most: Places of a frame that are drawn, if it has more.
         draw: Draws the places.
     """
     num, places, dim = features.shape
     if places <= most:
-        return features.reshape(-1, dim).cpu()
-    chosen = torch.from_numpy(draw.integers(places, size=(num, most))).to(features.device)
-    taken = features.gather(1, chosen[..., None].expand(-1, -1, dim))
-    return taken.reshape(-1, dim).cpu()
+        return features.reshape(-1, dim)
+    chosen = draw.integers(places, size=(num, most))
+    return np.take_along_axis(features, chosen[..., None], axis=1).reshape(-1, dim)

@@ -1,6 +1,6 @@
-"""Means of scores over the neighbourhood in an image, and over the frames just before.
+"""Means of scores over the neighbourhood in an image.
 
-Shapes: B = batch, H W = image, T = frames of a clip.
+Shapes: B = batch, H W = image.
 """
 
 import math
@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
-
-from models.errors import InvalidInputError
 
 
 def neighbourhood_mean(values: Float[Tensor, "B H W"], side: int) -> Float[Tensor, "B H W"]:
@@ -24,28 +22,6 @@ def neighbourhood_mean(values: Float[Tensor, "B H W"], side: int) -> Float[Tenso
     return functional.avg_pool2d(
         values[:, None], side, stride=1, padding=side // 2, count_include_pad=False
     )[:, 0]
-
-
-def running_mean(scores: Float[Tensor, "T"], num: int) -> Float[Tensor, "T"]:
-    """Mean of each score and of those before it, ``num`` in all as far as there are so many.
-
-    No score depends on a later one, so a live stream gets the same.
-
-    Args:
-        scores: Of the frames of one clip, in order.
-        num: How many, >= 1; 1 changes nothing.
-
-    Raises:
-        InvalidInputError: If ``num`` is less than 1.
-    """
-    if num < 1:
-        raise InvalidInputError(f"num must be at least 1, got {num}.")
-    if num == 1:
-        return scores
-    summed = functional.pad(scores.double().cumsum(dim=0), (1, 0))
-    ends = torch.arange(1, len(scores) + 1, device=scores.device)
-    starts = (ends - num).clamp(min=0)
-    return ((summed[ends] - summed[starts]) / (ends - starts)).to(scores)
 
 
 @lru_cache(maxsize=32)

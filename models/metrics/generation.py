@@ -9,7 +9,6 @@ Shapes: N M = images, D = features of the judge, K = its classes, P = pixels.
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial.distance import cdist
@@ -35,7 +34,7 @@ def frechet_distance(one: Float[ndarray, "N D"], other: Float[ndarray, "M D"]) -
     for part in (one, other):
         features = part.astype(np.float64)
         moments += [features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))]
-    return gaussian_distance(*map(torch.from_numpy, moments))
+    return gaussian_distance(*moments)
 
 
 def inception_score(probabilities: Float[ndarray, "N K"]) -> float:

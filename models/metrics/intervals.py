@@ -7,8 +7,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
-from scipy.stats import t as student
 
 from models.errors import InvalidInputError
 
@@ -29,15 +27,19 @@ def clopper_pearson(
     References:
         Clopper and Pearson, 1934. https://doi.org/10.1093/biomet/26.4.404
     """
+    from scipy.special import betaincinv  # who starts a server waits for imports
+
     if not 0 <= num_hits <= num_total or not num_total or not 0 < confidence < 1:
         raise InvalidInputError(
             "An interval needs 0 <= num_hits <= num_total > 0 and confidence in (0, 1), got "
             f"{num_hits}, {num_total} and {confidence}."
         )
     tail = (1 - confidence) / 2
-    low = beta.ppf(tail, num_hits, num_total - num_hits + 1) if num_hits else 0.0
-    high = beta.ppf(1 - tail, num_hits + 1, num_total - num_hits) if num_hits < num_total else 1.0
-    return float(low), float(high)
+    low = float(betaincinv(num_hits, num_total - num_hits + 1, tail)) if num_hits else 0.0
+    high = 1.0
+    if num_hits < num_total:
+        high = float(betaincinv(num_hits + 1, num_total - num_hits, 1 - tail))
+    return low, high
 
 
 def clustered_interval(
@@ -58,6 +60,8 @@ def clustered_interval(
         Korn and Graubard, 1998, "Confidence intervals for proportions with small expected number
         of positive counts estimated from survey data". Survey Methodology 24, section 2.
     """
+    from scipy.special import stdtrit
+
     _, members, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     num, num_clusters = len(hits), len(sizes)
     if num_clusters < 2:
@@ -68,7 +72,7 @@ def clustered_interval(
         spread = float(((totals - rate * sizes) ** 2).sum()) * num_clusters / (num_clusters - 1)
         effective = rate * (1 - rate) * num**2 / spread if spread else math.inf
         tail = 1 - (1 - confidence) / 2
-        heavier = student.ppf(tail, num - 1) / student.ppf(tail, num_clusters - 1)
+        heavier = stdtrit(num - 1, tail) / stdtrit(num_clusters - 1, tail)
         effective = min(effective * float(heavier) ** 2, num)
     else:  # no spread to be seen: frames of one clip may be copies of each other
         effective = num_clusters

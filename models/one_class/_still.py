@@ -368,7 +368,7 @@ class StillDetector(nn.Module, ABC):
             )
         self.held_out_ = HeldOut(joined, joined)
         # Scores are float32: their threshold must be one too, or rounding decides about ties.
-        self.threshold_.fill_(threshold_at(rate, joined))
+        self.threshold_.fill_(threshold_at(rate, joined.cpu().numpy()))
         return self
 
     def _needed(self) -> int:

@@ -19,8 +19,8 @@ from models.errors import InvalidInputError, NotFoundError, UnseenError
 from tasks.feedback import inbox
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
+from tasks.serving.admission import BusyError
 from tasks.serving.forms import files_of
-from tasks.serving.middleware import BusyError
 from tasks.serving.uploads import Limits, UnsupportedError
 
 MOST_UNDER_WAY = 4

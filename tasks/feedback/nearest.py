@@ -14,7 +14,7 @@ from models.capabilities import Box, TracesPatches
 from models.errors import DataError, NotFoundError
 from tasks.data import snapshots
 from tasks.packaging.detector import Packaged
-from tasks.packaging.preprocessing import as_tensor
+from tasks.packaging.tensors import as_tensor
 from tasks.records import DataVersion
 
 LARGEST = 480

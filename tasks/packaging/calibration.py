@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.errors import InvalidInputError
 from models.functional.conformal import (
     Tails,
     clip_p_value,
+    exceeded_by,
     rates_on_left_out_clips,
     smallest_p_value,
     tails,
     threshold_at,
 )
-from models.functional.smoothing import running_mean
-from models.functional.thresholds import threshold_at_rate
+from models.functional.running_mean import running_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +75,7 @@ class Calibration:
 
     def clip_p_value(self, scores: NDArray[np.float64]) -> float:
         """P-value of a clip from the scores (B,) of its frames, in order."""
-        given, known = torch.from_numpy(scores), torch.from_numpy(self.image_score)
-        return clip_p_value(given, known, torch.from_numpy(self.clip))
+        return clip_p_value(scores, self.image_score, self.clip)
 
     def threshold(self, rate: float) -> float:
         """Image score from which a p-value is at most ``rate``.
@@ -85,8 +83,7 @@ class Calibration:
         Raises:
             InvalidInputError: If the rate is out of range, or the clips are too few for it.
         """
-        scores, clips = torch.from_numpy(self.image_score), torch.from_numpy(self.clip)
-        return threshold_at(rate, scores, clips)
+        return threshold_at(rate, self.image_score, self.clip)
 
     def averaged(self, num: int, threshold: float) -> tuple["Calibration", float]:
         """Scores averaged over the last ``num`` frames of each clip, and a threshold for them.
@@ -102,18 +99,14 @@ class Calibration:
         if num == 1:
             return self, threshold
         share = float((self.image_score >= threshold).mean())
-        scores = torch.from_numpy(self.image_score)
-        parts = [scores[torch.from_numpy(self.clip == clip)] for clip in np.unique(self.clip)]
-        means = torch.cat([running_mean(part, num) for part in parts])
-        return replace(self, image_score=means.numpy()), max(
-            threshold, float(threshold_at_rate(means, share))
-        )
+        parts = [self.image_score[self.clip == clip] for clip in np.unique(self.clip)]
+        means = np.concatenate([running_mean(part, num) for part in parts])
+        return replace(self, image_score=means), max(threshold, exceeded_by(means, share))
 
     def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:
         """False-alarm rate of each clip at a threshold set, like this one, by the other clips."""
-        scores, clips = torch.from_numpy(self.image_score), torch.from_numpy(self.clip)
-        share = float((scores >= threshold).double().mean())
-        return rates_on_left_out_clips(scores, clips, share).numpy()
+        share = float((self.image_score >= threshold).mean())
+        return rates_on_left_out_clips(self.image_score, self.clip, share)
 
     @cached_property
     def _image_tails(self) -> Tails:
@@ -126,4 +119,4 @@ class Calibration:
         return self._tails(self.region_score)
 
     def _tails(self, known: NDArray[np.float64]) -> Tails:
-        return tails(torch.from_numpy(known), torch.from_numpy(self.clip))
+        return tails(known, self.clip)

@@ -14,13 +14,17 @@ READER = (
     "__init__.py",
     "packaging/__init__.py",
     "packaging/calibration.py",
+    "packaging/config_json.py",
     "packaging/copy_sources.py",
     "packaging/detector.py",
     "packaging/formats.py",
     "packaging/import_sources.py",
+    "packaging/network.py",
+    "packaging/normality.py",
     "packaging/package.py",
     "packaging/preprocessing.py",
     "packaging/program.py",
+    "packaging/raw.py",
     "packaging/tensors.py",
 )
 """Files of ``tasks`` that travel with the model, so that it loads without this repository."""

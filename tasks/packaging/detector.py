@@ -1,26 +1,34 @@
 """A detector read back from its folder: score frames as they come.
 
+Nothing here imports torch: what scores by a program never needs it.
+
 Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = clusters.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.capabilities import Observable
-from models.contracts import Detector
-from models.errors import InvalidInputError
 from models.functional.conformal import discovery_q_values
-from models.functional.smoothing import running_mean
+from models.functional.drift import Reference
+from models.functional.running_mean import running_mean
 from tasks.packaging.calibration import Calibration
-from tasks.packaging.preprocessing import Preprocessing, as_tensor
+from tasks.packaging.preprocessing import Preprocessing
 from tasks.packaging.program import FEATURES, SCORE, TORCH, Choice, Program
+from tasks.packaging.raw import Raw, together
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.contracts import Detector
+    from tasks.packaging.network import Network
 
 BATCH_PIXELS, MAX_BATCH = 1_400_000, 32
 """Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
@@ -51,50 +59,10 @@ class Prediction:
     """Probability of each of K clusters, shape (N, K); None if the detector knows no clusters."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Raw:
-    """What a detector says of inputs, each by itself: not yet compared with calibration images."""
-
-    image_score: NDArray[np.float64]
-    """Shape (N,)."""
-    anomaly_map: Tensor | None
-    """Shape (N, h, w), at the detector's own size or at that which ``at`` gave it."""
-    soft_assignment: NDArray[np.float64] | None
-    """Shape (N, K)."""
-
-    def __getitem__(self, places: slice) -> "Raw":
-        """Some of the inputs."""
-        maps, assignments = self.anomaly_map, self.soft_assignment
-        return Raw(
-            image_score=self.image_score[places],
-            anomaly_map=None if maps is None else maps[places],
-            soft_assignment=None if assignments is None else assignments[places],
-        )
-
-    @torch.no_grad()
-    def at(self, size: tuple[int, ...] | None) -> "Raw":
-        """With maps (N, H, W) of this size, on the CPU; without maps if it is None.
-
-        Raises:
-            InvalidInputError: If the detector does not localise.
-        """
-        if size is None:
-            return replace(self, anomaly_map=None)
-        if self.anomaly_map is None:
-            raise InvalidInputError(
-                "This detector scores whole images and makes no anomaly map. Ask without the map."
-            )
-        planes = self.anomaly_map[:, None].float()
-        if planes.shape[-2:] != tuple(size):
-            planes = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear")
-        return replace(self, anomaly_map=planes[:, 0].cpu())
-
-
 class Packaged:
     """A detector read from its folder, ready to score frames as they come.
 
     Attributes:
-        detector: The model itself, built by the sources it was trained with.
         preprocessing: What is done to frames before the model sees them.
         threshold: Image score from which an image is called anomalous.
         smoothing: Frames of a clip over which image scores are averaged; see ``Training``.
@@ -102,14 +70,13 @@ class Packaged:
         calibration: Scores of held-out normal images.
         lineage: What the model was made from; see ``tasks.registry.lineage_record``.
         digest: SHA-256 over all its files; names this model's bytes.
-        device: Where it computes.
         program: What scores inputs of its size, in place of the detector; None if torch is faster.
         engine: What it scores by, and why.
     """
 
     def __init__(  # noqa: PLR0913 - all that a package holds
         self,
-        detector: Detector,
+        network: Callable[[], Network],
         *,
         preprocessing: Preprocessing,
         threshold: float,
@@ -117,14 +84,14 @@ class Packaged:
         calibration: Calibration,
         lineage: dict[str, Any],
         digest: str,
-        device: torch.device,
         smoothing: int = 1,
         program: Program | None = None,
         engine: Choice | None = None,
+        reference: Reference | None = None,
     ) -> None:
+        self._network, self._reference = network, reference
         self.program = program
         self.engine = engine or Choice(engine=TORCH, why="No other was asked for.")
-        self.detector = detector
         self.preprocessing = preprocessing
         self.threshold = threshold
         self.smoothing = smoothing
@@ -132,7 +99,32 @@ class Packaged:
         self.calibration = calibration
         self.lineage = lineage
         self.digest = digest
-        self.device = device
+
+    @cached_property
+    def network(self) -> Network:
+        """The detector in torch, built when it is wanted for the first time.
+
+        Raises:
+            RegistryError: If it cannot be built here.
+        """
+        return self._network()
+
+    @property
+    def detector(self) -> Detector:
+        """The model itself, built by the sources it was trained with."""
+        return self.network.detector
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model itself computes."""
+        return self.network.device
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The Gaussian of normal feature vectors; None if it judges by none."""
+        if self._reference or (self.program and FEATURES not in self.program.outputs):
+            return self._reference
+        return self.network.reference()
 
     @property
     def calibration_scores(self) -> NDArray[np.float64]:
@@ -146,7 +138,7 @@ class Packaged:
         anomaly_map: bool = False,
         batch_size: int | None = None,
         false_alarm_rate: float | None = None,
-        observe: Callable[[Tensor], None] | None = None,
+        observe: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> Prediction:
         """Score the frames of one clip, or one or more still images.
 
@@ -156,8 +148,8 @@ class Packaged:
             batch_size: Inputs scored at once; as many as ``BATCH_PIXELS`` allows if None.
             false_alarm_rate: Call a frame anomalous if its p-value is at most this; by the
                 detector's own threshold if None.
-            observe: Is given the feature vectors (B, P, D) of each batch, on the detector's device,
-                if it is ``models.capabilities.Observable``; else it is never called.
+            observe: Is given the feature vectors (B, P, D) of each batch, if the detector is
+                ``models.capabilities.Observable``; else it is never called.
 
         Raises:
             InvalidInputError: If the frames have another shape, or are fewer than the window, or
@@ -178,7 +170,7 @@ class Packaged:
         map_size: tuple[int, ...] | None = None,
         batch_size: int | None = None,
         false_alarm_rate: float | None = None,
-        observe: Callable[[Tensor], None] | None = None,
+        observe: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> Prediction:
         """Score inputs (N, C, H, W) that are preprocessed already.
 
@@ -200,9 +192,10 @@ class Packaged:
         ]
         return self.judge(together(found), false_alarm_rate=false_alarm_rate)
 
-    @torch.no_grad()
     def forward(
-        self, inputs: NDArray[np.uint8], observe: Callable[[Tensor], None] | None = None
+        self,
+        inputs: NDArray[np.uint8],
+        observe: Callable[[NDArray[np.float32]], None] | None = None,
     ) -> Raw:
         """What the detector says of one batch of preprocessed inputs (N, C, H, W), each by itself.
 
@@ -211,13 +204,7 @@ class Packaged:
         """
         if self.program and self.program.fits(inputs):
             return _by_program(self.program, inputs, observe)
-        found = self._call(as_tensor(inputs, self.device), observe)
-        q = found.soft_assignment
-        return Raw(
-            image_score=found.image_score.double().cpu().numpy(),
-            anomaly_map=found.anomaly_map,
-            soft_assignment=None if q is None else q.double().cpu().numpy(),
-        )
+        return self.network(inputs, observe)
 
     def judge(self, raw: Raw, *, false_alarm_rate: float | None = None) -> Prediction:
         """The prediction for the inputs of one clip, or of still images, that were scored.
@@ -232,56 +219,32 @@ class Packaged:
         threshold = self.threshold
         if false_alarm_rate is not None:
             threshold = self.calibration.threshold(false_alarm_rate)
-        scores = running_mean(torch.from_numpy(raw.image_score), self.smoothing).numpy()
+        scores = running_mean(raw.image_score, self.smoothing)
         p_value, is_clip = self.calibration.p_values(scores), self.preprocessing.window > 1
-        q_value = discovery_q_values(torch.from_numpy(p_value), dependent=is_clip)
         return Prediction(
             frame_index=np.arange(len(scores)) + self.preprocessing.window - 1,
             image_score=scores,
             p_value=p_value,
             anomalous=scores >= threshold,
             threshold=threshold,
-            q_value=q_value.numpy(),
+            q_value=discovery_q_values(p_value, dependent=is_clip),
             clip_p_value=self.calibration.clip_p_value(scores) if is_clip else None,
-            anomaly_map=None if raw.anomaly_map is None else raw.anomaly_map.cpu().numpy(),
+            anomaly_map=raw.anomaly_map,
             soft_assignment=raw.soft_assignment,
         )
 
-    def _call(self, images: Tensor, observe: Callable[[Tensor], None] | None) -> Any:
-        try:
-            if observe is None or not isinstance(self.detector, Observable):
-                return self.detector(images)
-            seen = self.detector.observe(images)
-            observe(seen.features)
-            return seen.scores  # noqa: TRY300
-        except ValueError as error:
-            if type(error).__name__ != InvalidInputError.__name__:
-                raise
-            raise InvalidInputError(str(error)) from error  # theirs is a class of the sources
-
 
 def _by_program(
-    program: Program, inputs: NDArray[np.uint8], observe: Callable[[Tensor], None] | None
+    program: Program,
+    inputs: NDArray[np.uint8],
+    observe: Callable[[NDArray[np.float32]], None] | None,
 ) -> Raw:
     found = program(inputs, features=observe is not None)
     if observe is not None and FEATURES in found:
-        observe(torch.from_numpy(found[FEATURES]))
-    maps, q = found.get("anomaly_map"), found.get("soft_assignment")
+        observe(found[FEATURES])
+    q = found.get("soft_assignment")
     return Raw(
         image_score=found[SCORE].astype(np.float64),
-        anomaly_map=None if maps is None else torch.from_numpy(maps),
+        anomaly_map=found.get("anomaly_map"),
         soft_assignment=None if q is None else q.astype(np.float64),
-    )
-
-
-def together(parts: Sequence[Raw]) -> Raw:
-    """The scores of all inputs of one request, in order."""
-    if len(parts) == 1:
-        return parts[0]
-    maps = [part.anomaly_map for part in parts if part.anomaly_map is not None]
-    assignments = [part.soft_assignment for part in parts if part.soft_assignment is not None]
-    return Raw(
-        image_score=np.concatenate([part.image_score for part in parts]),
-        anomaly_map=torch.cat(maps) if maps else None,
-        soft_assignment=np.concatenate(assignments) if assignments else None,
     )

@@ -41,6 +41,7 @@ from tasks.packaging.program import (
     SCORE,
     Program,
     difference,
+    milliseconds,
     noise,
 )
 
@@ -174,6 +175,7 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
     record["parity"] = {**parity, "bound": PARITY, "num_images": len(images)}
     worst = max(parity.values())
     record["usable"] = bool(worst <= PARITY)
+    record["slow"] = _is_slow(folder, whole, probe)
     if not record["usable"]:
         record["why"] = (
             f"Its program must give what torch gives within {PARITY:g} of the largest value, and "
@@ -274,6 +276,14 @@ def _parity(folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]) 
         )
         for name, value in expected.items()
     }
+
+
+def _is_slow(folder: Path, whole: _Whole, probe: NDArray[np.uint8]) -> bool:
+    """Whether torch is quicker here, so that loading has to time it too."""
+    program = Program(folder, "onnxruntime", threads=torch.get_num_threads())
+    with torch.no_grad():
+        by_torch = milliseconds(lambda images: whole.found(torch.from_numpy(images)), probe)
+    return by_torch < milliseconds(program, probe)
 
 
 def _numpy(found: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@
     detector.json            classes and hyper-parameters, preprocessing, thresholds
     weights.safetensors      all learned state, the encoder's included
     statistics.safetensors   the Gaussian statistics by name, float64
+    reference.safetensors    the Gaussian of normal feature vectors, float64, if it judges by one
     calibration.safetensors  scores of held-out normal images, clip by clip, for p-values
     lineage.json             what it was made from: data, validation, pretext run, recipe, commit
     files.json               path and md5 of every file of that data version
@@ -10,39 +11,50 @@
     sources/                 the Python packages it was trained with, and this reader
     digest.json              SHA-256 of every other file
 
-Nothing in it is pickled. ``load`` refuses it if a byte changed, and runs the sources that it holds.
+Nothing in it is pickled. ``load`` refuses it if a byte changed, and runs the sources that it holds
+where a program does not score. torch is imported when a detector itself is wanted, not before.
 """
+
+from __future__ import annotations
 
 import hashlib
 import importlib
 import json
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
-from enum import Enum
-from operator import attrgetter
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors import numpy as arrays_of
 
-from models.contracts import Detector
 from models.errors import RegistryError
 from models.former_names import present, present_weights
-from tasks.packaging.calibration import Calibration
+from tasks.packaging.config_json import Json, from_json, to_json
 from tasks.packaging.copy_sources import copy_sources, modules_of
 from tasks.packaging.detector import Packaged
 from tasks.packaging.formats import CURRENT
 from tasks.packaging.formats import check as check_format
 from tasks.packaging.import_sources import Vendored
+from tasks.packaging.normality import (
+    CALIBRATION,
+    load_calibration,
+    load_reference,
+    save_reference,
+)
 from tasks.packaging.preprocessing import Preprocessing
-from tasks.packaging.program import FOLDER, TORCH, choose
-from tasks.packaging.tensors import plain
+from tasks.packaging.program import FOLDER, TORCH, choose, default_threads
 
-Json: TypeAlias = Any
+if TYPE_CHECKING:
+    from models.contracts import Detector
+    from tasks.packaging.network import Network
+
+GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""Devices of which there is one where torch may find a GPU, on Linux."""
 
 
 def save(  # noqa: PLR0913 - all that a package holds
@@ -81,6 +93,11 @@ def save(  # noqa: PLR0913 - all that a package holds
     Raises:
         RegistryError: If the detector cannot be described without pickling it.
     """
+    from safetensors.torch import save_file
+
+    from tasks.packaging.network import reference_of
+    from tasks.packaging.tensors import plain
+
     encoder = detector.encoder  # type: ignore[attr-defined]
     described = {
         "format": CURRENT["detector.json"],
@@ -96,16 +113,18 @@ def save(  # noqa: PLR0913 - all that a package holds
     copy_sources(folder / "sources", {"models", *own, *users})
     scores = {"image_score": calibration_scores, "region_score": region_scores}
     known = {**scores, **(windows or {})}
-    calibration = {
-        name: torch.from_numpy(np.array(values, dtype=np.float64))
+    calibration: dict[str, NDArray[Any]] = {
+        name: np.array(values, dtype=np.float64)
         for name, values in known.items()
         if values is not None
     }
     clips = np.arange(len(calibration_scores)) if calibration_clips is None else calibration_clips
-    calibration["clip"] = torch.from_numpy(np.array(clips, dtype=np.int64))
+    calibration["clip"] = np.array(clips, dtype=np.int64)
     save_file(plain(detector.state_dict()), folder / "weights.safetensors")
     save_file(plain(detector.statistics()), folder / "statistics.safetensors")
-    save_file(calibration, folder / "calibration.safetensors")
+    arrays_of.save_file(calibration, folder / CALIBRATION)
+    if (reference := reference_of(detector)) is not None:
+        save_reference(folder, reference)
     for name, value in (("detector", described), ("lineage", lineage), ("files", files)):
         (folder / f"{name}.json").write_text(json.dumps(value, indent=1))
     sums = checksums(folder)
@@ -132,25 +151,23 @@ def load(folder: Path, *, device: str = "cpu", engine: str = TORCH) -> Packaged:
         lineage = json.loads((folder / "lineage.json").read_text())
         check_format("detector.json", described)
         check_format("lineage.json", lineage)
-        detector = _build(folder, described, Vendored(folder / "sources").load)
-        known = load_file(folder / "calibration.safetensors")
-        scores = {name: value.numpy() for name, value in known.items()}
-        scores.setdefault("clip", np.arange(len(scores["image_score"])))  # of older packages
-        calibration = Calibration(**scores)
-        preprocessing = _preprocessing(described)
+        calibration = load_calibration(folder)
+        preprocessing = preprocessing_of(described)
     except Exception as error:
-        raise RegistryError(
-            f"The packaged detector in {folder} must load, and does not: {error}. It needs the "
-            "packages listed in its requirements.txt; serve another version, or train again."
-        ) from error
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        raise _unloadable(folder, error) from error
+    computes_on = _device(device)
+    network = cache(lambda: _network(folder, described, computes_on))
     program, choice = None, None
-    if device == "cpu":
-        by_torch = _scorer(detector)
-        program, choice = choose(folder / FOLDER, engine, torch.get_num_threads(), by_torch)
+    if computes_on == "cpu":
+
+        def by_torch(images: NDArray[np.uint8]) -> object:
+            return network()(images)
+
+        program, choice = choose(folder / FOLDER, engine, default_threads(), by_torch)
+    if program is None:
+        network()  # whatever is wrong with it is told now
     return Packaged(
-        detector.to(device),
+        network,
         program=program,
         engine=choice,
         preprocessing=preprocessing,
@@ -160,16 +177,40 @@ def load(folder: Path, *, device: str = "cpu", engine: str = TORCH) -> Packaged:
         calibration=calibration,
         lineage=lineage,
         digest=digest(sums),
-        device=torch.device(device),
+        reference=load_reference(folder),
     )
 
 
-def _scorer(detector: Any) -> Callable[[NDArray[np.uint8]], object]:
-    @torch.no_grad()
-    def score(images: NDArray[np.uint8]) -> object:
-        return detector(torch.from_numpy(images).float() / 255)
+def _network(folder: Path, described: dict[str, Json], device: str) -> Network:
+    try:
+        import torch
 
-    return score
+        from tasks.packaging.network import Network
+
+        detector = _build(folder, described, Vendored(folder / "sources").load)
+        return Network(detector, torch.device(device))
+    except Exception as error:
+        raise _unloadable(folder, error) from error
+
+
+def _unloadable(folder: Path, error: Exception) -> RegistryError:
+    return RegistryError(
+        f"The packaged detector in {folder} must load, and does not: {error}. It needs the "
+        "packages listed in its requirements.txt; serve another version, or train again."
+    )
+
+
+def _device(wanted: str) -> str:
+    """Where to compute; torch is asked only where there may be a GPU."""
+    if wanted != "auto":
+        return wanted
+    if sys.platform == "linux" and not any(Path(each).exists() for each in GPUS):
+        return "cpu"
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def rebuild(
@@ -193,10 +234,11 @@ def rebuild(
             f"The packaged detector in {folder} must fit the present code to be trained further, "
             f"and does not: {error}. Train it again with this code."
         ) from error
-    return detector, _preprocessing(described)
+    return detector, preprocessing_of(described)
 
 
-def _preprocessing(described: dict[str, Json]) -> Preprocessing:
+def preprocessing_of(described: Mapping[str, Json]) -> Preprocessing:
+    """What is done to frames, as ``detector.json`` describes it."""
     values = dict(described["preprocessing"])
     pairs: Any = {k: tuple(values.pop(k, None) or ()) or None for k in ("image_size", "levels")}
     return Preprocessing(**values, **pairs)
@@ -208,6 +250,8 @@ def _build(
     load_module: Callable[[str], ModuleType],
     former: dict[str, Json] | None = None,
 ) -> Any:
+    from safetensors.torch import load_file
+
     encoder = from_json(described["encoder"], load_module).build()
     detector = from_json(described["detector"], load_module).build(encoder)
     weights = load_file(folder / "weights.safetensors")
@@ -252,44 +296,3 @@ def digest(sums: Mapping[str, str]) -> str:
     """SHA-256 over the names and SHA-256 of all files: one name for a model's bytes."""
     lines = "".join(f"{value}  {name}\n" for name, value in sorted(sums.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def to_json(value: Json) -> Json:
-    """A configuration as JSON; dataclasses and enum members carry the name of their class.
-
-    Raises:
-        RegistryError: If it holds anything else than those, plain values, tuples and mappings.
-    """
-    if isinstance(value, Enum):
-        return {"class": _name(type(value)), "member": value.name}
-    if is_dataclass(value) and not isinstance(value, type):
-        values = {each.name: to_json(getattr(value, each.name)) for each in fields(value)}
-        return {"class": _name(type(value)), **values}
-    if isinstance(value, tuple | list):
-        return [to_json(each) for each in value]
-    if isinstance(value, Mapping):
-        return {str(key): to_json(each) for key, each in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise RegistryError(
-        "A Config must be made of numbers, strings, tuples, mappings, enums and dataclasses, so "
-        f"that it can be stored without pickling; got {type(value).__name__} {value!r}."
-    )
-
-
-def from_json(value: Json, load_module: Callable[[str], ModuleType]) -> Any:
-    """The configuration that ``to_json`` described, of classes in the modules that are loaded."""
-    if isinstance(value, list):
-        return tuple(from_json(each, load_module) for each in value)
-    if not isinstance(value, dict):
-        return value
-    values = {key: from_json(each, load_module) for key, each in value.items() if key != "class"}
-    if "class" not in value:
-        return values
-    module, _, name = value["class"].partition(":")
-    found = attrgetter(name)(load_module(module))
-    return found[values["member"]] if issubclass(found, Enum) else found(**values)
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"

@@ -13,6 +13,7 @@ Shapes: N = images, C = window or channels, H W = image.
 import json
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -113,7 +114,7 @@ def choose(
     folder: Path,
     wanted: str,
     threads: int,
-    by_torch: Callable[[NDArray[np.uint8]], object],
+    by_torch: Callable[[NDArray[np.uint8]], object] | None,
 ) -> tuple[Program | None, Choice]:
     """The program on the fastest engine here, or on the one that is wanted.
 
@@ -121,7 +122,9 @@ def choose(
         folder: Holds the program, its record and what torch gave for noise.
         wanted: One of ``ENGINES``, ``torch``, ``auto`` or ``steady``.
         threads: That compute.
-        by_torch: Scores a batch by torch, to be timed.
+        by_torch: Scores a batch by torch; to be timed where torch was the quicker one when the
+            version was registered, so that elsewhere nothing waits for the import of torch. None
+            if there is no torch.
 
     Returns:
         The program, None if torch is to be used; and the reasons.
@@ -143,17 +146,19 @@ def choose(
         _check(program, folder, probe)
         why = "It is the same everywhere." if wanted == STEADY else "It was asked for."
         return program, Choice(engine=program.engine, why=why, threads=threads)
-    return _fastest(folder, threads, probe, by_torch)
+    return _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
 
 
 def _fastest(
     folder: Path,
     threads: int,
     probe: NDArray[np.uint8],
-    by_torch: Callable[[NDArray[np.uint8]], object],
+    by_torch: Callable[[NDArray[np.uint8]], object] | None,
 ) -> tuple[Program | None, Choice]:
     programs: dict[str, Program] = {}
-    spent, refused = {TORCH: _milliseconds(by_torch, probe)}, []
+    spent, refused = dict[str, float](), list[str]()
+    if by_torch:
+        spent[TORCH] = milliseconds(by_torch, probe)
     for engine in ENGINES:
         if engine.endswith("bf16") and not _has_bfloat16():
             continue
@@ -164,9 +169,9 @@ def _fastest(
             refused.append(f"{engine}: {error}")
             continue
         programs[engine] = program
-        spent[engine] = _milliseconds(program, probe)
-    best = min(spent, key=lambda engine: spent[engine])
-    why = " ".join(["It is the fastest here.", *refused])
+        spent[engine] = milliseconds(program, probe)
+    best = min(spent, key=lambda engine: spent[engine]) if spent else TORCH
+    why = " ".join(["It is the fastest here." if spent else "No engine is right here.", *refused])
     choice = Choice(engine=best, why=why, milliseconds=spent, threads=threads)
     return programs.get(best), choice
 
@@ -190,7 +195,9 @@ def noise(size: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def default_threads() -> int:
-    """As many as the environment says, or as there are cores."""
+    """As many as torch computes with, if it is loaded; as the environment says; or as cores."""
+    if (torch := sys.modules.get("torch")) is not None:
+        return int(torch.get_num_threads())
     told = os.environ.get("OMP_NUM_THREADS", "")
     return int(told) if told.isdecimal() and int(told) else os.cpu_count() or 1
 
@@ -205,7 +212,8 @@ def _check(program: Program, folder: Path, probe: NDArray[np.uint8]) -> None:
         )
 
 
-def _milliseconds(run: Callable[[NDArray[np.uint8]], object], probe: NDArray[np.uint8]) -> float:
+def milliseconds(run: Callable[[NDArray[np.uint8]], object], probe: NDArray[np.uint8]) -> float:
+    """Time for an image of a batch, the least of a few tries."""
     run(probe)
     spent: list[float] = []
     while len(spent) < TRIES and sum(spent) < ENOUGH_SECONDS:

@@ -23,7 +23,8 @@ def root(start: Path | None = None) -> Path:
     """The workplace around ``start``, by default around the working directory.
 
     That is the nearest folder with ``.dvc``, ``data.dvc`` or ``.unseen`` inside of the git
-    repository; its top, if none has.
+    repository; its top, if none has. Where there is no repository, the one with ``.unseen``: what
+    is exported can be served there.
 
     Raises:
         DataError: If there is no git repository, because then no data version can be named, or if
@@ -36,6 +37,8 @@ def root(start: Path | None = None) -> Path:
             marked = folder
         if (folder / ".git").exists():
             return _spelled(marked or folder)
+    if marked is not None and (marked / ".unseen").is_dir():  # enough to serve an export
+        return _spelled(marked)
     raise DataError(
         f"unseen must run inside a git repository, because git and DVC name the data; {start} is "
         "in none. Run 'git init' there, or change to your repository."

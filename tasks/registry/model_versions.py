@@ -226,7 +226,11 @@ def load(version: RegisteredVersion, *, device: str = "cpu", engine: str = "torc
     """
     from tasks.packaging import package
 
-    packaged = package.load(folder(version.source), device=device, engine=engine)
+    place = getattr(version, "folder", None)  # known to ``quick_reads``
+    where = place / "artifacts" / PACKAGE if place else None
+    if where is None or not where.is_dir():
+        where = folder(version.source)
+    packaged = package.load(where, device=device, engine=engine)
     recorded = version.tags.get(MODEL_DIGEST)
     if recorded != packaged.digest:
         raise RegistryError(

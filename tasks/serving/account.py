@@ -9,7 +9,7 @@ from models.errors import InvalidInputError
 from tasks.notices.dispatcher import Dispatcher
 from tasks.packaging.detector import Prediction
 from tasks.serving import prometheus
-from tasks.serving.champion import Deployed
+from tasks.serving.deployed import Deployed
 from tasks.serving.kept_pictures import Keep, KeptPictures
 from tasks.serving.monitoring.prediction_log import LoggedPrediction, PredictionLog
 

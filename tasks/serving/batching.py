@@ -1,9 +1,11 @@
 """Batching: score the inputs of many requests together, on one thread of its own.
 
 No request waits on purpose: what came while one batch was scored is the next batch, so that batches
-grow with the load and a lone request is scored at once. Requests take turns: a long clip gets what
-room the others leave, batch after batch. Windows of frames are made before; those of different
-requests share a batch and nothing else.
+grow with the load and a lone request is scored at once. An engine scores no more images per second
+in large batches than in small ones, and who is in a batch waits for all of it: so a batch by an
+engine takes about ``BATCH_SECONDS``. Requests take turns: a long clip gets what room the others
+leave, batch after batch. Windows of frames are made before; those of different requests share a
+batch and nothing else.
 
 Shapes: N = inputs, C = window or channels, H W = input, B = batch, P = places, D = features.
 """
@@ -18,14 +20,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.errors import InvalidInputError
-from tasks.packaging.detector import Packaged, Raw, together
-from tasks.serving.middleware import BusyError
+from tasks.packaging.detector import Packaged
+from tasks.packaging.raw import Raw, together
+from tasks.serving.admission import BusyError, Waiting
 
 BATCH_PIXELS, MAX_BATCH = 4_000_000, 32
 """Pixels, and inputs, that are scored at once."""
+BATCH_SECONDS = 0.025
+"""That a batch by an engine may take, as far as the batches before it tell."""
 SMALLEST_SIDE = 64
 """Pixels of a side below which a frame may be too small for an encoder's receptive field."""
 LONGEST_RETRY = 60
@@ -43,8 +47,10 @@ class Job:
     """Shape (N, C, H, W)."""
     map_size: tuple[int, ...] | None = None
     """Height and width of the anomaly maps; None for no maps."""
-    observe: Callable[[Tensor], None] | None = None
+    observe: Callable[[NDArray[np.float32]], None] | None = None
     """Is given the feature vectors (B, P, D) of these inputs, of no others."""
+    waiting: Waiting | None = None
+    """Is told when the first of them is taken."""
     answer: "Future[Raw]" = field(default_factory=Future)
     start: int = 0
     """Inputs that were taken already."""
@@ -148,12 +154,14 @@ class Batcher:
                 self._forget(job)
                 continue
             if kind is None:
-                room, kind = job.batch_size(), job.kind
+                room, kind = self._room(job), job.kind
             if room and job.kind == kind:
                 end = min(job.start + room, len(job.inputs))
                 pieces.append(Piece(job, slice(job.start, end)))
                 room -= end - job.start
                 job.start = end
+                if job.waiting:
+                    job.waiting.begun = True
                 self._jobs.remove(job)
                 rest.append(job)
         for job in rest:
@@ -162,6 +170,13 @@ class Batcher:
             else:
                 self._bytes -= job.inputs.nbytes
         return pieces
+
+    def _room(self, job: Job) -> int:
+        """Inputs of a batch that begins with this job."""
+        if job.packaged.program is None or not self._seconds_per_input:
+            return job.batch_size()
+        quick = int(BATCH_SECONDS / self._seconds_per_input)
+        return min(job.batch_size(), max(quick, 1))
 
     def _forget(self, job: Job) -> None:
         self._jobs.remove(job)
@@ -189,18 +204,19 @@ class Batcher:
                 _finish(piece.job)
         seconds = time.perf_counter() - started
         num = sum(piece.places.stop - piece.places.start for piece in pieces)
-        self._seconds_per_input = 0.9 * self._seconds_per_input + 0.1 * seconds / num
+        before = self._seconds_per_input or seconds / num
+        self._seconds_per_input = 0.9 * before + 0.1 * seconds / num
         self._record(len(pieces), num, seconds)
 
 
 def _forward(pieces: list[Piece]) -> None:
     """Score the inputs of one batch, and give each job what is its own."""
     inputs = [piece.job.inputs[piece.places] for piece in pieces]
-    packaged, observed = pieces[0].job.packaged, list[Tensor]()
+    packaged, observed = pieces[0].job.packaged, list[NDArray[np.float32]]()
     observe = observed.append if any(piece.job.observe for piece in pieces) else None
     try:
         found = packaged.forward(np.concatenate(inputs) if len(inputs) > 1 else inputs[0], observe)
-    except RuntimeError as error:  # of torch; the warm-up has shown that larger frames work
+    except RuntimeError as error:  # of an engine; the warm-up has shown that larger frames work
         height, width = inputs[0].shape[-2:]
         if min(height, width) >= SMALLEST_SIDE:
             raise

@@ -1,38 +1,26 @@
 """The detector that serves: the version with the alias ``champion``, followed without restart."""
 
+from __future__ import annotations
+
 import gc
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
-
-from models.errors import RegistryError
-from tasks.packaging.detector import Packaged
 from tasks.packaging.program import AUTO
-from tasks.registry import history, mlflow_store, model_versions
+from tasks.registry import history, model_versions, quick_reads
+from tasks.serving.deployed import Deployed, spare_the_loaded, warm
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 60.0
 """Seconds between two attempts to load a champion that does not load."""
-WARM_UP_SIZE = (128, 192)
-"""Height and width of the frames that a new champion is tried on, if it resizes none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deployed:
-    """A model version that is loaded, verified and warm."""
-
-    name: str
-    version: int
-    packaged: Packaged
-    since: str
-    """When it was ready to serve; UTC, ISO 8601."""
 
 
 def deploy(
@@ -50,20 +38,7 @@ def deploy(
         RegistryError: If its files are not those that were registered, or it does not score.
     """
     packaged = model_versions.load(version, device="auto", engine=engine)
-    window, size = packaged.preprocessing.window, packaged.preprocessing.image_size
-    noise = np.random.default_rng(0).integers(0, 256, (window, *(size or WARM_UP_SIZE)))
-    found = packaged.predict(noise.astype(np.uint8), false_alarm_rate=false_alarm_rate)
-    if not np.isfinite(found.image_score).all():
-        raise RegistryError(
-            f"{version.name} version {version.version} must score a window of noise with a number, "
-            f"got {found.image_score}. Promote another version, or roll back."
-        )
-    return Deployed(
-        name=version.name,
-        version=int(version.version),
-        packaged=packaged,
-        since=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    return warm(version.name, int(version.version), packaged, false_alarm_rate)
 
 
 class Champion:
@@ -110,13 +85,19 @@ class Champion:
         self._stopped.set()
         gc.unfreeze()  # else libraries complain at the end of what was not collected
 
+    def lineage(self, deployed: Deployed) -> dict[str, Any]:
+        """What a version was made from, as ``tasks.lineage.trace`` tells it now."""
+        from tasks.lineage.trace import trace  # nobody has to wait for it before
+
+        return asdict(trace(f"{deployed.name}@{deployed.version}"))
+
     def refresh(self) -> None:
         """Load the version that has the alias now, unless it serves already.
 
         Raises:
             UnseenError: If there is none, or it cannot be loaded; ``deployed`` is as before.
         """
-        self._client = self._client or mlflow_store.client()
+        self._client = self._client or quick_reads.reader()
         seen = model_versions.champion(self._client, self.name)
         if seen != self._seen and history.notice(self.name, self._client):
             self._seen = seen
@@ -155,14 +136,3 @@ class Champion:
                 spare_the_loaded()
             if self._stopped.wait(self.poll_seconds):
                 return
-
-
-def spare_the_loaded() -> None:
-    """Keep garbage collection from what is loaded now, until the next call.
-
-    MLflow, torch and a model are 600,000 objects, and each full collection, of which there are
-    several in a minute of many requests, would hold up all of them for .35 s.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -21,7 +21,7 @@ from tasks.data.clips import Frame
 from tasks.data.snapshots import Snapshot
 from tasks.lineage.trace import data_version
 from tasks.packaging.detector import Packaged
-from tasks.packaging.preprocessing import as_tensor
+from tasks.packaging.tensors import as_tensor
 from tasks.platform import files
 from tasks.registry import mlflow_store, model_versions
 from tasks.serving import uploads
@@ -94,7 +94,7 @@ def evidence(said: LoggedPrediction, image: Path, picture: Path) -> tuple[Eviden
     batch = as_tensor(seen, torch.device("cpu"))
     anomaly_map = packaged.forward(seen).anomaly_map
     assert anomaly_map is not None
-    regions = find_regions(anomaly_map[0].numpy(), packaged.pixel_threshold)[:MOST]
+    regions = find_regions(anomaly_map[0], packaged.pixel_threshold)[:MOST]
     boxes = [Box(r.top, r.left, r.top + r.height, r.left + r.width) for r in regions]
     if isinstance(detector, TracesPatches):
         return _by_patches(packaged, batch[0], boxes, seen[0], picture)

@@ -3,7 +3,9 @@
 detector.onnx | detector.xml, detector.bin | detector.pt2   from bytes to scores and maps
 detector.json      input, outputs, thresholds, preprocessing, p-values, agreement with torch
 example.py         how to run it, with NumPy and one engine
-lineage.json, files.json    what it was made from, and every file of its data
+lineage.json, files.json, trace.json    what it was made from, and every file of its data
+calibration.safetensors, reference.safetensors    what is normal, for ``unseen serve FOLDER``
+program.json, expected.safetensors      what the program must give here; beside detector.onnx
 SHA256SUMS         of all of them, for ``sha256sum -c``
 """
 
@@ -17,15 +19,18 @@ import numpy as np
 import torch
 
 from models.errors import InvalidInputError
+from tasks.lineage.trace import trace
 from tasks.packaging import make_program, package
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged
-from tasks.packaging.program import FILE, FOLDER, RECORD, noise
+from tasks.packaging.normality import CALIBRATION, save_reference
+from tasks.packaging.program import EXPECTED, FILE, FOLDER, RECORD, noise
 from tasks.registry import mlflow_store, model_versions
+from tasks.serving.exported import ABOUT, SUMS, TRACE
 
 FORMATS = ("onnx", "openvino", "torch")
 PROGRAMS = {"onnx": "detector.onnx", "openvino": "detector.xml", "torch": "detector.pt2"}
-KEPT = ("lineage.json", "files.json")
+KEPT = ("lineage.json", "files.json", CALIBRATION)
 OPENED = {
     "onnx": """import onnxruntime
 
@@ -99,13 +104,17 @@ def export(reference: str, target: Path, kind: str = "onnx") -> dict[str, Any]:
             "version": int(version.version),
             **_described(packaged, record, kind),
         }
-        (part / "detector.json").write_text(json.dumps(about, indent=1))
+        (part / ABOUT).write_text(json.dumps(about, indent=1))
+        told = asdict(trace(f"{version.name}@{version.version}"))
+        (part / TRACE).write_text(json.dumps(told, indent=1))
         (part / "example.py").write_text(_example(record, kind))
         for name in KEPT:
             shutil.copyfile(source / name, part / name)
+        if packaged.reference is not None:
+            save_reference(part, packaged.reference)
         sums = package.checksums(part)
         lines = [f"{value}  {name}\n" for name, value in sums.items()]
-        (part / "SHA256SUMS").write_text("".join(lines))
+        (part / SUMS).write_text("".join(lines))
         if target.is_dir():
             target.rmdir()
         part.rename(target)
@@ -130,8 +139,11 @@ def _write_program(part: Path, source: Path, packaged: Packaged, kind: str) -> d
     if kind == "torch":
         images = torch.from_numpy(noise(tuple(record["input"]["shape"][1:])))
         make_program.export_torch(packaged.detector, images, part / PROGRAMS[kind])
-    if kind != "onnx":
+    if kind == "onnx":
+        (part / RECORD).write_text(json.dumps(record, indent=1))
+    else:
         made.unlink()
+        (part / EXPECTED).unlink()
     return record
 
 
@@ -141,7 +153,8 @@ def _record(part: Path, source: Path, packaged: Packaged) -> dict[str, Any]:
     if kept.is_file():
         record: dict[str, Any] = json.loads(kept.read_text())
         if record["usable"]:
-            shutil.copyfile(source / FOLDER / FILE, part / PROGRAMS["onnx"])
+            for name in (FILE, EXPECTED):
+                shutil.copyfile(source / FOLDER / name, part / name)
         return record
     preprocessing = packaged.preprocessing
     if preprocessing.image_size is None:
@@ -156,7 +169,8 @@ def _record(part: Path, source: Path, packaged: Packaged) -> dict[str, Any]:
         record = make_program.write(made, packaged.detector, torch.from_numpy(noise(size)))
     except Exception as error:
         raise InvalidInputError(f"This version cannot be exported: {error}") from error
-    shutil.move(made / FILE, part / PROGRAMS["onnx"])
+    for name in (FILE, EXPECTED):
+        shutil.move(made / name, part / name)
     shutil.rmtree(made)
     return {**record, "compared_on": "noise, as the version was registered before programs were"}
 
@@ -166,7 +180,7 @@ def _described(packaged: Packaged, record: dict[str, Any], kind: str) -> dict[st
         "program": PROGRAMS[kind],
         "model_digest": packaged.digest,
         "data_digest": packaged.lineage["data"]["digest"],
-        **{key: value for key, value in record.items() if key != "usable"},
+        **{key: value for key, value in record.items() if key not in ("usable", "slow")},
         "preprocessing": asdict(packaged.preprocessing),
         "threshold": packaged.threshold,
         "pixel_threshold": packaged.pixel_threshold,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged, Prediction
-from tasks.serving.champion import Deployed
+from tasks.serving.deployed import Deployed
 
 MAX_REGIONS = 100
 """Regions reported of one frame, those of the highest score."""

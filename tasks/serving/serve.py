@@ -1,4 +1,4 @@
-"""Serve: answer requests with the champion of a registered model, whichever that is.
+"""Serve: answer requests with the champion of a registered model, or with an exported detector.
 
 ``POST /predict`` scores images or a clip, ``GET /lineage`` says what the detector that answers was
 made from, ``GET /health`` whether there is one, ``GET /drift`` whether what it is shown is still
@@ -12,10 +12,10 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-import torch
 import uvicorn
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -25,9 +25,9 @@ from starlette.types import Scope
 from tasks.packaging.program import AUTO
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
-from tasks.registry import mlflow_store, model_versions
-from tasks.serving import pages
+from tasks.serving import exported, pages
 from tasks.serving.api_keys import PREDICT, Access, Keys, is_local, may
+from tasks.serving.deployed import Source
 from tasks.serving.forms import FILES, FORM
 from tasks.serving.kept_pictures import Keep
 from tasks.serving.middleware import Guard, answer, refusals
@@ -39,14 +39,14 @@ from tasks.serving.uploads import Limits
 log = logging.getLogger(__name__)
 
 MOST_THREADS = 8
-"""Of torch, for one batch: more do not make it faster."""
+"""That compute one batch: more do not make it faster."""
 SWITCH_SECONDS = 5e-5
 """After which a thread must let another one run Python: the one that scores asks for that between
 any two operations of torch, and would wait up to 5 ms for it, Python's default, each time."""
 
 
 def build_app(  # noqa: PLR0913
-    name: str,
+    source: str | Source,
     *,
     limits: Limits | None = None,
     poll_seconds: float = 2.0,
@@ -60,7 +60,8 @@ def build_app(  # noqa: PLR0913
     """The app that serves a registered model.
 
     Args:
-        name: Registered model whose champion answers.
+        source: Registered model whose champion answers; or where else the detector comes from, and
+            then the time between two looks, false-alarm rate and engine are the source's own.
         limits: What a request may cost.
         poll_seconds: Time between two looks at the alias.
         false_alarm_rate: Share of normal frames that may be called anomalous; the champion's own
@@ -72,15 +73,14 @@ def build_app(  # noqa: PLR0913
         keep: Pictures to keep; see ``tasks.serving.kept_pictures``.
     """
     limits = limits or Limits()
-    service = Service(
-        name,
-        limits,
-        poll_seconds,
-        false_alarm_rate,
-        log_predictions=log_predictions,
-        engine=engine,
-        keep=keep,
-    )
+    if isinstance(source, str):
+        from tasks.serving.champion import Champion  # an exported detector needs no registry
+
+        source = Champion(
+            source, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate, engine=engine
+        )
+    service = Service(source, limits, log_predictions=log_predictions, keep=keep)
+    name = source.name
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -146,13 +146,17 @@ def _add_addresses(app: FastAPI, service: Service) -> None:
 
 
 def share_cores() -> None:
-    """Leave torch one core less than there are: one is for HTTP, decoding and the rest of Python.
+    """Leave what scores one core less than there are: one is for HTTP, decoding and Python.
 
     Where more threads compute than there are cores, most of their time is spent in waiting for each
-    other. ``OMP_NUM_THREADS`` says otherwise.
+    other. ``OMP_NUM_THREADS`` says otherwise; torch reads it too, when it is imported.
     """
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(min(max((os.cpu_count() or 1) - 1, 1), MOST_THREADS))
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    num = min(max((os.cpu_count() or 1) - 1, 1), MOST_THREADS)
+    os.environ["OMP_NUM_THREADS"] = str(num)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(num)
 
 
 def record(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
@@ -171,6 +175,12 @@ def record(metrics: Metrics, scope: Scope, status: int, seconds: float) -> None:
     log.info("request", extra={"facts": facts})
 
 
+def _check_champion(name: str) -> None:
+    from tasks.registry import model_versions, quick_reads
+
+    model_versions.resolve(quick_reads.reader(), name, model_versions.CHAMPION)
+
+
 def serve(  # noqa: PLR0913
     name: str,
     host: str = "127.0.0.1",
@@ -187,6 +197,9 @@ def serve(  # noqa: PLR0913
 ) -> None:
     """Serve the champion of a registered model until interrupted; ``build_app`` has the options.
 
+    If ``name`` is a folder that ``unseen export`` wrote, what is in it answers, whatever is
+    registered, and neither MLflow nor torch is needed.
+
     Raises:
         NotFoundError: If there is no such model, or it has no champion, and ``wait`` is not set:
             then every request is answered 503 until there is one.
@@ -194,16 +207,20 @@ def serve(  # noqa: PLR0913
     """
     access = access or Access(Keys(), local=is_local(host))
     access.check()
-    if not wait:
-        model_versions.resolve(mlflow_store.client(), name, model_versions.CHAMPION)
+    source: str | Source = name
+    share_cores()
+    if exported.is_one(name):
+        source = exported.Exported(Path(name), false_alarm_rate=false_alarm_rate, engine=engine)
+        name = source.name
+    elif not wait:
+        _check_champion(name)
     # The follower asks again soon anyhow: it must not be stuck in MLflow's own minutes of retries.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     listener = listen(host, port)
-    share_cores()
     sys.setswitchinterval(SWITCH_SECONDS)
     app = build_app(
-        name,
+        source,
         limits=limits,
         poll_seconds=poll_seconds,
         false_alarm_rate=false_alarm_rate,

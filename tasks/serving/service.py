@@ -13,17 +13,14 @@ import anyio
 from fastapi import Request
 from prometheus_client.core import Metric
 
-from tasks.lineage.trace import trace
-from tasks.lineage.trace_records import Trace
-from tasks.packaging.detector import Raw
-from tasks.packaging.program import AUTO
+from tasks.packaging.raw import Raw
 from tasks.serving import prometheus, responses, uploads
 from tasks.serving.account import Account, logged
+from tasks.serving.admission import Admission, BusyError
 from tasks.serving.batching import Batcher, Job
-from tasks.serving.champion import Champion, Deployed
+from tasks.serving.deployed import Deployed, Source
 from tasks.serving.forms import SINGLE, files_of, flag
 from tasks.serving.kept_pictures import Keep
-from tasks.serving.middleware import Admission, BusyError
 from tasks.serving.monitoring.drift import DriftReport
 from tasks.serving.monitoring.recorder import Note, Watch
 from tasks.serving.prometheus import Metrics
@@ -72,30 +69,23 @@ class Service:
     """Scores requests with whatever detector is deployed, and keeps account of them.
 
     Args:
-        name: Registered model whose champion answers.
+        source: Where the detector comes from that answers.
         limits: What a request may cost.
-        poll_seconds: Time between two looks at the alias.
-        false_alarm_rate: Share of normal frames that may be called anomalous.
         log_predictions: Keep what was answered; see ``tasks.serving.monitoring.prediction_log``.
-        engine: What scores; see ``tasks.packaging.program.choose``.
         keep: Keep pictures as well; see ``tasks.serving.kept_pictures``.
     """
 
     def __init__(
         self,
-        name: str,
+        source: Source,
         limits: Limits,
-        poll_seconds: float,
-        false_alarm_rate: float | None = None,
         *,
         log_predictions: bool = True,
-        engine: str = AUTO,
         keep: Keep | None = None,
     ) -> None:
         self.limits = limits
-        self.champion = Champion(
-            name, poll_seconds=poll_seconds, false_alarm_rate=false_alarm_rate, engine=engine
-        )
+        self.source = source
+        name, false_alarm_rate = source.name, source.false_alarm_rate
         self.watch = Watch(name, false_alarm_rate)
         self.metrics = Metrics()
         self.metrics.add(self._tell)
@@ -105,7 +95,7 @@ class Service:
         self.metrics.add(self.account.tell)
         self._workers = ThreadPoolExecutor(limits.concurrent, "worker")
         self._starts = 0
-        self._lineage: Trace | None = None
+        self._lineage: tuple[Deployed, dict[str, Any]] | None = None
         self._drift: tuple[Deployed, float, DriftReport] | None = None
 
     def start(self) -> None:
@@ -113,7 +103,7 @@ class Service:
         self._starts += 1
         if self._starts > 1:
             return
-        for part in (self.champion, self.watch, self.batcher, self.account):
+        for part in (self.source, self.watch, self.batcher, self.account):
             part.start()
 
     def stop(self) -> None:
@@ -121,7 +111,7 @@ class Service:
         self._starts -= 1
         if self._starts:
             return
-        for part in (self.champion, self.batcher, self.account, self.watch):
+        for part in (self.source, self.batcher, self.account, self.watch):
             part.stop()
         self._workers.shutdown(wait=False, cancel_futures=True)
 
@@ -131,9 +121,9 @@ class Service:
         Raises:
             BusyError: If none is loaded yet.
         """
-        if self.champion.deployed is None:
-            raise BusyError(f"No detector is loaded yet. {self.champion.problem}")
-        return self.champion.deployed
+        if self.source.deployed is None:
+            raise BusyError(f"No detector is loaded yet. {self.source.problem}")
+        return self.source.deployed
 
     async def predict(self, request: Request, client: str, *, anomaly_map: bool) -> Scored:
         """Read the files of a request and score them.
@@ -184,10 +174,14 @@ class Service:
 
     async def _answer(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
         """Decode with the workers, score in a batch, judge; a timeout frees no busy worker."""
-        loop = asyncio.get_running_loop()
-        job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
-        self.batcher.submit(job)
-        raw = await asyncio.wrap_future(job.answer)
+        loop, waiting = asyncio.get_running_loop(), self.admission.waiting()
+        try:
+            job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
+            job.waiting = waiting
+            self.batcher.submit(job)
+            raw = await asyncio.wrap_future(job.answer)
+        finally:
+            waiting.begun = True
         if len(raw.image_score) <= FEW_FRAMES and not asked.anomaly_map:
             return self._judge(asked, raw, sent)
         return await loop.run_in_executor(self._workers, self._judge, asked, raw, sent)
@@ -209,7 +203,7 @@ class Service:
 
     def _judge(self, asked: Asked, raw: Raw, sent: Sent) -> Scored:
         packaged = asked.deployed.packaged
-        found = packaged.judge(raw, false_alarm_rate=self.champion.false_alarm_rate)
+        found = packaged.judge(raw, false_alarm_rate=self.source.false_alarm_rate)
         asked.note.leave(found)
         asked.request.state.facts = {
             "key": asked.client or None,
@@ -230,7 +224,7 @@ class Service:
         """Which version serves, and whether anything is wrong."""
         deployed = self.deployed()
         return {
-            "status": "ok" if self.champion.problem is None else "degraded",
+            "status": "ok" if self.source.problem is None else "degraded",
             "model": deployed.name,
             "version": deployed.version,
             "run_id": deployed.packaged.lineage["run_id"],
@@ -238,7 +232,7 @@ class Service:
             "model_digest": deployed.packaged.digest,
             "since": deployed.since,
             "engine": deployed.packaged.engine.engine,
-            "problem": self.champion.problem,
+            "problem": self.source.problem,
         }
 
     async def drift(self) -> dict[str, Any]:
@@ -249,16 +243,17 @@ class Service:
     async def lineage(self) -> dict[str, Any]:
         """What the served version was made from; while the registry is away, as known last."""
         deployed = self.deployed()
-        reference = f"{deployed.name}@{deployed.version}"
         try:
             async with asyncio.timeout(LINEAGE_SECONDS):
-                found = await anyio.to_thread.run_sync(trace, reference, abandon_on_cancel=True)
+                found = await anyio.to_thread.run_sync(
+                    self.source.lineage, deployed, abandon_on_cancel=True
+                )
         except Exception as error:
-            if self._lineage is None or self._lineage.model.version != deployed.version:
+            if self._lineage is None or self._lineage[0].version != deployed.version:
                 raise BusyError("The registry does not answer now. Ask again later.") from error
-            return asdict(self._lineage)
-        self._lineage = found
-        return asdict(found)
+            return self._lineage[1]
+        self._lineage = deployed, found
+        return found
 
     def _tell(self) -> Iterator[Metric]:
         """What is read off when somebody looks at the metrics."""
@@ -266,7 +261,7 @@ class Service:
         yield prometheus.gauge("requests_under_way", "Requests.", self.admission.under_way)
         yield prometheus.gauge("queued_requests", "Requests that wait to be scored.", requests)
         yield prometheus.gauge("queued_inputs", "Inputs that wait to be scored.", inputs)
-        deployed = self.champion.deployed
+        deployed = self.source.deployed
         if deployed is None:
             yield prometheus.gauge("healthy", "1 if the champion serves.", 0)
             return

@@ -6,6 +6,7 @@ a sentence for the sender.
 Shapes: T = frames, H W = frame.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Limits:
     """Bytes of decoded frames that may wait to be scored."""
     answer_seconds: float = 30.0
     """Seconds in which a request must be answered after it has arrived."""
+    wait_seconds: float = math.inf
+    """Seconds for which requests may wait to be scored before new ones are turned away."""
     same_rate: bool = False
     """Refuse videos of another frame rate than those of the training, instead of a warning."""
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from models.contracts import Encoder
 from models.errors import NotFoundError, RegistryError
-from tasks.packaging import package, tensors
+from tasks.packaging import config_json, tensors
 from tasks.platform import former_names
 from tasks.records import DataVersion, TrainedModel
 
@@ -33,7 +33,7 @@ def log(
         trained_on: Identities of the clips that it was trained on.
     """
     described = {
-        "encoder": package.to_json(encoder.config),
+        "encoder": config_json.to_json(encoder.config),
         "backbone": backbone,
         "data": asdict(version),
         "trained_on": sorted(trained_on),
@@ -54,7 +54,7 @@ def load(trained: TrainedModel) -> tuple[Encoder, Mapping[str, Any]]:
     """
     folder, described = _read(trained)
     try:
-        encoder = package.from_json(described["encoder"], former_names.module).build()
+        encoder = config_json.from_json(described["encoder"], former_names.module).build()
         encoder.load_state_dict(load_file(folder / "weights.safetensors"))
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
         raise RegistryError(

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.contracts import Encoder
 from models.encoders.pretrained import PretrainedTrunk
-from tasks.packaging import package, tensors
+from tasks.packaging import config_json, tensors
 from tasks.platform import files, source_digests, workspace
 from tasks.registry.caching import is_refreshing
 
@@ -94,7 +94,7 @@ def _name(basis: str, image: Tensor) -> str:
 def _basis(encoder: PretrainedTrunk) -> str:
     """Digest of all that the features of an image depend on, besides its pixels."""
     described = {
-        "encoder": package.to_json(encoder.config),
+        "encoder": config_json.to_json(encoder.config),
         "code": source_digests.version(type(encoder)),
         "libraries": [installed(name) for name in ("torch", "timm")],
     }

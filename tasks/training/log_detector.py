@@ -20,7 +20,7 @@ from torch import Tensor
 from models.capabilities import CrossConformal
 from models.contracts import Detector
 from models.errors import RegistryError
-from models.functional.smoothing import running_mean
+from models.functional.running_mean import running_mean
 from tasks.data import thumbnails
 from tasks.data.snapshots import Snapshot
 from tasks.packaging import make_program, package
@@ -233,7 +233,7 @@ def _log_statistics(folder: Path) -> None:
 
 def _read_back(model_uri: str, model: Detector, batch: Tensor, smoothing: int) -> None:
     """Load the logged model as any user would, and compare its scores with the fitted one's."""
-    expected = running_mean(torch.from_numpy(_scores(model, [batch])), smoothing).numpy()
+    expected = running_mean(_scores(model, [batch]), smoothing)
     images = (batch * 255).round().byte().numpy()
     found = mlflow.pyfunc.load_model(model_uri).predict(images)["image_score"].to_numpy()
     difference = np.abs(found - expected).max()

@@ -27,7 +27,7 @@ from models.errors import DataError, InvalidInputError, PrecisionLossError
 from models.functional.gaussian import Moments
 from tasks.data import snapshots
 from tasks.data.snapshots import Clip, Snapshot
-from tasks.packaging import package, tensors
+from tasks.packaging import config_json, tensors
 from tasks.packaging.preprocessing import Levels
 from tasks.platform import progress, source_digests
 from tasks.records import DataVersion, Training
@@ -131,8 +131,8 @@ class Source:
         """
         model: Any = self.model
         described = {
-            "detector": package.to_json(model.config),
-            "encoder": package.to_json(model.encoder.config),
+            "detector": config_json.to_json(model.config),
+            "encoder": config_json.to_json(model.encoder.config),
             "reading": inputs.reading(self.training),
             "levels": levels,
             "device": devices.name_of(self.fabric.device),

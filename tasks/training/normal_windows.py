@@ -14,10 +14,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from models.capabilities import Observable, Reference
+from models.capabilities import Observable
 from models.contracts import Detector
-from models.functional.drift import reference_distance, sampled_places
-from models.functional.gaussian import Moments
+from models.functional.array_moments import ArrayMoments
+from models.functional.drift import Reference, reference_distance, sampled_places
 from tasks.data.snapshots import Clip, Snapshot
 from tasks.records import Training
 from tasks.training import inputs
@@ -73,7 +73,7 @@ def measure(
     known, other = (cut(clips, training.window, span) for clips in (learned, held_out))
     share = max(-(-(len(known) + len(other)) // MOST), 1)
     known, other = known[::share], other[::share]
-    reference = Reference(*(each.cpu() for each in model.reference()))
+    reference = Reference(*(each.cpu().numpy() for each in model.reference()))
     seen = [moments(model, snapshot, window, training) for window in known]
     distances = list(_left_out(seen, reference))
     frames = [window.num_frames for window in known] if distances else []
@@ -111,26 +111,31 @@ def cut(clips: Sequence[Clip], window: int, span: int) -> list[Window]:
     return found
 
 
-def moments(model: Observable, snapshot: Snapshot, window: Window, training: Training) -> Moments:
+def moments(
+    model: Observable, snapshot: Snapshot, window: Window, training: Training
+) -> ArrayMoments:
     """Moments of the feature vectors at some places of some frames of a window."""
     stride = -(-window.num_frames // MOST_INPUTS)
     clips = window.clips[::stride] if len(window.clips) > 1 else window.clips
     batches = Batches(snapshot, clips, stride=stride, **inputs.reading(training))
     draw = np.random.default_rng(0)
-    found: Moments | None = None
+    found: ArrayMoments | None = None
     for images in batches:
-        vectors = sampled_places(model.observe(images).features, PLACES, draw)
-        found = found or Moments(vectors.shape[-1])
+        features = model.observe(images).features.detach().cpu().numpy()
+        vectors = sampled_places(features, PLACES, draw)
+        found = found or ArrayMoments(vectors.shape[-1])
         found.update(vectors)
     assert found is not None
     return found
 
 
-def _left_out(seen: Sequence[Moments], reference: Reference) -> Iterator[float]:
+def _left_out(seen: Sequence[ArrayMoments], reference: Reference) -> Iterator[float]:
     """Distance of each window from all others; none if there are no others."""
     for place, one in enumerate(seen if len(seen) > 1 else ()):
-        others = (each for other, each in enumerate(seen) if other != place)
-        rest = Moments.combined(others, len(one.mean))
+        rest = ArrayMoments(len(one.mean))
+        for other, each in enumerate(seen):
+            if other != place:
+                rest.merge(each)
         yield reference_distance(
             one, Reference(rest.mean, rest.scatter / rest.count, reference.whitener)
         )

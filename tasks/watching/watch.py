@@ -27,7 +27,8 @@ from tasks.packaging.program import AUTO
 from tasks.records import DataVersion
 from tasks.serving import prometheus, uploads
 from tasks.serving.account import Account, logged
-from tasks.serving.champion import Champion, Deployed
+from tasks.serving.champion import Champion
+from tasks.serving.deployed import Deployed
 from tasks.serving.kept_pictures import Keep
 from tasks.serving.monitoring import prediction_log, recorder
 from tasks.serving.prometheus import Metrics

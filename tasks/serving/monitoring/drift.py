@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from models.capabilities import Observable, Reference
 from models.functional import drift
-from models.functional.drift import reference_distance
+from models.functional.drift import Reference, reference_distance
 from models.metrics.intervals import clopper_pearson
 from tasks.packaging.detector import Packaged
 from tasks.serving.monitoring.served_statistics import BINS, BLOCK, RECENT, Point, Served, Tally
@@ -23,7 +21,7 @@ class Norm:
     """What a packaged detector says of normal frames."""
 
     reference: Reference | None
-    """Its Gaussian, on the CPU; None if it has none."""
+    """Its Gaussian; None if it has none."""
     limit: float | None
     """Squared Fréchet distance that normal frames may have; None if nothing vouches for one."""
     typical: float | None
@@ -90,17 +88,15 @@ def norm_of(packaged: Packaged, rate: float | None) -> Norm:
         packaged: The detector.
         rate: False-alarm rate that it is served with; None for its own threshold.
     """
-    calibration, reference, limit, typical, wanted = packaged.calibration, None, None, None, 0
-    if isinstance(packaged.detector, Observable):
-        reference = Reference(*(each.cpu() for each in packaged.detector.reference()))
+    calibration, limit, typical, wanted = packaged.calibration, None, None, 0
     distances, frames = calibration.window_distance, calibration.window_frames
     if distances is not None and frames is not None and len(distances):
         typical, wanted = float(np.median(distances)), int(np.median(frames))
         if len(distances) >= drift.FEWEST_WINDOWS:
-            limit = drift.normal_limit(torch.from_numpy(distances))
+            limit = drift.normal_limit(distances)
     own = float((calibration.image_score >= packaged.threshold).mean())
     return Norm(
-        reference=reference,
+        reference=packaged.reference,
         limit=limit,
         typical=typical,
         wanted=min(max(wanted, FEWEST_FRAMES), (RECENT - 1) * BLOCK),
@@ -151,7 +147,7 @@ def shown(tally: Tally, norm: Norm) -> Shown:
     if tally.frames:
         rate = tally.alarms / tally.frames
         low, high = clopper_pearson(rate * tally.clips, tally.clips)
-        counts = torch.from_numpy(tally.p_values).double()
+        counts = tally.p_values.astype(np.float64)
         statistic, p_value = drift.uniformity(counts, tally.clips, norm.num_calibration)
     return Shown(
         frames=tally.frames,

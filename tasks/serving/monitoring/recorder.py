@@ -16,14 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from filelock import FileLock, Timeout
-from torch import Tensor
+from numpy.typing import NDArray
 
-from models.capabilities import Observable
 from models.errors import UnseenError
 from models.functional.drift import sampled_places
 from tasks.packaging.detector import Prediction
 from tasks.platform import workspace
-from tasks.serving.champion import Deployed
+from tasks.serving.deployed import Deployed
 from tasks.serving.monitoring import drift, served_statistics
 from tasks.serving.monitoring.drift import DriftReport, Norm
 from tasks.serving.monitoring.served_statistics import Identity, Seen, Served, together
@@ -69,10 +68,10 @@ class Note:
     def __init__(self, watch: "Watch", deployed: Deployed) -> None:
         self.observes = watch.has_time(deployed)
         self._watch, self._deployed = watch, deployed
-        self._features: list[Tensor] = []
+        self._features: list[NDArray[np.float32]] = []
         self._frames = 0
 
-    def observe(self, features: Tensor) -> None:
+    def observe(self, features: NDArray[np.float32]) -> None:
         """Keep some of the feature vectors (B, P, D) of a batch."""
         try:
             if self._frames < MOST_FRAMES:
@@ -159,7 +158,7 @@ class Watch:
         now = time.monotonic()
         grown = (now - self._counted_at) * OBSERVED_PER_SECOND
         self._allowed, self._counted_at = min(self._allowed + grown, OBSERVED_AT_ONCE), now
-        if self._allowed < 1 or not isinstance(deployed.packaged.detector, Observable):
+        if self._allowed < 1 or deployed.packaged.reference is None:
             return False
         self._allowed -= 1
         return True

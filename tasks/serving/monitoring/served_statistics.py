@@ -17,11 +17,9 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from models.functional.gaussian import Moments
+from models.functional.array_moments import ArrayMoments
 from tasks.platform import files, workspace
 
 BINS = 20
@@ -45,7 +43,7 @@ class Seen:
     num_alarms: int
     is_clip: bool
     """The frames belong together, so that they count as one observation; else each is its own."""
-    features: tuple[Tensor, ...] = ()
+    features: tuple[NDArray[np.float32], ...] = ()
     """Feature vectors at some places of these frames, each of shape (_, D); none without a
     Gaussian."""
 
@@ -60,7 +58,7 @@ def together(stills: Sequence[Seen]) -> Seen:
         image_score=np.concatenate([each.image_score for each in stills]),
         num_alarms=sum(each.num_alarms for each in stills),
         is_clip=False,
-        features=(torch.cat(features),) if features else (),
+        features=(np.concatenate(features),) if features else (),
     )
 
 
@@ -99,7 +97,7 @@ class Tally:
     """Frames by p-value. Shape (J,)."""
     scores: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, dtype=np.int64))
     """Frames by image score; the first and the last bin have no outer end. Shape (J,)."""
-    moments: Moments | None = None
+    moments: ArrayMoments | None = None
     """Of the feature vectors."""
 
     @property
@@ -122,7 +120,7 @@ class Tally:
         self.p_values += np.bincount(places.clip(0, BINS - 1), minlength=BINS)
         self.scores += np.bincount(np.digitize(seen.image_score, edges), minlength=BINS)
         for vectors in seen.features:
-            self.moments = self.moments or Moments(vectors.shape[1])
+            self.moments = self.moments or ArrayMoments(vectors.shape[1])
             self.moments.update(vectors)
 
     def merge(self, other: "Tally") -> None:
@@ -130,7 +128,7 @@ class Tally:
         for name in ("frames", "squares", "alarms", "p_values", "scores"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.moments is not None:
-            self.moments = self.moments or Moments(len(other.moments.mean))
+            self.moments = self.moments or ArrayMoments(len(other.moments.mean))
             self.moments.merge(other.moments)
 
 
@@ -231,7 +229,7 @@ def _to_arrays(tally: Tally) -> dict[str, NDArray[Any]]:
     del plain["moments"]
     found = {name: np.asarray(value) for name, value in plain.items()}
     if tally.moments is not None:
-        found |= {f"moments.{name}": t.numpy() for name, t in tally.moments.tensors().items()}
+        found |= {f"moments.{name}": part for name, part in tally.moments.arrays().items()}
     return found
 
 
@@ -242,12 +240,12 @@ def _from_arrays(arrays: dict[str, NDArray[Any]], prefix: str) -> Tally:
         if name.startswith(f"{prefix}.")
     }
     parts = {name: own.pop(f"moments.{name}", None) for name in ("count", "mean", "scatter")}
-    known = {name: torch.from_numpy(value) for name, value in parts.items() if value is not None}
+    known = {name: value for name, value in parts.items() if value is not None}
     return Tally(
         frames=int(own["frames"]),
         squares=float(own["squares"]),
         alarms=int(own["alarms"]),
         p_values=own["p_values"],
         scores=own["scores"],
-        moments=Moments.from_tensors(known) if known else None,
+        moments=ArrayMoments.from_arrays(known) if known else None,
     )

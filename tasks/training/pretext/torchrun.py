@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from models.contracts import Encoder, PretextConfig
 from models.errors import InvalidInputError, TrainingError, UnseenError
 from tasks.data import snapshots
-from tasks.packaging import package, tensors
+from tasks.packaging import config_json, tensors
 from tasks.platform import workspace
 from tasks.platform.files import scratch
 from tasks.records import DataVersion, Training
@@ -85,7 +85,7 @@ def prepare(
         "pretext": pretext,
         "training": training,
     }
-    (folder / JOB).write_text(json.dumps(package.to_json(job)))
+    (folder / JOB).write_text(json.dumps(config_json.to_json(job)))
     save_file(tensors.plain(encoder.state_dict()), folder / WEIGHTS)
 
 
@@ -139,7 +139,7 @@ def main(folder: Path) -> None:
 
 
 def _work(folder: Path) -> None:
-    job = package.from_json(json.loads((folder / JOB).read_text()), importlib.import_module)
+    job = config_json.from_json(json.loads((folder / JOB).read_text()), importlib.import_module)
     training = job["training"]
     fabric = devices.fabric(training.device, training.devices)
     trunk = job["encoder"].build()

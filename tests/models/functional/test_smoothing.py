@@ -1,9 +1,7 @@
-import pytest
 import torch
 from scipy import ndimage
 
-from models.errors import InvalidInputError
-from models.functional.smoothing import interpolation, neighbourhood_mean, running_mean
+from models.functional.smoothing import interpolation, neighbourhood_mean
 
 
 def test_the_mean_is_over_the_pixels_that_exist():
@@ -15,23 +13,6 @@ def test_the_mean_is_over_the_pixels_that_exist():
 def test_a_side_of_one_changes_nothing():
     values = torch.rand(2, 4, 5, generator=torch.Generator().manual_seed(0))
     assert torch.equal(neighbourhood_mean(values, 1), values)
-
-
-def test_a_running_mean_is_over_the_frames_so_far():
-    scores = torch.tensor([3.0, 1.0, 2.0, 9.0, 0.0])
-    assert running_mean(scores, 3).tolist() == pytest.approx([3, 2, 2, 4, 11 / 3])
-    assert torch.equal(running_mean(scores, 1), scores)
-    assert running_mean(scores, 99)[-1].item() == pytest.approx(3)
-
-
-def test_no_running_mean_depends_on_what_comes_later():
-    scores = torch.rand(20, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(running_mean(scores[:12], 5), running_mean(scores, 5)[:12])
-
-
-def test_a_mean_over_no_frame_is_refused():
-    with pytest.raises(InvalidInputError, match="at least 1, got 0"):
-        running_mean(torch.rand(3), 0)
 
 
 def test_interpolation_is_bilinear_then_gaussian():

@@ -8,6 +8,7 @@ from tasks.data import snapshots, versions
 from tasks.evaluation import scoring
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged
+from tasks.packaging.network import Network
 from tasks.packaging.preprocessing import Preprocessing
 from tests.tasks.pictures import SIZE, picture, save, write_clips, write_stills
 
@@ -26,14 +27,13 @@ class Brightness(torch.nn.Module):
 
 def packaged(window=6, *, localises=True, smoothing=1):
     return Packaged(
-        Brightness(localises=localises),
+        lambda: Network(Brightness(localises=localises), torch.device("cpu")),
         preprocessing=Preprocessing(window=window),
         threshold=0.5,
         pixel_threshold=0.5,
         calibration=Calibration(image_score=np.linspace(0, 1, 9), clip=np.arange(9)),
         lineage={},
         digest="0",
-        device=torch.device("cpu"),
         smoothing=smoothing,
     )
 

@@ -6,6 +6,7 @@ from models.contracts import Scores
 from models.errors import InvalidInputError
 from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged
+from tasks.packaging.network import Network
 from tasks.packaging.preprocessing import Preprocessing
 
 
@@ -19,14 +20,13 @@ class Brightest(torch.nn.Module):
 
 def packaged(detector=None, *, smoothing=1, **preprocessing):
     return Packaged(
-        detector or Brightest(),
+        lambda: Network(detector or Brightest(), torch.device("cpu")),
         preprocessing=Preprocessing(**preprocessing),
         threshold=0.5,
         pixel_threshold=0.5,
         calibration=Calibration(image_score=np.array([0.4, 0.1, 0.2, 0.3]), clip=np.arange(4)),
         lineage={},
         digest="0" * 64,
-        device=torch.device("cpu"),
         smoothing=smoothing,
     )
 

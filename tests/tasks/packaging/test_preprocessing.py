@@ -4,7 +4,15 @@ import torch
 from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.packaging.preprocessing import Preprocessing, as_tensor, gray, quantized, resize, windows
+from tasks.packaging.preprocessing import (
+    Preprocessing,
+    gray,
+    quantized,
+    resize,
+    windows,
+    without_torch,
+)
+from tasks.packaging.tensors import as_tensor
 
 
 def frames(*shape, seed=0):
@@ -103,3 +111,21 @@ def test_without_a_range_16_bits_keep_their_upper_byte():
     assert quantized(values, None).tolist() == [0, 0, 1, 255]
     with pytest.raises(ValueError, match="no range of its values is known"):
         quantized(values.astype(np.float32), None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((2, 48, 64), (24, 36)),
+        ((1, 3, 300, 300), (256, 256)),
+        ((2, 3, 100, 90), (256, 300)),
+        ((1, 3, 1024, 1024), (224, 224)),
+        ((5, 37, 41), (11, 90)),
+        ((1, 3, 64, 50), (64, 20)),
+    ],
+)
+def test_without_torch_every_bit_is_the_same(shape, size):
+    draw = np.random.default_rng(0)
+    for frames in (draw.integers(0, 256, shape), 255 * draw.integers(0, 2, shape)):
+        pixels = frames.astype(np.uint8)
+        np.testing.assert_array_equal(without_torch(pixels, size), resize(pixels, size))

@@ -1,8 +1,10 @@
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file, save_file
 
 from models.errors import InvalidInputError
@@ -30,9 +32,21 @@ def never(_):
     raise AssertionError
 
 
+def slow(at):
+    """Let the record say that torch was the quicker one."""
+    path = at / "program.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "slow": True}))
+
+
+def quick(at):
+    path = at / "program.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "slow": False}))
+
+
 def test_the_fastest_engine_is_chosen(at, monkeypatch):
+    slow(at)
     taken = iter([5.0, 2.0, 3.0, 4.0])
-    monkeypatch.setattr(program, "_milliseconds", lambda *_: next(taken))
+    monkeypatch.setattr(program, "milliseconds", lambda *_: next(taken))
     found, choice = choose(at, "auto", 1, never)
     assert found.engine == choice.engine == "onnxruntime"
     assert choice.milliseconds["torch"] == 5.0
@@ -40,10 +54,19 @@ def test_the_fastest_engine_is_chosen(at, monkeypatch):
 
 
 def test_torch_is_chosen_where_it_is_faster(at):
+    slow(at)
     found, choice = choose(at, "auto", 1, lambda _: None)
     assert found is None
     assert choice.engine == "torch"
     assert min(choice.milliseconds, key=choice.milliseconds.get) == "torch"
+
+
+def test_torch_is_not_even_tried_where_it_was_the_slower_one(at):
+    quick(at)
+    for by_torch in (never, None):
+        found, choice = choose(at, "auto", 1, by_torch)
+        assert found.engine == choice.engine
+        assert "torch" not in choice.milliseconds
 
 
 def test_an_engine_that_gives_something_else_is_refused(at):
@@ -52,9 +75,12 @@ def test_an_engine_that_gives_something_else_is_refused(at):
     save_file(expected, at / EXPECTED)
     with pytest.raises(InvalidInputError, match="must give here what torch gave"):
         choose(at, "onnxruntime", 1, never)
-    found, choice = choose(at, "auto", 1, lambda _: None)
-    assert found is None
-    assert "onnxruntime: onnxruntime must give" in choice.why
+    for known in (slow, quick):
+        known(at)
+        found, choice = choose(at, "auto", 1, lambda _: None)
+        assert found is None
+        assert choice.engine == "torch"
+        assert "onnxruntime: onnxruntime must give" in choice.why
 
 
 def test_the_telemetry_of_onnx_runtime_is_off(at, monkeypatch):
@@ -99,7 +125,9 @@ def test_differences_are_relative_to_the_largest_value():
     assert not difference(np.array([np.nan, -200.0, np.inf]), expected) <= 1
 
 
-def test_threads_are_those_of_the_environment(monkeypatch):
+def test_threads_are_those_of_torch_or_of_the_environment(monkeypatch):
+    assert default_threads() == torch.get_num_threads()
+    monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert default_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")

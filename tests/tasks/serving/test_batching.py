@@ -1,13 +1,13 @@
 import threading
+import time
 
 import numpy as np
 import pytest
-import torch
 
 from models.contracts import Scores
 from models.errors import InvalidInputError
+from tasks.serving.admission import BusyError
 from tasks.serving.batching import MAX_BATCH, Batcher, Job
-from tasks.serving.middleware import BusyError
 from tests.tasks.packaging.test_detector import Brightest, packaged
 
 WAIT = 60
@@ -85,9 +85,9 @@ def test_maps_come_at_the_size_that_each_asked_for(batcher, detector):
     ]
     _, large, none, own = queue(batcher, detector, first, *jobs)
     assert none.anomaly_map is None
-    assert torch.equal(own.anomaly_map, torch.tensor(jobs[2].inputs[:, 0]) / 255)
+    np.testing.assert_allclose(own.anomaly_map, jobs[2].inputs[:, 0] / 255, rtol=1e-6)
     alone = packaged().score(jobs[0].inputs, map_size=(8, 10)).anomaly_map
-    assert np.array_equal(large.anomaly_map.numpy(), alone)
+    assert np.array_equal(large.anomaly_map, alone)
 
 
 def test_frames_of_another_size_or_for_another_model_are_not_mixed(batcher, detector):
@@ -203,3 +203,36 @@ def test_who_waits_when_the_server_stops_is_told_so(detector):
     batcher.stop()
     with pytest.raises(BusyError, match="This server stops"):
         job.answer.result(WAIT)
+
+
+class Slow:
+    """An engine whose images take their time."""
+
+    outputs = ("image_score",)
+
+    def fits(self, inputs):  # noqa: ARG002
+        return True
+
+    def __call__(self, inputs, *, features):  # noqa: ARG002
+        time.sleep(0.01 * len(inputs))
+        return {"image_score": np.zeros(len(inputs), np.float32)}
+
+
+def test_a_batch_by_an_engine_is_over_soon(record):
+    detector = packaged()
+    detector.program = Slow()
+    batcher = Batcher(10**6, lambda *batch: record.append(batch))
+    batcher.start()
+    try:
+        jobs = [Job(packaged=detector, inputs=images(1, seed)) for seed in range(24)]
+        batcher.submit(jobs[0])
+        jobs[0].answer.result(WAIT)
+        while not record:  # it is told after the answer
+            time.sleep(0.001)
+        for job in jobs[1:]:
+            batcher.submit(job)
+        for job in jobs:
+            job.answer.result(WAIT)
+    finally:
+        batcher.stop()
+    assert max(num for _, num, _ in record) <= 2

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 
 from models.errors import InvalidInputError, RegistryError
 from tasks.serving import middleware
-from tasks.serving.middleware import Admission, BusyError, GreedyError, Guard, answer
+from tasks.serving.admission import BusyError
+from tasks.serving.middleware import Guard, answer
 from tasks.serving.uploads import Limits
 
 
@@ -129,25 +130,3 @@ def test_a_correlation_id_comes_back_and_the_request_id_is_ours(client):
         assert "x-correlation-id" not in made.headers
     ids = {client("GET", "/nowhere").headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
-
-
-def test_one_client_cannot_have_all_places_and_others_get_the_rest():
-    admission = Admission(Limits(waiting=3, waiting_each=2))
-    with admission.place("a"), admission.place("a"):
-        with pytest.raises(GreedyError, match="2 requests of one client") as greedy:
-            admission.place("a", retry_after=7).__enter__()
-        assert (greedy.value.http_status, greedy.value.headers) == (429, {"Retry-After": "7"})
-        with admission.place("b"):
-            assert admission.under_way == 3
-            with pytest.raises(BusyError, match="takes 3 requests") as busy:
-                admission.place("c").__enter__()
-            assert (busy.value.http_status, busy.value.headers) == (503, {"Retry-After": "1"})
-    assert admission.under_way == 0
-
-
-def test_a_request_that_fails_gives_its_place_back():
-    admission = Admission(Limits(waiting=1))
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError), admission.place("a"):
-            raise ZeroDivisionError
-    assert admission.under_way == 0

@@ -44,7 +44,7 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(*command, log):
+def started(*command, log, python=sys.executable):
     """A server in a session of its own, of which nothing is left afterwards."""
     environment = {
         **os.environ,
@@ -53,7 +53,7 @@ def started(*command, log):
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *command],
+            [python, *command],
             env=environment,
             stdout=output,
             stderr=output,

@@ -49,8 +49,8 @@ def held_up(**limits):
     """An app whose detector scores nothing before the gate is opened."""
     app = build_app("squares", limits=Limits(**limits))
     service = app.state.service
-    service.champion.refresh()
-    deployed, gate, entered = service.champion.deployed, threading.Event(), threading.Event()
+    service.source.refresh()
+    deployed, gate, entered = service.source.deployed, threading.Event(), threading.Event()
     forward = deployed.packaged.forward
 
     def slow(*args, **options):

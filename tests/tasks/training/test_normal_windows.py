@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.encoders.small import SmallTrunk
-from models.functional.drift import whitened_distance
+from models.functional.drift import Reference, whitened_distance
 from models.one_class.knn import NearestNeighbours
 from models.one_class.pooled_gaussian import PooledGaussian
 from tasks.data import snapshots
@@ -78,12 +78,12 @@ def test_held_out_windows_are_compared_with_the_gaussian_and_others_with_each_ot
         clips = [clip for window in windows for clip in window.clips]
         images = np.stack([snapshot.read_clip(clip, None, 1)[0] for clip in clips])
         batch = torch.from_numpy(images[:, None]).float() / 255
-        return fitted.observe(batch).features.flatten(end_dim=1).double()
+        return fitted.observe(batch).features.flatten(end_dim=1).double().numpy()
 
     def moments(samples):
-        return samples.mean(dim=0), samples.T.cov(correction=0)
+        return samples.mean(axis=0), np.cov(samples, rowvar=False, bias=True)
 
-    reference = fitted.reference()
+    reference = Reference(*(each.numpy() for each in fitted.reference()))
     last = whitened_distance(*moments(vectors(other[-1:])), *reference)
     assert found["window_distance"][-1] == pytest.approx(last)
     rest = moments(vectors(known[1:]))
