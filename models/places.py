@@ -4,7 +4,6 @@ Shapes: B = batch, C = channels, H W = image, h w = feature map, P = places, D =
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -21,16 +20,13 @@ from models.functional.receptive_field import ReceptiveField
 from models.functional.speeds import NUM_SPEEDS, speeds
 from models.functional.windows import window_mean
 from models.gaussians import Gaussian, Part
+from models.memory import keep_freed_memory
 
 NUM_OF_FLOW = {"gradients": NUM_MOVEMENTS, "blocks": NUM_SPEEDS}
 """Statistics of movement by how flow is found: ``models.functional.movement`` follows gradients,
 ``models.functional.speeds`` matches blocks."""
 PART_PIXELS = 1_400_000
 """Pixels of one frame each that are worked on at once: what a processor's cache holds."""
-KEPT_BYTES = 2**25 - 2**16
-"""Freed memory of which the process keeps about twice as much for the next batch. glibc gives back
-anything larger than the largest block that it ever took back, of 32 MiB at most; to be given fresh
-pages for every batch costs up to half of the time."""
 
 
 @runtime_checkable
@@ -177,13 +173,8 @@ def parts(images: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "_ C H W"], .
     """
     if images.device.type != "cpu" or not images.numel():
         return (images,)
-    _keep_memory()
+    keep_freed_memory()
     return torch.split(images, max(PART_PIXELS // max(images[0, 0].numel(), 1), 1))
-
-
-@lru_cache(maxsize=1)
-def _keep_memory() -> None:
-    torch.empty(KEPT_BYTES, dtype=torch.uint8)
 
 
 def check_places(

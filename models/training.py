@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 from models.contracts import Progress
 from models.errors import TrainingError
+from models.memory import keep_freed_memory
 
 T = TypeVar("T")
 FEWEST = 2
@@ -56,6 +57,7 @@ class Trainer:
         fabric: Fabric | None = None,
         schedule: LRScheduler | None = None,
     ) -> None:
+        keep_freed_memory()
         self.fabric = fabric or cpu()
         self.network, self._optimizer = self.fabric.setup(module, optimizer)
         self._schedule = schedule

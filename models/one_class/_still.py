@@ -28,6 +28,7 @@ from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.fitting import check_rate
 from models.functional.conformal import smallest_p_value, threshold_at
 from models.functional.smoothing import interpolation
+from models.memory import keep_freed_memory
 
 NUM_GROUPS = 5
 """Into which images are cut to take turns at setting the thresholds."""
@@ -150,6 +151,7 @@ class StillDetector(nn.Module, ABC):
 
     def __init__(self, encoder: Encoder, config: Any) -> None:
         super().__init__()
+        keep_freed_memory()
         self.encoder = encoder.eval().requires_grad_(False)
         self.config = config
         self.held_out_: HeldOut | None = None

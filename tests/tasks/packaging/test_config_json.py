@@ -15,5 +15,5 @@ def test_a_configuration_comes_back_as_it_was():
 
 
 def test_what_would_have_to_be_pickled_is_refused():
-    with pytest.raises(RegistryError, match="without pickling it; got object"):
+    with pytest.raises(RegistryError, match="without pickling; got object"):
         to_json({"model": object()})

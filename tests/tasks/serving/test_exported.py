@@ -148,9 +148,14 @@ def light(tmp_path_factory):
     output_of([*uv, "venv", "--python", sys.executable, str(place)])
     # Named outright: 'python -m uv' takes the environment that it runs in for the one to change,
     # whatever VIRTUAL_ENV says, and would take everything out of that of these tests.
-    target = ["--python", str(python), "--require-hashes", str(LOCK)]
-    output_of([*uv, "pip", "sync", *target])
-    return python
+    sync = [*uv, "pip", "sync", "--python", str(python), "--require-hashes", str(LOCK)]
+    for options in (["--offline"], []):  # the cache has most of it since the setup
+        made = subprocess.run([*sync, *options], check=False, capture_output=True, text=True)
+        if made.returncode == 0:
+            return python
+    if "error sending request" in made.stderr:
+        pytest.skip("no package registry can be reached from here")
+    raise AssertionError(made.stderr)
 
 
 @pytest.mark.slow
