@@ -3,7 +3,8 @@
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -53,6 +54,24 @@ app = _group(
     "\n\nBegin with `unseen retrain`: the embedded data, minutes on two cores.",
     epilog=EXIT_CODES,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"unseen {version('unseen')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say the version."),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
 errors = Console(stderr=True, markup=False, emoji=False)
 
 

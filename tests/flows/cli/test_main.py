@@ -21,6 +21,10 @@ def unseen(*arguments):
     return CliRunner().invoke(app, arguments, catch_exceptions=True)
 
 
+def test_the_version_is_said():
+    assert re.fullmatch(r"unseen \d+\.\d+\.\d+\n", unseen("--version").stdout)
+
+
 NO_TABLE = {
     *("promote", "rollback", "pin", "unpin", "serve", "watch", "film", "export", "down", "console"),
     *("backup", "restore-backup", "recipe show", "keys add", "keys remove"),
