@@ -4,6 +4,8 @@ A family that takes other images than these (in [0, 1], of a certain size) repla
 ``held_out``, ``anomalous`` and ``wide``; one that takes another encoder replaces ``encoder``.
 """
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -30,6 +32,21 @@ def encoder():
 @pytest.fixture
 def detector(config, encoder):
     return config.build(encoder)
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Fitted models of a file by class, each fitted once."""
+    return {}
+
+
+@pytest.fixture
+def fitted(detector_class, detector, normal, held_out, fits):
+    """A copy of the fitted model, so that no test meets what another has done to it."""
+    if detector_class not in fits:
+        torch.manual_seed(1)
+        fits[detector_class] = deepcopy(detector).fit([normal], [held_out])
+    return deepcopy(fits[detector_class])
 
 
 @pytest.fixture

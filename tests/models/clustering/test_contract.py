@@ -29,8 +29,8 @@ def test_assigns_nothing_before_fit(detector, normal):
         detector.assign(normal)
 
 
-def test_finds_two_kinds_that_differ_plainly(detector, normal, held_out):
-    assignment = detector.fit([normal], [held_out]).assign(held_out)
+def test_finds_two_kinds_that_differ_plainly(fitted, held_out):
+    assignment = fitted.assign(held_out)
     assert assignment.shape == (24, 2)
     torch.testing.assert_close(assignment.sum(1), torch.ones(24))
     labels = assignment.argmax(1)
@@ -38,16 +38,16 @@ def test_finds_two_kinds_that_differ_plainly(detector, normal, held_out):
     assert torch.equal(labels[1::2], 1 - labels[::2])
 
 
-def test_scores_carry_the_soft_assignment_and_no_map(detector, normal, held_out):
-    scores = detector.fit([normal], [held_out])(held_out)
-    torch.testing.assert_close(scores.soft_assignment, detector.assign(held_out))
+def test_scores_carry_the_soft_assignment_and_no_map(fitted, held_out):
+    scores = fitted(held_out)
+    torch.testing.assert_close(scores.soft_assignment, fitted.assign(held_out))
     assert scores.anomaly_map is None
-    assert detector.pixel_threshold == detector.threshold
+    assert fitted.pixel_threshold == fitted.threshold
 
 
-def test_scores_and_fit_do_not_depend_on_the_batch_size(detector, normal, held_out):
-    whole = detector.fit([normal], [held_out])(normal)
-    parts = [detector(part) for part in normal.chunk(5)]
+def test_scores_and_fit_do_not_depend_on_the_batch_size(fitted, detector, normal, held_out):
+    whole = fitted(normal)
+    parts = [fitted(part) for part in normal.chunk(5)]
     for place in ("image_score", "soft_assignment"):
         split = torch.cat([getattr(part, place) for part in parts])
         torch.testing.assert_close(getattr(whole, place), split, rtol=1e-3, atol=1e-4)
@@ -55,25 +55,25 @@ def test_scores_and_fit_do_not_depend_on_the_batch_size(detector, normal, held_o
     torch.testing.assert_close(whole.image_score, again.image_score, rtol=1e-3, atol=1e-4)
 
 
-def test_a_second_fit_forgets_the_first(detector, normal, held_out):
-    once = detector.fit([normal], [held_out])(normal).image_score
+def test_a_second_fit_forgets_the_first(fitted, detector, normal, held_out):
+    once = fitted(normal).image_score
     detector.fit([normal.transpose(2, 3) / 2], [held_out.transpose(2, 3) / 2])
     twice = detector.fit([normal], [held_out])(normal).image_score
     torch.testing.assert_close(once, twice)
 
 
-def test_state_dict_round_trip(detector, normal, held_out, tmp_path):
-    expected = detector.fit([normal], [held_out])(normal)
-    save_file(detector.state_dict(), tmp_path / "weights.safetensors")
-    fresh = detector.config.build(Tiny())
+def test_state_dict_round_trip(fitted, normal, tmp_path):
+    expected = fitted(normal)
+    save_file(fitted.state_dict(), tmp_path / "weights.safetensors")
+    fresh = fitted.config.build(Tiny())
     fresh.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     assert torch.equal(fresh(normal).image_score, expected.image_score)
     assert torch.equal(fresh(normal).soft_assignment, expected.soft_assignment)
-    assert fresh.threshold == detector.threshold
+    assert fresh.threshold == fitted.threshold
 
 
-def test_statistics_are_plain_float64_of_each_cluster(detector, normal, held_out):
-    statistics = detector.fit([normal], [held_out]).statistics()
+def test_statistics_are_plain_float64_of_each_cluster(fitted):
+    statistics = fitted.statistics()
     assert all(value.dtype == torch.float64 for value in statistics.values())
     assert statistics["mean"].shape == statistics["centroids"].shape == (2, 3)
     assert statistics["covariance"].shape == (2, 3, 3)
@@ -93,12 +93,10 @@ def test_progress_sees_every_step(detector, normal, held_out):
     assert seen == ["Autoencoder", "Clustering", "Calibration"]
 
 
-def test_the_threshold_comes_from_the_calibration_images(detector, normal, held_out):
-    strict = detector.fit([normal], [held_out])
-    alarms = (strict(held_out).image_score >= strict.threshold).double().mean()
+def test_the_threshold_comes_from_the_calibration_images(fitted, detector, normal, held_out):
+    alarms = (fitted(held_out).image_score >= fitted.threshold).double().mean()
     assert alarms <= 0.05
-    before = strict.threshold
-    assert detector.fit([normal], [held_out * 1.5]).threshold > before
+    assert detector.fit([normal], [held_out * 1.5]).threshold > fitted.threshold
 
 
 def test_fewer_images_than_clusters_and_none_at_all_are_refused(detector, normal):

@@ -1,7 +1,5 @@
 """Every density model on disk keeps the promises of ``models.contracts.DensityModel``."""
 
-from copy import deepcopy
-
 import pytest
 import torch
 
@@ -20,20 +18,6 @@ from tests.models.one_class.test_contract import (  # noqa: F401
     test_the_same_seed_gives_the_same_detector,
 )
 from tests.models.tiny import Tiny
-
-
-@pytest.fixture(scope="module")
-def fits():
-    """Fitted models by class, each fitted once."""
-    return {}
-
-
-@pytest.fixture
-def fitted(detector_class, detector, normal, held_out, fits):
-    """A copy of the fitted model, so that no test meets what another has done to it."""
-    if detector_class not in fits:
-        fits[detector_class] = detector.fit([normal], [held_out])
-    return deepcopy(fits[detector_class])
 
 
 def test_is_a_density_model(detector_class, detector, config):

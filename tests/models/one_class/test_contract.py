@@ -52,10 +52,10 @@ def test_learned_state_is_nan_before_fit_and_finite_after(detector, normal, held
     assert shapes == {name: state[name].shape for name in shapes}
 
 
-def test_anomalies_score_above_normal_images(detector, normal, held_out, anomalous):
-    scores = detector.fit([normal], [held_out])(anomalous).image_score
-    assert scores.min() > detector(normal).image_score.max()
-    assert scores.min() >= detector.threshold
+def test_anomalies_score_above_normal_images(fitted, normal, anomalous):
+    scores = fitted(anomalous).image_score
+    assert scores.min() > fitted(normal).image_score.max()
+    assert scores.min() >= fitted.threshold
 
 
 def test_an_anomalous_spot_is_found_where_it_is(detector, normal, held_out, from_pixels):
@@ -76,19 +76,19 @@ def test_an_anomalous_spot_is_found_where_it_is(detector, normal, held_out, from
         assert (elsewhere >= detector.pixel_threshold).double().mean() < 0.1
 
 
-def test_the_image_is_anomalous_exactly_if_a_pixel_is(detector, normal, held_out):
-    scores = detector.fit([normal], [held_out])(torch.cat([normal, normal + 0.3, normal + 3]))
-    alarms = scores.image_score >= detector.threshold
+def test_the_image_is_anomalous_exactly_if_a_pixel_is(fitted, normal):
+    scores = fitted(torch.cat([normal, normal + 0.3, normal + 3]))
+    alarms = scores.image_score >= fitted.threshold
     assert alarms.any()
     assert not alarms.all()
     if scores.anomaly_map is not None:
-        by_pixels = scores.anomaly_map >= detector.pixel_threshold
+        by_pixels = scores.anomaly_map >= fitted.pixel_threshold
         assert torch.equal(alarms, by_pixels.flatten(1).any(1))
 
 
-def test_scores_do_not_depend_on_the_batch_size(detector, normal, held_out):
-    whole = detector.fit([normal], [held_out])(normal)
-    split = [detector(part) for part in normal.chunk(5)]
+def test_scores_do_not_depend_on_the_batch_size(fitted, normal):
+    whole = fitted(normal)
+    split = [fitted(part) for part in normal.chunk(5)]
     for place, value in enumerate(whole):
         parts = [part[place] for part in split]
         if value is None:
@@ -97,25 +97,22 @@ def test_scores_do_not_depend_on_the_batch_size(detector, normal, held_out):
             torch.testing.assert_close(value, torch.cat(parts))
 
 
-def test_fit_does_not_depend_on_the_batch_size(detector, normal, held_out):
-    whole = detector.fit([normal], [held_out])(normal).image_score
+def test_fit_does_not_depend_on_the_batch_size(fitted, detector, normal, held_out):
+    whole = fitted(normal).image_score
     split = detector.fit(normal.chunk(3), held_out.chunk(5))(normal).image_score
     torch.testing.assert_close(whole, split, rtol=1e-3, atol=1e-4)
 
 
-def test_a_second_fit_forgets_the_first(detector, normal, held_out, anomalous):
-    once = detector.fit([normal], [held_out])(normal).image_score
+def test_a_second_fit_forgets_the_first(fitted, detector, normal, held_out, anomalous):
+    once = fitted(normal).image_score
     detector.fit([anomalous], [anomalous.flip(-1)])
     twice = detector.fit([normal], [held_out])(normal).image_score
     torch.testing.assert_close(once, twice)
 
 
-def test_the_same_seed_gives_the_same_detector(config, encoder, normal, held_out):
-    fitted = []
-    for global_seed in (1, 2):
-        torch.manual_seed(global_seed)
-        fitted.append(config.build(encoder).fit([normal], [held_out]))
-    one, other = (detector.state_dict() for detector in fitted)
+def test_the_same_seed_gives_the_same_detector(fitted, config, encoder, normal, held_out):
+    torch.manual_seed(2)  # another global one
+    one, other = fitted.state_dict(), config.build(encoder).fit([normal], [held_out]).state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -129,19 +126,19 @@ def test_fit_leaves_the_encoder_and_global_randomness_alone(detector, normal, he
     assert all(torch.equal(before[k], v) for k, v in detector.encoder.state_dict().items())
 
 
-def test_state_dict_round_trip(detector, normal, held_out, tmp_path):
-    expected = detector.fit([normal], [held_out])(normal)
-    save_file(detector.state_dict(), tmp_path / "weights.safetensors")
-    fresh = detector.config.build(detector.encoder.config.build())
+def test_state_dict_round_trip(fitted, normal, tmp_path):
+    expected = fitted(normal)
+    save_file(fitted.state_dict(), tmp_path / "weights.safetensors")
+    fresh = fitted.config.build(fitted.encoder.config.build())
     fresh.load_state_dict(load_file(tmp_path / "weights.safetensors"))
     for value, other in zip(expected, fresh(normal), strict=True):
         assert (other is None) if value is None else torch.equal(other, value)
-    assert fresh.threshold == detector.threshold
-    assert fresh.pixel_threshold == detector.pixel_threshold
+    assert fresh.threshold == fitted.threshold
+    assert fresh.pixel_threshold == fitted.pixel_threshold
 
 
-def test_statistics_are_plain_float64(detector, normal, held_out):
-    statistics = detector.fit([normal], [held_out]).statistics()
+def test_statistics_are_plain_float64(fitted):
+    statistics = fitted.statistics()
     assert statistics
     assert all(value.dtype == torch.float64 for value in statistics.values())
     assert all(value.isfinite().all() for value in statistics.values())
@@ -164,8 +161,8 @@ def test_progress_sees_every_pass(detector, normal, held_out):
     assert all(description and 0 < taken <= total for description, total, taken in seen)
 
 
-def test_thresholds_come_from_the_calibration_images(detector, normal, held_out, wide):
-    strict = detector.fit([normal], [held_out])(held_out).image_score - detector.threshold
+def test_thresholds_come_from_the_calibration_images(fitted, detector, normal, held_out, wide):
+    strict = fitted(held_out).image_score - fitted.threshold
     alarms = float((strict >= 0).double().mean())
     assert alarms <= 0.1
     assert not math.isnan(alarms)
@@ -173,9 +170,8 @@ def test_thresholds_come_from_the_calibration_images(detector, normal, held_out,
     assert loose.max() < strict.max()
 
 
-def test_it_becomes_a_program_that_scores_alike(detector, normal, held_out, tmp_path):
-    detector.fit([normal], [held_out])
-    record = make_program.write(tmp_path, detector, (normal[:5].clamp(0, 1) * 255).byte())
+def test_it_becomes_a_program_that_scores_alike(fitted, normal, tmp_path):
+    record = make_program.write(tmp_path, fitted, (normal[:5].clamp(0, 1) * 255).byte())
     assert record["usable"], record
     assert record["input"]["shape"] == ["N", *normal.shape[1:]]
-    assert ("anomaly_map" in record["outputs"]) == (detector(normal).anomaly_map is not None)
+    assert ("anomaly_map" in record["outputs"]) == (fitted(normal).anomaly_map is not None)
