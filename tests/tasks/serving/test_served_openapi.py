@@ -5,6 +5,7 @@ import schemathesis
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.python import asgi
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -34,10 +35,11 @@ def app(settled):
     with TestClient(app) as session:
         wait_for(lambda: session.get("/health").status_code == 200 or None)
         yield app
+        asgi.shutdown_lifespans()  # its plugin would, whose import takes seconds of every run
 
 
 def test_every_answer_is_as_described(app):
-    described = schemathesis.openapi.from_asgi("/openapi.json", app)
+    described = schemathesis.openapi.from_asgi("/openapi.json", app)  # it starts the app once more
     answered = set()
     for found in described.get_all_operations():
 
