@@ -104,7 +104,8 @@ class Judge:
     def scores(self, setting: Setting, clip: Frames, step: int) -> Tensor:
         """Of every ``step``-th frame from the sixth on: the sum of the channels' normed scores."""
         total = torch.zeros(-(-(len(clip) - FIRST) // step), dtype=torch.float64)
-        for key in (setting.config, *setting.beside):
+        keys: tuple[MotionGaussian.Config | str, ...] = (setting.config, *setting.beside)
+        for key in keys:
             mean, deviation = self._fitted(key)
             total += (self._of(key, clip, step) - mean) / deviation
         return torch.from_numpy(running_mean(total.numpy(), max(round(setting.frames / step), 1)))
@@ -144,7 +145,8 @@ def pixel_scales(line_: Tensor, height: int) -> Scales:
     """How fast things look in each row of pixels, from the line over rows of blocks."""
     rows = -(-height // BLOCK)
     middles = BLOCK * np.arange(rows) + (BLOCK - 1) / 2
-    return np.interp(np.arange(height), middles, row_scales(line_, rows).numpy())
+    found: Scales = np.interp(np.arange(height), middles, row_scales(line_, rows).numpy())
+    return found
 
 
 def put_in_auc(

@@ -16,6 +16,7 @@ A killed run goes on where it stopped.
 import argparse
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ def on_test(folder: Path) -> dict[str, float]:
     return {
         name: auc(
             truth,
-            np.concatenate([join(lambda way, c=c: ways.normed(way, c.frames)) for c in clips]),
+            np.concatenate([join(partial(ways.normed, clip=clip.frames)) for clip in clips]),
         )
         for name, join in rows().items()
     }
@@ -186,10 +187,10 @@ def on_put_in(folder: Path) -> dict[str, float]:
     changed = put_in(learned, held_out)
     found = {}
     for name, join in rows().items():
-        usual = [join(lambda way, c=c: ways.normed(way, c)) for c in held_out]
+        usual = [join(partial(ways.normed, clip=clip)) for clip in held_out]
         figures = []
         for clips in changed.values():
-            marked = [join(lambda way, c=c: ways.normed(way, c))[there] for c, there in clips]
+            marked = [join(partial(ways.normed, clip=clip))[there] for clip, there in clips]
             truth = np.repeat([False, True], [sum(map(len, usual)), sum(map(len, marked))])
             figures.append(auc(truth, np.concatenate([*usual, *marked])))
         found[name] = float(np.mean(figures))
