@@ -30,7 +30,8 @@ def test_public_sets_are_found_by_name(name, folder):
 def test_other_names_are_no_public_sets(name):
     assert catalog.find(name) is None
     with pytest.raises(
-        NotFoundError, match=r"Known by name: digits, digits-all, walkway, ped1.*mvtec-zipper"
+        NotFoundError,
+        match=r"Known by name: digits, digits-all, tablets, walkway, ped1.*mvtec-zipper",
     ):
         catalog.get(name)
 
