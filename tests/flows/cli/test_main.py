@@ -1,3 +1,4 @@
+import logging
 import re
 import signal
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks import _crash_checks as checks
@@ -185,6 +187,10 @@ def command(workplace, orchestrated, monkeypatch, capsys):
     monkeypatch.setenv("PREFECT_API_URL", orchestrated[1])
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+    for handler in logging.root.handlers:  # Prefect's writes to the screen of an earlier test
+        if hasattr(handler, "console"):
+            monkeypatch.setattr(handler, "console", Console(stderr=True))
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["unseen", *arguments])
