@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks._clips import windows
 from benchmarks._settings import PED2
+from benchmarks._sources import digest
 from benchmarks._synthetic import Frames
 from models.encoders.pretrained import PretrainedTrunk
 from models.encoders.slim import SlimTrunk
@@ -121,7 +122,9 @@ class Places(NamedTuple):
 def appearance(clip: Frames, step: int, _: Tensor) -> Places:
     """What a trunk with ImageNet's weights sees where something moves, in the newest frame."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    name = hashlib.blake2b(clip.tobytes() + f"{clip.shape} {step}".encode(), digest_size=16)
+    name = hashlib.blake2b(
+        clip.tobytes() + f"{clip.shape} {step} {digest(__name__)}".encode(), digest_size=16
+    )
     file = KEPT / f"{name.hexdigest()}.pt"
     if not file.is_file():
         torch.save(tuple(_appearance(clip, step)), file)

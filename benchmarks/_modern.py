@@ -1,14 +1,13 @@
-"""One modern method for reference: SimCLR, with the parts of the ``lightly`` package.
+"""One modern method for reference: SimCLR.
 
 Shapes: B = batch, C = channels, H W = image.
 """
 
 import math
-from importlib import import_module
-from importlib.util import find_spec
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.transforms import v2
 
 from benchmarks._comparators import new_trunk
@@ -18,13 +17,6 @@ from models.encoders.small import SmallTrunk, pooled
 TEMPERATURE = 0.5
 LEARNING_RATE = 1e-3
 BATCH_SIZE = 128
-
-
-def missing() -> str:
-    """Why SimCLR cannot be run here; empty if it can."""
-    if find_spec("lightly") is None:
-        return "needs the package lightly, which is not installed (pip install lightly)"
-    return ""
 
 
 def simclr(images: Tensor, *, seed: int, steps: int) -> SmallTrunk:
@@ -39,14 +31,12 @@ def simclr(images: Tensor, *, seed: int, steps: int) -> SmallTrunk:
         Chen et al., 2020, "A Simple Framework for Contrastive Learning of Visual
         Representations". https://arxiv.org/abs/2002.05709
     """
-    loss, modules = (import_module(f"lightly.{name}") for name in ("loss", "models.modules"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trunk = new_trunk(seed).to(device).train()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         width = trunk.embedding_dim
-        head = modules.SimCLRProjectionHead(width, width, width).to(device)
-        criterion = loss.NTXentLoss(temperature=TEMPERATURE)
+        head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)).to(device)
         weights = [*trunk.parameters(), *head.parameters()]
         optimizer = torch.optim.Adam(weights, lr=LEARNING_RATE)
         batches, augment = Batches(images, BATCH_SIZE, seed=seed), _augmentation(images)
@@ -58,9 +48,23 @@ def simclr(images: Tensor, *, seed: int, steps: int) -> SmallTrunk:
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / total)) / 2
             optimizer.zero_grad()
-            criterion(first, second).backward()
+            nt_xent(first, second).backward()
             optimizer.step()
     return trunk.eval()
+
+
+def nt_xent(first: Tensor, second: Tensor) -> Tensor:
+    """Cross-entropy of finding the other view of an image among those of all: equation 1.
+
+    Args:
+        first: Projections of one view of each image. Shape (N, D).
+        second: Of the other.
+    """
+    views = functional.normalize(torch.cat([first, second]))
+    alike = (views @ views.T / TEMPERATURE).fill_diagonal_(-torch.inf)
+    return functional.cross_entropy(
+        alike, torch.arange(len(views), device=views.device).roll(len(first))
+    )
 
 
 def _augmentation(images: Tensor) -> v2.Compose:

@@ -119,7 +119,7 @@ class Ways(Judge):
 
     def __init__(self, train: Sequence[Frames]) -> None:
         super().__init__(train, seed=0)
-        self._source = f"{digest('benchmarks.avenue')} {_name(train)}"
+        self._source = f"{digest('benchmarks.avenue_ways')} {_name(train)}"
 
     def _fitted(self, key: Key) -> tuple[float, float]:
         if key in OWN and key not in self._channels:

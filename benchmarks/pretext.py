@@ -60,8 +60,6 @@ class Benchmark:
         lacking = {name: "not in the data folder" for name in SETS if name not in self._readers}
         if not self._weights.is_file():
             lacking["squeezenet"] = f"weights/{_comparators.SQUEEZENET} is not in the data folder"
-        if _modern.missing():
-            lacking["simclr"] = _modern.missing()
         return lacking
 
     def row_names(self) -> list[str]:

@@ -144,63 +144,85 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, write the result, print it last."""
     chosen = _arguments()
-    json_type = request("/invocations", "application/json", to_mlflow())
     with trained(stills=True) as clone:
-        with mlflows(clone, "torch") as server:
-            eager = capacity(server, json_type, chosen.seconds)
-        with mlflows(clone) as server:
-            theirs = capacity(server, json_type, chosen.seconds)
-            their_memory = server.memory_mb()
-        with ours(clone, STILLS) as server:
-            image = request("/predict", "image/png", photograph())
-            best_stills = capacity(server, image, chosen.seconds)
-            stills = calmly(server, image, best_stills["requests_per_s"], chosen.seconds)
-        loaded, empty = loading(clone, STARTS)
-        starts = []
-        for _ in range(STARTS - 1):
-            with ours(clone) as server:
-                starts.append(server.start_s)
-        with ours(clone) as server:
-            starts.append(server.start_s)
-            best = capacity(server, to_ours(), chosen.seconds)
-            calm = calmly(server, to_ours(), best["requests_per_s"], chosen.seconds)
-            long, before, after = endure(server, chosen.requests)
-            swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
+        figures, versions = measured(clone, chosen)
     report(
         "serving",
-        {
-            "requests_per_s": best["requests_per_s"],
-            "mlflow_requests_per_s": theirs["requests_per_s"],
-            "eager_mlflow_requests_per_s": eager["requests_per_s"],
-            "ratio": best["requests_per_s"] / theirs["requests_per_s"],
-            "eager_ratio": best["requests_per_s"] / eager["requests_per_s"],
-            "start_s": statistics.median(starts),
-            "load_s": loaded,
-            "empty_load_s": empty,
-            "stills_requests_per_s": best_stills["requests_per_s"],
-            "p50_ms_stills": stills["p50_ms"],
-            "p99_ms_stills": stills["p99_ms"],
-            "processor_ms": best["processor_ms"],
-            "mlflow_processor_ms": theirs["processor_ms"],
-            "p50_ms": calm["p50_ms"],
-            "p99_ms": calm["p99_ms"],
-            "memory_growth_mb": after - before,
-            "memory_mb": after,
-            "mlflow_memory_mb": their_memory,
-            "requests": chosen.requests,
-            "swaps": swapped["swaps"],
-            "swap_requests": swapped["requests"],
-            "swap_failures": failures(swapped),
-            "failures": failures(calm) + failures(stills) + failures(long),
-        },
+        figures,
         seeds=[0, 1],
         notes={
             "model": "recipe digits (Deep-Anomaly, 64 x 64 gray), without pretext training",
             "image": "a normal digit; ours as a PNG body, MLflow's as JSON",
             "stills": "padim on EfficientNet-Lite0, a photograph of 256 x 256 as a PNG body",
-            "swapped": f"answers by version: {json.dumps(swapped['versions'])}",
+            "swapped": f"answers by version: {json.dumps(versions)}",
         },
     )
+
+
+def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, float], Any]:
+    """All figures, and how many answers each version gave while the champion changed."""
+    theirs = of_mlflow(clone, chosen.seconds)
+    stills = of_stills(clone, chosen.seconds)
+    loaded, empty = loading(clone, STARTS)
+    starts = []
+    for _ in range(STARTS - 1):
+        with ours(clone) as server:
+            starts.append(server.start_s)
+    with ours(clone) as server:
+        starts.append(server.start_s)
+        best = capacity(server, to_ours(), chosen.seconds)
+        calm = calmly(server, to_ours(), best["requests_per_s"], chosen.seconds)
+        long, before, after = endure(server, chosen.requests)
+        swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
+    figures = {
+        "requests_per_s": best["requests_per_s"],
+        "ratio": best["requests_per_s"] / theirs["mlflow_requests_per_s"],
+        "eager_ratio": best["requests_per_s"] / theirs["eager_mlflow_requests_per_s"],
+        "start_s": statistics.median(starts),
+        "load_s": loaded,
+        "empty_load_s": empty,
+        "processor_ms": best["processor_ms"],
+        "p50_ms": calm["p50_ms"],
+        "p99_ms": calm["p99_ms"],
+        "memory_growth_mb": after - before,
+        "memory_mb": after,
+        "requests": chosen.requests,
+        "swaps": swapped["swaps"],
+        "swap_requests": swapped["requests"],
+        "swap_failures": failures(swapped),
+        "failures": failures(calm) + failures(long) + stills.pop("failures"),
+    }
+    return figures | theirs | stills, swapped["versions"]
+
+
+def of_mlflow(clone: Product, seconds: float) -> dict[str, float]:
+    """Figures of MLflow's server, with the eager model and with the one that is registered."""
+    asked = request("/invocations", "application/json", to_mlflow())
+    with mlflows(clone, "torch") as server:
+        eager = capacity(server, asked, seconds)
+    with mlflows(clone) as server:
+        best = capacity(server, asked, seconds)
+        memory = server.memory_mb()
+    return {
+        "eager_mlflow_requests_per_s": eager["requests_per_s"],
+        "mlflow_requests_per_s": best["requests_per_s"],
+        "mlflow_processor_ms": best["processor_ms"],
+        "mlflow_memory_mb": memory,
+    }
+
+
+def of_stills(clone: Product, seconds: float) -> dict[str, float]:
+    """Figures of our server with photographs."""
+    asked = request("/predict", "image/png", photograph())
+    with ours(clone, STILLS) as server:
+        best = capacity(server, asked, seconds)
+        calm = calmly(server, asked, best["requests_per_s"], seconds)
+    return {
+        "stills_requests_per_s": best["requests_per_s"],
+        "p50_ms_stills": calm["p50_ms"],
+        "p99_ms_stills": calm["p99_ms"],
+        "failures": failures(calm),
+    }
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Have this process keep what it frees, once and for all; without glibc, do nothing.
 
     glibc gives every block above 32 MiB back to the system as soon as it is freed, and batches of
-    feature maps are larger. To be given fresh pages for each of them takes up to half of the time
-    of a fit. What is kept is at most what was in use at once.
+    feature maps are larger. To be given fresh pages for each of them takes a quarter of the
+    processor time of a fit. What is kept is at most what was in use at once.
 
     References:
         ``man 3 mallopt``: M_TRIM_THRESHOLD, M_MMAP_MAX.

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from enum import Enum
 from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any
 
 from flows.recipes.recipe import describe
 from models.errors import NotFoundError
+from tasks.packaging import config_json
 from tasks.platform import former_names
 
 
@@ -26,22 +26,19 @@ def rebuild(described: Any, sources: Path) -> Any:
     Raises:
         NotFoundError: If a class or a setting that it names does not exist any more.
     """
-    if isinstance(described, list | tuple):
-        return tuple(rebuild(each, sources) for each in described)
-    if not isinstance(described, Mapping):
-        return described
-    values = {key: rebuild(each, sources) for key, each in described.items() if key != "class"}
-    if "class" not in described:
-        return values
-    kind = _class(described["class"], sources)
-    try:
-        return kind[values["member"]] if issubclass(kind, Enum) else kind(**values)
-    except (KeyError, TypeError) as error:
-        raise NotFoundError(
-            f"{described['class']} must take the settings that were recorded, and does not: "
-            f"{error}. The code has changed since: check out the commit that the version was "
-            "trained at ('unseen trace' names it), or try '--recorded-code'."
-        ) from error
+
+    def make(name: str, values: dict[str, Any]) -> Any:
+        kind = _class(name, sources)
+        try:
+            return config_json.instance(kind, values)
+        except (KeyError, TypeError) as error:
+            raise NotFoundError(
+                f"{name} must take the settings that were recorded, and does not: {error}. The "
+                "code has changed since: check out the commit that the version was trained at "
+                "('unseen trace' names it), or try '--recorded-code'."
+            ) from error
+
+    return config_json.rebuilt(described, make)
 
 
 def unrecorded(described: Mapping[str, Any], rebuilt: object) -> tuple[str, ...]:

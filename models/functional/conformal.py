@@ -188,28 +188,33 @@ def rates_on_left_out_clips(
         share: Of frames that may reach the threshold, in [0, 1).
     """
     found = [
-        float((calibration[clips == clip] >= exceeded_by(calibration[clips != clip], share)).mean())
+        (calibration[clips == clip] >= quantile_threshold(calibration[clips != clip], share)).mean()
         for clip in np.unique(clips)
         if (clips != clip).any()
     ]
     return np.array(found, dtype=np.float64)
 
 
-def exceeded_by(scores: Float[ndarray, "N"], share: float) -> float:
-    """Smallest threshold that at most a share of the scores reaches.
-
-    ``models.functional.thresholds.threshold_at_rate`` in NumPy.
+def quantile_threshold(scores: Float[ndarray, "N"], share: float) -> np.floating[Any]:
+    """Smallest threshold, in the precision of the scores, that at most a share of them reaches.
 
     Args:
-        scores: At least one.
+        scores: At least one; infinite ones are allowed.
         share: In [0, 1).
 
     Example:
-        >>> 2 < exceeded_by(np.array([3.0, 1.0, 2.0]), 0.4) < 2 + 1e-9
+        >>> bool(2 < quantile_threshold(np.array([3.0, 1.0, 2.0]), 0.4) < 2 + 1e-9)
         True
     """
-    place = max(math.ceil((1 - share) * len(scores)), 1) - 1
-    return float(np.nextafter(np.sort(scores)[place], np.inf))
+    found: np.floating[Any] = np.nextafter(
+        np.sort(scores)[quantile_place(share, len(scores))], np.inf
+    )
+    return found
+
+
+def quantile_place(share: float, num: int) -> int:
+    """Place, among so many scores in rising order, above which at most a share of them lies."""
+    return max(math.ceil((1 - share) * num), 1) - 1
 
 
 def _block_p_value(block: ndarray, members: list[ndarray]) -> float:

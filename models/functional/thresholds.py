@@ -3,11 +3,11 @@
 Shapes: N = scores.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from models.functional.conformal import quantile_place
 
 
 def next_larger(value: Float[Tensor, ""]) -> Float[Tensor, ""]:
@@ -26,5 +26,4 @@ def threshold_at_rate(scores: Float[Tensor, "N"], rate: float) -> Float[Tensor, 
         >>> bool(2 < threshold_at_rate(torch.tensor([3.0, 1.0, 2.0]), 0.4) < 3)
         True
     """
-    ordered = scores.sort().values
-    return next_larger(ordered[max(math.ceil((1 - rate) * len(ordered)), 1) - 1])
+    return next_larger(scores.sort().values[quantile_place(rate, len(scores))])

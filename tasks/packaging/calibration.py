@@ -13,7 +13,7 @@ from models.errors import InvalidInputError
 from models.functional.conformal import (
     Tails,
     clip_p_value,
-    exceeded_by,
+    quantile_threshold,
     rates_on_left_out_clips,
     smallest_p_value,
     tails,
@@ -101,7 +101,9 @@ class Calibration:
         share = float((self.image_score >= threshold).mean())
         parts = [self.image_score[self.clip == clip] for clip in np.unique(self.clip)]
         means = np.concatenate([running_mean(part, num) for part in parts])
-        return replace(self, image_score=means), max(threshold, exceeded_by(means, share))
+        return replace(self, image_score=means), max(
+            threshold, float(quantile_threshold(means, share))
+        )
 
     def rates_on_left_out_clips(self, threshold: float) -> NDArray[np.float64]:
         """False-alarm rate of each clip at a threshold set, like this one, by the other clips."""

@@ -37,16 +37,32 @@ def to_json(value: Json) -> Json:
 
 def from_json(value: Json, load_module: Callable[[str], ModuleType]) -> Any:
     """The configuration that ``to_json`` described, of classes in the modules that are loaded."""
-    if isinstance(value, list):
-        return tuple(from_json(each, load_module) for each in value)
-    if not isinstance(value, dict):
+
+    def make(name: str, values: dict[str, Any]) -> Any:
+        module, _, inner = name.partition(":")
+        return instance(attrgetter(inner)(load_module(module)), values)
+
+    return rebuilt(value, make)
+
+
+def rebuilt(value: Json, make: Callable[[str, dict[str, Any]], Any]) -> Any:
+    """What JSON that names classes describes.
+
+    Args:
+        value: Of tuples, mappings, and mappings with the name of a ``class``.
+        make: Makes an instance, of the class of that name and its values.
+    """
+    if isinstance(value, list | tuple):
+        return tuple(rebuilt(each, make) for each in value)
+    if not isinstance(value, Mapping):
         return value
-    values = {key: from_json(each, load_module) for key, each in value.items() if key != "class"}
-    if "class" not in value:
-        return values
-    module, _, name = value["class"].partition(":")
-    found = attrgetter(name)(load_module(module))
-    return found[values["member"]] if issubclass(found, Enum) else found(**values)
+    values = {key: rebuilt(each, make) for key, each in value.items() if key != "class"}
+    return make(value["class"], values) if "class" in value else values
+
+
+def instance(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass of these values, or the member of an enum."""
+    return kind[values["member"]] if issubclass(kind, Enum) else kind(**values)
 
 
 def _name(kind: type) -> str:

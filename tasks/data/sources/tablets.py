@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.contracts import Progress, silent
 from tasks.data.sources import png
-from tasks.data.sources.walkway_raster import (
+from tasks.data.sources.raster import (
     FULL,
     ONE,
     TURN,

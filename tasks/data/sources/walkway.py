@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.sources import png
+from tasks.data.sources.raster import ONE, TURN, UNIT, Draws, sine
 from tasks.data.sources.walkway_body import RUN, Body, Dress, Gait, walk
 from tasks.data.sources.walkway_figures import cart, cyclist, person, person_front
-from tasks.data.sources.walkway_raster import ONE, TURN, UNIT, Draws, sine
 from tasks.data.sources.walkway_scene import Actor, Light, Scene
 from tasks.data.sources.walkway_setting import DOORS, FACADE, HORIZON, WIDTH
 

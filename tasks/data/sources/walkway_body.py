@@ -6,7 +6,7 @@
 
 from dataclasses import dataclass
 
-from tasks.data.sources.walkway_raster import ONE, TURN, Draws, Limb, Part, Point, sine, step
+from tasks.data.sources.raster import ONE, TURN, Draws, Limb, Part, Point, sine, step
 
 QUARTER = TURN // 4
 LEG = 470

@@ -6,8 +6,8 @@ A figure stands with its ground point at ``origin``, and its lengths follow from
 
 from math import isqrt
 
+from tasks.data.sources.raster import ONE, TURN, Limb, Part, Point, Polygon, Ring, sine
 from tasks.data.sources.walkway_body import Body, Gait, Leg
-from tasks.data.sources.walkway_raster import ONE, TURN, Limb, Part, Point, Polygon, Ring, sine
 
 
 def person(origin: Point, body: Body, gait: Gait, phase: int) -> list[Part]:

@@ -5,7 +5,7 @@ Frames hold gray values times FULL; masks and shadows hold coverage, 0 to FULL. 
 
 import numpy as np
 
-from tasks.data.sources.walkway_raster import FULL, Ints, Sprite
+from tasks.data.sources.raster import FULL, Ints, Sprite
 
 SUN_ACROSS, SUN_UP = 5, 4
 """A shadow moves SUN_ACROSS pixels right for 8 of height, and 1 up for SUN_UP."""

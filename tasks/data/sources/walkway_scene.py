@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.data.sources.raster import FULL, UNIT, Draws, Ints, Part, draw, extent
 from tasks.data.sources.walkway_layers import SUN_ACROSS, cast, paste, soften
-from tasks.data.sources.walkway_raster import FULL, UNIT, Draws, Ints, Part, draw, extent
 from tasks.data.sources.walkway_setting import HEIGHT, WIDTH, background, occluders
 
 

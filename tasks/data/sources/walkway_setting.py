@@ -7,8 +7,7 @@ count samples. H W = frame, after ``shrink``.
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.sources.walkway_layers import cast, overlap, paste, soften
-from tasks.data.sources.walkway_raster import (
+from tasks.data.sources.raster import (
     FULL,
     SAMPLES,
     UNIT,
@@ -23,6 +22,7 @@ from tasks.data.sources.walkway_raster import (
     shrink,
     value_noise,
 )
+from tasks.data.sources.walkway_layers import cast, overlap, paste, soften
 
 HEIGHT, WIDTH = 160, 240
 HORIZON = -75

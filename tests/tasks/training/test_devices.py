@@ -1,9 +1,11 @@
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 import torch
 
-from models.errors import InvalidInputError
 from tasks.training import devices
 
 gpu = torch.cuda.is_available()
@@ -18,10 +20,13 @@ def test_the_device_is_chosen_or_forced(device):
     assert fabric._precision.precision == precision
 
 
-@pytest.mark.skipif(gpu, reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused():
-    with pytest.raises(InvalidInputError, match="'cuda' needs a GPU"):
-        devices.fabric("cuda")
+    code = "from tasks.training import devices; devices.fabric('cuda')"
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=hidden, capture_output=True, text=True, check=False
+    )
+    assert "InvalidInputError: device 'cuda' needs a GPU" in done.stderr
 
 
 def test_a_model_is_where_its_first_tensor_is():

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
+from tasks.data.sources.raster import TURN, Draws
 from tasks.data.sources.walkway_body import LEG, RUN, Body, Dress, walk
-from tasks.data.sources.walkway_raster import TURN, Draws
 
 HEIGHT = 40_000
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from tasks.data.sources.raster import TURN, UNIT, Draws, draw, extent
 from tasks.data.sources.walkway_body import RUN, Body, Dress, walk
 from tasks.data.sources.walkway_figures import cart, cyclist, person, person_front
-from tasks.data.sources.walkway_raster import TURN, UNIT, Draws, draw, extent
 
 HEIGHT, GROUND = 40 * UNIT, (100 * UNIT, 80 * UNIT)
 DRESS = Dress.drawn(Draws(7), sporty=True)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from tasks.data.sources.raster import FULL, Sprite
 from tasks.data.sources.walkway_layers import cast, paste, soften
-from tasks.data.sources.walkway_raster import FULL, Sprite
 
 
 def block(top, left, height=4, width=3, gray=100):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.data.sources.walkway_raster import UNIT, Draws, Limb
+from tasks.data.sources.raster import UNIT, Draws, Limb
 from tasks.data.sources.walkway_scene import Actor, Light, Scene
 
 LIGHT = Light(gain=1024, shadow=110, noise=18)

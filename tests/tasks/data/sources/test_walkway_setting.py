@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.data.sources.walkway_raster import FULL, UNIT, Draws
+from tasks.data.sources.raster import FULL, UNIT, Draws
 from tasks.data.sources.walkway_setting import (
     DOORS,
     FACADE,

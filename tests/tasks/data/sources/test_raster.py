@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.data.sources import walkway_raster as raster
-from tasks.data.sources.walkway_raster import FULL, ONE, TURN, UNIT, Draws, Limb, Polygon, Ring
+from tasks.data.sources import raster
+from tasks.data.sources.raster import FULL, ONE, TURN, UNIT, Draws, Limb, Polygon, Ring
 
 SOURCES = Path(raster.__file__).parent
 
