@@ -19,6 +19,7 @@ from models.contracts import Detector
 from models.functional.array_moments import ArrayMoments
 from models.functional.drift import Reference, reference_distance, sampled_places
 from tasks.data.snapshots import Clip, Snapshot
+from tasks.packaging.network import reference_of
 from tasks.records import Training
 from tasks.training import inputs
 from tasks.training.batches import Batches
@@ -64,7 +65,7 @@ def measure(
     Returns:
         ``window_distance`` and ``window_frames``; empty if the model has no Gaussian.
     """
-    if not isinstance(model, Observable):
+    if not isinstance(model, Observable) or (reference := reference_of(model)) is None:
         return {}
     learned = normal.clips
     held_out = normal.calibration_clips if normal.calibration is not None else ()
@@ -73,7 +74,6 @@ def measure(
     known, other = (cut(clips, training.window, span) for clips in (learned, held_out))
     share = max(-(-(len(known) + len(other)) // MOST), 1)
     known, other = known[::share], other[::share]
-    reference = Reference(*(each.cpu().numpy() for each in model.reference()))
     seen = [moments(model, snapshot, window, training) for window in known]
     distances = list(_left_out(seen, reference))
     frames = [window.num_frames for window in known] if distances else []
