@@ -188,7 +188,8 @@ def decoded(
             image.seek(page)
         if bits == 8:
             image.load()
-            return ImageOps.exif_transpose(image)
+            ImageOps.exif_transpose(image, in_place=True)
+            return image
         return _deep(image, source, page)
     except UnreadableError:
         raise
@@ -211,8 +212,9 @@ def to_channels(
             raise UnreadableError(str(error)) from error
     if channels == 1:
         gray = picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
-        return np.asarray(gray.convert("L"))
-    return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
+        return np.asarray(gray if gray.mode == "L" else gray.convert("L"))
+    colour = picture if picture.mode == "RGB" else picture.convert("RGB")
+    return np.ascontiguousarray(np.asarray(colour).transpose(2, 0, 1))
 
 
 def _deep(image: Image.Image, source: Path | bytes, page: int) -> NDArray[np.generic]:

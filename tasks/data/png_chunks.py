@@ -7,6 +7,12 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 """First bytes of every PNG file."""
 
 
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height that the header of a PNG file tells; 0 and 0 if there is none."""
+    width, height = struct.unpack(">II", content[16:24].rjust(8, b"\0"))
+    return width, height
+
+
 def check(content: bytes) -> None:
     """Raise unless every chunk of a PNG file has the CRC that it says, up to the last.
 

@@ -165,5 +165,7 @@ def _taps(before: int, after: int) -> tuple[NDArray[np.intp], NDArray[np.int32],
 
 def windows(frames: NDArray[np.uint8], window: int) -> NDArray[np.uint8]:
     """View (T - window + 1, window, H, W) of frames (T, H, W); entry k starts with frame k."""
+    if window == 1:
+        return frames[:, None]
     view = np.lib.stride_tricks.sliding_window_view(frames, window, axis=0)
     return np.moveaxis(view, -1, 1)

@@ -41,6 +41,11 @@ PROBE = 4
 TRIES, ENOUGH_SECONDS = 3, 0.5
 """Timings of each engine at most, and seconds after which one is enough."""
 
+HEAVY_MILLISECONDS = 5.0
+"""For an image, from which a program is heavy."""
+heavy_threads: int | None = None
+"""Threads of a heavy program, if not as many as of others. A server sets them."""
+
 Results = dict[str, NDArray[Any]]
 Run = Callable[[NDArray[np.uint8], list[str]], Results]
 
@@ -171,6 +176,9 @@ def _fastest(
         programs[engine] = program
         spent[engine] = milliseconds(program, probe)
     best = min(spent, key=lambda engine: spent[engine]) if spent else TORCH
+    if heavy_threads and best in programs and spent[best] >= HEAVY_MILLISECONDS:
+        threads = heavy_threads
+        programs[best] = Program(folder, best, threads)
     why = " ".join(["It is the fastest here." if spent else "No engine is right here.", *refused])
     choice = Choice(engine=best, why=why, milliseconds=spent, threads=threads)
     return programs.get(best), choice

@@ -1,9 +1,9 @@
 """Batching: score the inputs of many requests together, on one thread of its own.
 
 No request waits on purpose: what came while one batch was scored is the next batch, so that batches
-grow with the load and a lone request is scored at once. An engine scores no more images per second
-in large batches than in small ones, and who is in a batch waits for all of it: so a batch by an
-engine takes about ``BATCH_SECONDS``. Requests take turns: a long clip gets what room the others
+grow with the load and a lone request is scored at once. Beyond a few images an engine scores no
+more of them per second in a larger batch, and who is in a batch waits for all of it: so a batch by
+an engine takes about ``BATCH_SECONDS``. Requests take turns: a long clip gets what room the others
 leave, batch after batch. Windows of frames are made before; those of different requests share a
 batch and nothing else.
 
@@ -28,8 +28,9 @@ from tasks.serving.admission import BusyError, Waiting
 
 BATCH_PIXELS, MAX_BATCH = 4_000_000, 32
 """Pixels, and inputs, that are scored at once."""
-BATCH_SECONDS = 0.025
-"""That a batch by an engine may take, as far as the batches before it tell."""
+BATCH_SECONDS, LEAST_BATCH = 0.025, 4
+"""That a batch by an engine may take, as far as the batches before it tell, and the inputs that it
+may have however long they take: they share what a batch costs, as reading all Gaussians does."""
 SMALLEST_SIDE = 64
 """Pixels of a side below which a frame may be too small for an encoder's receptive field."""
 LONGEST_RETRY = 60
@@ -176,7 +177,7 @@ class Batcher:
         if job.packaged.program is None or not self._seconds_per_input:
             return job.batch_size()
         quick = int(BATCH_SECONDS / self._seconds_per_input)
-        return min(job.batch_size(), max(quick, 1))
+        return min(job.batch_size(), max(quick, LEAST_BATCH))
 
     def _forget(self, job: Job) -> None:
         self._jobs.remove(job)

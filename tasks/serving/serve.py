@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
+import threadpoolctl
 import uvicorn
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
+from tasks.packaging import program
 from tasks.packaging.program import AUTO
 from tasks.platform.listen import listen
 from tasks.platform.logs import log_config
@@ -40,9 +42,6 @@ log = logging.getLogger(__name__)
 
 MOST_THREADS = 8
 """That compute one batch: more do not make it faster."""
-SWITCH_SECONDS = 5e-5
-"""After which a thread must let another one run Python: the one that scores asks for that between
-any two operations of torch, and would wait up to 5 ms for it, Python's default, each time."""
 
 
 def build_app(  # noqa: PLR0913
@@ -148,12 +147,18 @@ def _add_addresses(app: FastAPI, service: Service) -> None:
 def share_cores() -> None:
     """Leave what scores one core less than there are: one is for HTTP, decoding and Python.
 
+    A program to which an image is much work gets all: then the rest is little.
     Where more threads compute than there are cores, most of their time is spent in waiting for each
-    other. ``OMP_NUM_THREADS`` says otherwise; torch reads it too, when it is imported.
+    other. ``OMP_NUM_THREADS`` says otherwise; torch reads it too, when it is imported. NumPy's own
+    threads spin after each product, on the core that answers: it has one.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    threadpoolctl.threadpool_limits(1, user_api="blas")
     if "OMP_NUM_THREADS" in os.environ:
         return
-    num = min(max((os.cpu_count() or 1) - 1, 1), MOST_THREADS)
+    cores = os.cpu_count() or 1
+    num = min(max(cores - 1, 1), MOST_THREADS)
+    program.heavy_threads = min(cores, MOST_THREADS)
     os.environ["OMP_NUM_THREADS"] = str(num)
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(num)
@@ -218,7 +223,6 @@ def serve(  # noqa: PLR0913
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     listener = listen(host, port)
-    sys.setswitchinterval(SWITCH_SECONDS)
     app = build_app(
         source,
         limits=limits,

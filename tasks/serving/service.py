@@ -173,10 +173,16 @@ class Service:
             ) from error
 
     async def _answer(self, asked: Asked, files: Sequence[IO[bytes]]) -> Scored:
-        """Decode with the workers, score in a batch, judge; a timeout frees no busy worker."""
+        """Decode with the workers, score in a batch, judge; a timeout frees no busy worker.
+
+        What takes less time than to hand it to another thread is done here.
+        """
         loop, waiting = asyncio.get_running_loop(), self.admission.waiting()
         try:
-            job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
+            if len(files) == 1 and uploads.is_quick(files[0]):
+                job, sent = self._decode(asked, files)
+            else:
+                job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
             job.waiting = waiting
             self.batcher.submit(job)
             raw = await asyncio.wrap_future(job.answer)

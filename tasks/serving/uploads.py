@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from models.errors import InvalidInputError
-from tasks.data import images, videos
+from tasks.data import images, png_chunks, videos
 from tasks.data.images import MAX_PIXELS, TooManyPixelsError, UnreadableError
 from tasks.packaging.preprocessing import RATE_TOLERANCE, Preprocessing
 
@@ -28,6 +28,9 @@ PLAIN, PLAIN_PIXELS = (b"P1", b"P2", b"P3"), 1 << 22
 pixels that such an image may have."""
 MOST_CUT = 0.01
 """Share of an image's values that may lie beyond the range of the training images untold."""
+QUICK_STARTS, QUICK_BYTES, QUICK_PIXELS = (png_chunks.SIGNATURE, b"\xff\xd8"), 1 << 15, 1 << 14
+"""First bytes, most bytes and most pixels of an image that is decoded in less time than another
+thread needs to take it on."""
 Result = TypeVar("Result")
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 """Marker of a pass over a progressive JPEG, of which there are about ten, and how many may be."""
@@ -36,6 +39,21 @@ START_OF_SCAN, MOST_SCANS = b"\xff\xda", 100
 def is_file(start: bytes) -> bool:
     """Whether the first 16 bytes of a request are those of an image or a video."""
     return images.is_image(start) or videos.is_video(start)
+
+
+def is_quick(file: IO[bytes]) -> bool:
+    """Whether a file, at whose start we are, holds one small image, as its header says."""
+    content = file.read(QUICK_BYTES + 1)
+    file.seek(0)
+    if len(content) > QUICK_BYTES or not content.startswith(QUICK_STARTS) or b"acTL" in content:
+        return False
+    if content.startswith(png_chunks.SIGNATURE):
+        return math.prod(png_chunks.size(content)) <= QUICK_PIXELS
+    try:
+        with images.opened(content, QUICK_PIXELS):
+            return True
+    except (TooManyPixelsError, UnreadableError):
+        return False
 
 
 class TooLargeError(InvalidInputError):
@@ -157,8 +175,9 @@ def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) 
         )
     frames = []
     told: list[str] = []
-    for place, (content, header) in enumerate(zip(files, headers, strict=True), start=1):
-        read = [_decode(content, place, page, how) for page in range(pages)]
+    for place, header in enumerate(headers, start=1):
+        image, content = opened[place - 1], files[place - 1]
+        read = [_decode(image, content, place, page, how) for page in range(pages)]
         frames += [pixels for pixels, _ in read]
         if pages < header.pages:
             told.append(f"File {place} has {header.pages} pages, of which the first was read.")
@@ -193,13 +212,16 @@ def _open(content: bytes, place: int, limits: Limits) -> Image.Image:
 
 
 def _decode(
-    content: bytes, place: int, page: int, how: Preprocessing
+    image: Image.Image, content: bytes, place: int, page: int, how: Preprocessing
 ) -> tuple[NDArray[np.uint8], float]:
     """The pixels of an image, and the share of its values beyond the range of the training's."""
 
     def read() -> tuple[NDArray[np.uint8], float]:
-        with images.opened(content) as image:
-            picture, cut = images.decoded(image, content, page), 0.0
+        if page:
+            with images.opened(content) as again:
+                picture, cut = images.decoded(again, content, page), 0.0
+        else:
+            picture, cut = images.decoded(image, content), 0.0
         if isinstance(picture, np.ndarray) and how.levels:
             low, high = how.levels
             values = picture.astype(np.float64)

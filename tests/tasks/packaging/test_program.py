@@ -53,6 +53,17 @@ def test_the_fastest_engine_is_chosen(at, monkeypatch):
     assert choice.told()["threads"] == 1
 
 
+@pytest.mark.parametrize(("milliseconds", "threads"), [(4.0, 1), (6.0, 2)])
+def test_a_heavy_program_gets_the_threads_that_a_server_sets(
+    at, monkeypatch, milliseconds, threads
+):
+    monkeypatch.setattr(program, "milliseconds", lambda *_: milliseconds)
+    monkeypatch.setattr(program, "heavy_threads", 2)
+    found, choice = choose(at, "auto", 1, never)
+    assert choice.threads == threads
+    assert found.engine == choice.engine
+
+
 def test_torch_is_chosen_where_it_is_faster(at):
     slow(at)
     found, choice = choose(at, "auto", 1, lambda _: None)

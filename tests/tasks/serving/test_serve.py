@@ -1,6 +1,8 @@
 import base64
 import json
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from dataclasses import asdict
@@ -206,3 +208,14 @@ def test_the_interface_is_described(client):
     assert body["multipart/form-data"]["schema"]["required"] == ["files"]
     assert "image_score" in schema["components"]["schemas"]["ScoredFrame"]["properties"]
     assert client.get("/docs").status_code == 200
+
+
+def test_no_thread_of_numpy_spins_beside_the_one_that_answers():
+    program = (
+        "from tasks.serving.serve import share_cores; share_cores(); import scipy.linalg, json, "
+        "threadpoolctl; print(json.dumps(threadpoolctl.threadpool_info()))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    pools = [pool for pool in json.loads(told.stdout) if pool["user_api"] == "blas"]
+    assert pools
+    assert {pool["num_threads"] for pool in pools} == {1}

@@ -45,6 +45,25 @@ def test_a_single_file_may_be_the_body_of_a_request(settled, tmp_path):
         assert (empty.status_code, "is empty" in empty.json()["error"]) == (422, True)
 
 
+def test_only_what_is_quick_is_decoded_on_the_loop(settled, monkeypatch):
+    app = build_app("squares", log_predictions=False)
+    service, names = app.state.service, list[str]()
+    decode = service._decode
+
+    def told(*args):
+        names.append(threading.current_thread().name.split("_")[0])
+        return decode(*args)
+
+    monkeypatch.setattr(service, "_decode", told)
+    with TestClient(app) as session:
+        wait_for(lambda: session.get("/health").is_success or None)
+        small, large = encode(FRAMES[0]), encode(np.zeros((200, 200), np.uint8))
+        for files in ([small], [large], [small] * 6):
+            session.post("/predict", files=[("files", file) for file in files])
+    assert names[0] != "worker"
+    assert names[1:] == ["worker", "worker"]
+
+
 def held_up(**limits):
     """An app whose detector scores nothing before the gate is opened."""
     app = build_app("squares", limits=Limits(**limits))

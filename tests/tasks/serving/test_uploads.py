@@ -11,7 +11,7 @@ from PIL import Image
 from models.errors import InvalidInputError
 from tasks.data import decoding
 from tasks.packaging.preprocessing import Preprocessing
-from tasks.serving.uploads import Limits, TooLargeError, UnsupportedError, read_frames
+from tasks.serving.uploads import Limits, TooLargeError, UnsupportedError, is_quick, read_frames
 
 RNG = np.random.default_rng(0)
 
@@ -195,6 +195,28 @@ def test_damaged_bytes_never_raise_anything_else(kind):
         except InvalidInputError:
             refused += 1
     assert refused > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (encode(frames()[0]), True),
+        (encode(frames()[0], "JPEG"), True),
+        (encode(np.zeros((128, 128), np.uint8)), True),
+        (encode(np.zeros((129, 128), np.uint8)), False),
+        (encode(np.zeros((129, 128), np.uint8), "JPEG"), False),
+        (encode(frames(1, 120, 120)[0]) + bytes(1 << 15), False),
+        (bomb(30_000, 30_000), False),
+        (encode(frames()[0], "GIF"), False),
+        (encode(frames()[0])[:12], True),
+        (encode(frames()[0], "JPEG")[:12], False),
+        (b"", False),
+    ],
+)
+def test_an_image_is_quick_by_its_header(content, expected):
+    file = BytesIO(content)
+    assert is_quick(file) is expected
+    assert file.tell() == 0
 
 
 def test_a_decompression_bomb_is_refused_by_its_header():
