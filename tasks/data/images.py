@@ -188,8 +188,7 @@ def decoded(
             image.seek(page)
         if bits == 8:
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return image
+            return ImageOps.exif_transpose(image)
         return _deep(image, source, page)
     except UnreadableError:
         raise
@@ -212,9 +211,8 @@ def to_channels(
             raise UnreadableError(str(error)) from error
     if channels == 1:
         gray = picture if picture.mode in {"L", "RGB"} else picture.convert("RGB")
-        return np.asarray(gray if gray.mode == "L" else gray.convert("L"))
-    colour = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return np.ascontiguousarray(np.asarray(colour).transpose(2, 0, 1))
+        return np.asarray(gray.convert("L"))
+    return np.ascontiguousarray(np.asarray(picture.convert("RGB")).transpose(2, 0, 1))
 
 
 def _deep(image: Image.Image, source: Path | bytes, page: int) -> NDArray[np.generic]:

@@ -9,6 +9,7 @@ Shapes: T = frames, H W = frame.
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -49,11 +50,9 @@ def is_quick(file: IO[bytes]) -> bool:
         return False
     if content.startswith(png_chunks.SIGNATURE):
         return math.prod(png_chunks.size(content)) <= QUICK_PIXELS
-    try:
-        with images.opened(content, QUICK_PIXELS):
-            return True
-    except (TooManyPixelsError, UnreadableError):
-        return False
+    with suppress(TooManyPixelsError, UnreadableError), images.opened(content, QUICK_PIXELS):
+        return True
+    return False
 
 
 class TooLargeError(InvalidInputError):
@@ -217,11 +216,8 @@ def _decode(
     """The pixels of an image, and the share of its values beyond the range of the training's."""
 
     def read() -> tuple[NDArray[np.uint8], float]:
-        if page:
-            with images.opened(content) as again:
-                picture, cut = images.decoded(again, content, page), 0.0
-        else:
-            picture, cut = images.decoded(image, content), 0.0
+        source = images.opened(content) if page else image
+        picture, cut = images.decoded(source, content, page), 0.0
         if isinstance(picture, np.ndarray) and how.levels:
             low, high = how.levels
             values = picture.astype(np.float64)
