@@ -158,7 +158,7 @@ def anomalibs(python: Path | None) -> Iterator[dict[str, Way]]:
         return
     folder = _folder()
     patches = int(NUM_STILLS * (SIDE // 8) ** 2 * MEMORY)
-    command = [str(python), str(ANOMALIB), str(folder), str(patches)]
+    command = [str(python), "-P", str(ANOMALIB), str(folder), str(patches)]  # beside statistics.py
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
