@@ -3,7 +3,7 @@
 Same model version, same image, same machine, one run. First the servers, one after the other and
 alone, with as many connections as suit each best: MLflow's with the model as it was before there
 were programs (eager torch), MLflow's with the model as it is, ours. Then ours at 80% of that
-(Poisson arrivals, latency from when a request was due), the same with ``padim`` and photographs of
+(Poisson arrivals, latency from when a request was due; three times), the same with ``padim`` and photographs of
 256 x 256 as PNG; many requests for its memory; and the champion changes again and again under load.
 A request fails that is not answered 200. Servers and the load generator share the machine; the
 processor time of a server for each request is told beside.
@@ -47,9 +47,11 @@ STARTS = 3
 """Starts of our server; the median counts."""
 OPEN_CONNECTIONS = 60
 """For requests that come when they come: below what the server takes from one client."""
-SHARE = 0.8
+SHARE, TIMES = 0.8, 3
+"""Of the most requests per second, and how often that is measured: the machine's pace changes."""
 WARM_UP = 0.1
 """Share of the many requests after which memory is first looked at."""
+Found = dict[str, Any]
 
 
 def load(server: Server, request: dict[str, Any], **plan: Any) -> dict[str, Any]:
@@ -82,16 +84,29 @@ def to_ours() -> dict[str, Any]:
     return request("/predict", "image/png", clip_of_png()[0])
 
 
-def calmly(server: Server, asked: dict[str, Any], best: float, seconds: float) -> dict[str, Any]:
-    """Answers to requests that come when they come, at 80% of the most requests per second."""
-    plan = {"connections": OPEN_CONNECTIONS, "rate": SHARE * best, "seconds": 2 * seconds}
-    return load(server, asked, **plan)
+def calmly(server: Server, asked: dict[str, Any], best: dict[str, Any], seconds: float) -> Found:
+    """Answers to requests that come when they come, at 80% of the most requests per second.
+
+    What is the most is measured before each time, since the machine's pace changes by a fifth
+    within a minute. The time of the median p99 counts.
+    """
+    found: list[Found] = []
+    for _ in range(TIMES):
+        most = load(server, asked, connections=best["connections"], seconds=seconds / 2)
+        rate = SHARE * most["requests_per_s"]
+        plan = {"connections": OPEN_CONNECTIONS, "rate": rate, "seconds": 2 * seconds}
+        found.append({**load(server, asked, **plan), "rate": rate})
+    found.sort(key=lambda each: float(each["p99_ms"]))
+    return {**found[TIMES // 2], "failures": sum(map(failures, found))}
 
 
-def capacity(server: Server, asked: dict[str, Any], seconds: float) -> dict[str, Any]:
+def capacity(server: Server, asked: dict[str, Any], seconds: float) -> Found:
     """The most requests per second, over numbers of connections; all of them answered 200."""
     load(server, asked, connections=4, seconds=min(seconds, 5.0))
-    found = [load(server, asked, connections=num, seconds=seconds) for num in CONNECTIONS]
+    found = [
+        {**load(server, asked, connections=num, seconds=seconds), "connections": num}
+        for num in CONNECTIONS
+    ]
     whole = [each for each in found if failures(each) == 0]
     return max(whole, key=lambda each: each["requests_per_s"])
 
@@ -171,7 +186,7 @@ def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, floa
     with ours(clone) as server:
         starts.append(server.start_s)
         best = capacity(server, to_ours(), chosen.seconds)
-        calm = calmly(server, to_ours(), best["requests_per_s"], chosen.seconds)
+        calm = calmly(server, to_ours(), best, chosen.seconds)
         long, before, after = endure(server, chosen.requests)
         swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
     figures = {
@@ -182,6 +197,7 @@ def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, floa
         "load_s": loaded,
         "empty_load_s": empty,
         "processor_ms": best["processor_ms"],
+        "rate": calm["rate"],
         "p50_ms": calm["p50_ms"],
         "p99_ms": calm["p99_ms"],
         "memory_growth_mb": after - before,
@@ -190,7 +206,7 @@ def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, floa
         "swaps": swapped["swaps"],
         "swap_requests": swapped["requests"],
         "swap_failures": failures(swapped),
-        "failures": failures(calm) + failures(long) + stills.pop("failures"),
+        "failures": calm["failures"] + failures(long) + stills.pop("failures"),
     }
     return figures | theirs | stills, swapped["versions"]
 
@@ -216,12 +232,13 @@ def of_stills(clone: Product, seconds: float) -> dict[str, float]:
     asked = request("/predict", "image/png", photograph())
     with ours(clone, STILLS) as server:
         best = capacity(server, asked, seconds)
-        calm = calmly(server, asked, best["requests_per_s"], seconds)
+        calm = calmly(server, asked, best, seconds)
     return {
         "stills_requests_per_s": best["requests_per_s"],
+        "rate_stills": calm["rate"],
         "p50_ms_stills": calm["p50_ms"],
         "p99_ms_stills": calm["p99_ms"],
-        "failures": failures(calm),
+        "failures": calm["failures"],
     }
 
 
