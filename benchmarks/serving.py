@@ -3,10 +3,10 @@
 Same model version, same image, same machine, one run. First the servers, one after the other and
 alone, with as many connections as suit each best: MLflow's with the model as it was before there
 were programs (eager torch), MLflow's with the model as it is, ours. Then ours at 80% of that
-(Poisson arrivals, latency from when a request was due; three times), the same with ``padim`` and photographs of
-256 x 256 as PNG; many requests for its memory; and the champion changes again and again under load.
-A request fails that is not answered 200. Servers and the load generator share the machine; the
-processor time of a server for each request is told beside.
+(Poisson arrivals, latency from when a request was due; three times), the same with ``padim`` and
+photographs of 256 x 256 as PNG; many requests for its memory; and the champion changes again and
+again under load. A request fails that is not answered 200. Servers and the load generator share the
+machine; the processor time of a server for each request is told beside.
 
 Asked: 8 times as many requests per second as MLflow's server with the eager model and 5 times as
 many as with the same one, p99 below 100 ms at 80% and at most 3 times p50, an answer within 4 s of
