@@ -177,6 +177,7 @@ def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) 
     for place, header in enumerate(headers, start=1):
         image, content = opened[place - 1], files[place - 1]
         read = [_decode(image, content, place, page, how) for page in range(pages)]
+        image.close()  # it holds its pixels, and there may be many
         frames += [pixels for pixels, _ in read]
         if pages < header.pages:
             told.append(f"File {place} has {header.pages} pages, of which the first was read.")
