@@ -1,5 +1,7 @@
+import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -34,14 +36,49 @@ def test_a_unit_keeps_settings_and_no_secrets():
     assert "Restart=on-failure" in unit
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not here")
-def test_systemd_understands_the_unit(tmp_path):
-    path = tmp_path / "unseen-test.service"
-    path.write_text(keep_up.unit({"PATH": "/usr/bin", "MLFLOW_EXPERIMENT_NAME": 'a "b" c'}))
-    found = subprocess.run(
-        ["systemd-analyze", "--user", "verify", path], capture_output=True, text=True, check=False
-    )
-    assert path.name not in found.stderr, found.stderr
+SETTINGS = {
+    "Unit": {"Description", "StartLimitIntervalSec", "StartLimitBurst"},
+    "Service": {
+        *("WorkingDirectory", "Environment", "ExecStart", "Restart", "RestartSec", "RestartSteps"),
+        *("RestartMaxDelaySec", "TimeoutStopSec", "KillMode"),
+    },
+    "Install": {"WantedBy"},
+}
+"""Of systemd.unit(5), .service(5), .exec(5) and .kill(5): those that are used, by section."""
+
+
+def read(unit):
+    """Settings of a unit as systemd reads them: (section, name, words)."""
+    section, found = "", []
+    for line in filter(None, unit.splitlines()):
+        if line.startswith("["):
+            section = line.strip("[]")
+            continue
+        name, _, value = line.partition("=")
+        assert name in SETTINGS[section], line
+        assert "%" not in value.replace("%%", ""), line  # it would begin a specifier
+        quoted = name in ("Environment", "ExecStart")
+        found.append((section, name, shlex.split(value) if quoted else [value]))
+    return [(*where, [word.replace("%%", "%") for word in words]) for *where, words in found]
+
+
+def test_systemd_understands_the_unit(project, tmp_path):
+    variables = {"PATH": "/usr/bin", "MLFLOW_EXPERIMENT_NAME": 'a "b" c\\d 100% $HOME'}
+    written = keep_up.unit(variables)
+    found = read(written)
+    kept = [word for _, name, words in found if name == "Environment" for word in words]
+    assert dict(each.split("=", 1) for each in kept) == variables
+    assert ["Service", "WorkingDirectory", [str(project)]] in [list(each) for each in found]
+    (command,) = [words for _, name, words in found if name == "ExecStart"]
+    assert [sys.executable, "up", "--foreground"] == [
+        word.replace("$$", "$") for word in (command[0], *command[-2:])
+    ]
+    if shutil.which("systemd-analyze"):  # and what systemd itself says, where it is
+        path = tmp_path / "unseen-test.service"
+        path.write_text(written)
+        verify = ["systemd-analyze", "--user", "verify", path]
+        told = subprocess.run(verify, capture_output=True, text=True, check=False).stderr
+        assert path.name not in told, told
 
 
 def test_it_is_installed_where_systemd_looks(tmp_path):
