@@ -33,6 +33,7 @@ from models.one_class.patchcore import PatchCore
 from tasks.packaging import make_program
 from tasks.packaging.preprocessing import windows
 from tasks.packaging.program import Choice, Program, choose
+from tasks.packaging.tensors import as_tensor
 
 SIZE, SIDE = (240, 360), 256
 """Of frames of a clip, and of stills."""
@@ -102,11 +103,11 @@ def of_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]
 
     def work(places: Sequence[slice]) -> None:
         for place in places:
-            if program:
+            if program and not (program.clips_by_torch and len(inputs[place]) > 1):
                 program(inputs[place])
             else:
                 with torch.no_grad():
-                    detector(torch.tensor(inputs[place]).float().div_(255))
+                    detector(as_tensor(inputs[place], torch.device("cpu")))
 
     batches = [slice(start, start + BATCH) for start in range(0, len(inputs), BATCH)]
     few = [slice(start, start + 1) for start in range(BATCH)]

@@ -8,6 +8,7 @@ Shapes: T = frames, H W = frame, N = inputs, C = window or channels, K = cluster
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 BATCH_PIXELS, MAX_BATCH = 1_400_000, 32
 """Pixels of one frame each, and inputs, that are scored at once: what a processor's cache holds."""
+
+LONG_CLIP = 1000
+"""Windows of a clip from which torch is imported for it, if it is quicker: that takes seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +190,9 @@ class Packaged:
                 localise.
         """
         size = batch_size or min(max(BATCH_PIXELS // math.prod(inputs.shape[-2:]), 1), MAX_BATCH)
+        forward = self.network if self._quicker_by_torch(inputs) else self.forward
         found = [
-            self.forward(inputs[start : start + size], observe).at(map_size)
+            forward(inputs[start : start + size], observe).at(map_size)
             for start in range(0, len(inputs), size)
         ]
         return self.judge(together(found), false_alarm_rate=false_alarm_rate)
@@ -205,6 +210,12 @@ class Packaged:
         if self.program and self.program.fits(inputs):
             return _by_program(self.program, inputs, observe)
         return self.network(inputs, observe)
+
+    def _quicker_by_torch(self, inputs: NDArray[np.uint8]) -> bool:
+        """Whether torch, which looks once at frames that windows share, is worth loading."""
+        shared = len(inputs) > 1 and inputs.strides[0] == inputs.strides[1]
+        worth = "torch" in sys.modules or len(inputs) >= LONG_CLIP
+        return bool(self.program and self.program.clips_by_torch and shared and worth)
 
     def judge(self, raw: Raw, *, false_alarm_rate: float | None = None) -> Prediction:
         """The prediction for the inputs of one clip, or of still images, that were scored.

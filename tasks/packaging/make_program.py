@@ -27,9 +27,10 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 from models.capabilities import Observable
-from models.contracts import Detector
+from models.contracts import WINDOW, Detector
 from models.errors import InvalidInputError
 from tasks.packaging import package, trunk_program
+from tasks.packaging.preprocessing import windows
 from tasks.packaging.program import (
     EXPECTED,
     FEATURES,
@@ -44,17 +45,17 @@ from tasks.packaging.program import (
     milliseconds,
     noise,
 )
+from tasks.packaging.tensors import as_tensor
 
 log = logging.getLogger(__name__)
 
 OPSET = 20
 LARGEST_BATCH = 4096
+CLIP = 16
+"""Windows of the clip by which it is timed."""
 PROBED = 8
 """Held-out images whose scores by the program are compared with those of torch."""
 NAMES = (SCORE, "anomaly_map", "soft_assignment", FEATURES)
-
-
-SPLITS = {torch.split, Tensor.split}
 
 
 class _Traced(TorchFunctionMode):
@@ -80,7 +81,7 @@ class _Traced(TorchFunctionMode):
             one, other = args[:2]
             squared = one.square().sum(-1)[..., None] + other.square().sum(-1)[..., None, :]
             return (squared - 2 * one @ other.mT).clamp(min=0).sqrt()
-        along_batch = func in SPLITS and len(args) == 2 and not kwargs.get("dim")
+        along_batch = func in (torch.split, Tensor.split) and len(args) == 2 and not kwargs.get("dim")
         if along_batch and not isinstance(args[0].shape[0], int):
             return (args[0],)
         return func(*args, **kwargs)
@@ -160,13 +161,10 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
         InvalidInputError: If the detector refuses the images.
         RuntimeError: If torch cannot export it; by several classes of its own.
     """
-    whole = _whole(detector)
+    whole, probe = _whole(detector), noise(tuple(images.shape[1:]))
     with torch.no_grad():
         expected = _numpy(whole.found(images))
-        made = _exported(whole, images)
-    onnx.save(made, folder / FILE)
-    probe = noise(tuple(images.shape[1:]))
-    with torch.no_grad():
+        onnx.save(_exported(whole, images), folder / FILE)
         of_noise = _numpy(whole.found(torch.from_numpy(probe)))
     save_file({k: v for k, v in of_noise.items() if k != FEATURES}, folder / EXPECTED)
     record = _described(images, expected)
@@ -175,7 +173,7 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
     record["parity"] = {**parity, "bound": PARITY, "num_images": len(images)}
     worst = max(parity.values())
     record["usable"] = bool(worst <= PARITY)
-    record["slow"] = _is_slow(folder, whole, probe)
+    record["slow"], record["slow_on_clips"] = _is_slow(folder, whole, probe)
     if not record["usable"]:
         record["why"] = (
             f"Its program must give what torch gives within {PARITY:g} of the largest value, and "
@@ -240,15 +238,10 @@ def _onnx(
 
 def _forget_where(model: Any) -> None:
     """Drop notes of the exporter, which name folders of this machine."""
-    model.metadata_props.clear()
     for graph in (model.graph, *model.functions.values()):
-        graph.metadata_props.clear()
-        for node in graph:
-            node.metadata_props.clear()
-            for value in node.outputs:
-                value.metadata_props.clear()
-        for value in graph.inputs:
-            value.metadata_props.clear()
+        values = [value for node in graph for value in node.outputs]
+        for each in (model, graph, *graph, *values, *graph.inputs):
+            each.metadata_props.clear()
 
 
 def _described(images: Tensor, found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
@@ -265,8 +258,7 @@ def _described(images: Tensor, found: Mapping[str, NDArray[Any]]) -> dict[str, A
 
 def _parity(folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Largest difference of each result from torch's, in a batch and one by one."""
-    program = Program(folder, "onnxruntime", threads=torch.get_num_threads())
-    inputs = images.numpy()
+    program, inputs = _opened(folder), images.numpy()
     together = program(inputs, features=True)
     single = [program(inputs[number : number + 1], features=True) for number in range(len(inputs))]
     return {
@@ -278,12 +270,21 @@ def _parity(folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]) 
     }
 
 
-def _is_slow(folder: Path, whole: _Whole, probe: NDArray[np.uint8]) -> bool:
-    """Whether torch is quicker here, so that loading has to time it too."""
-    program = Program(folder, "onnxruntime", threads=torch.get_num_threads())
-    with torch.no_grad():
-        by_torch = milliseconds(lambda images: whole.found(torch.from_numpy(images)), probe)
-    return by_torch < milliseconds(program, probe)
+def _is_slow(folder: Path, whole: _Whole, probe: NDArray[np.uint8]) -> tuple[bool, bool]:
+    """Whether torch is quicker here for images, and for a clip, so that loading has to know."""
+    program, (detector,), cpu = _opened(folder), whole.kept, torch.device("cpu")
+
+    def slow(images: NDArray[np.uint8]) -> bool:
+        with torch.no_grad():
+            by_torch = milliseconds(lambda each: detector(as_tensor(each, cpu)), images)
+        return by_torch < milliseconds(program, images)
+
+    clip = np.resize(probe, (WINDOW + CLIP - 1, *probe.shape[2:]))
+    return slow(probe), probe.shape[1] == WINDOW and slow(windows(clip, WINDOW))
+
+
+def _opened(folder: Path) -> Program:
+    return Program(folder, "onnxruntime", threads=torch.get_num_threads())
 
 
 def _numpy(found: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
@@ -292,8 +293,7 @@ def _numpy(found: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
 
 def _enter(folder: Path, told: Mapping[str, Any]) -> None:
     """Record the program in the lineage, and all files anew in the digest."""
-    path = folder / "lineage.json"
-    lineage = {**json.loads(path.read_text()), "program": dict(told)}
-    path.write_text(json.dumps(lineage, indent=1))
+    lineage = json.loads((folder / "lineage.json").read_text()) | {"program": dict(told)}
+    (folder / "lineage.json").write_text(json.dumps(lineage, indent=1))
     sums = package.checksums(folder)
     (folder / "digest.json").write_text(json.dumps(sums, indent=1))

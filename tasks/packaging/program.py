@@ -78,10 +78,14 @@ class Program:
         engine: The engine.
         size: Channels, height and width of its images.
         outputs: Names of its results.
+        clips_by_torch: Torch is quicker for windows of one clip, whose frames it looks at once; the
+            program computes each window by itself. Only ``choose`` says so, and for ``auto``.
 
     Raises:
         InvalidInputError: If there is no such engine here.
     """
+
+    clips_by_torch = False
 
     def __init__(self, folder: Path, engine: str, threads: int) -> None:
         record = json.loads((folder / RECORD).read_text())
@@ -151,7 +155,10 @@ def choose(
         _check(program, folder, probe)
         why = "It is the same everywhere." if wanted == STEADY else "It was asked for."
         return program, Choice(engine=program.engine, why=why, threads=threads)
-    return _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
+    program, choice = _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
+    if program and by_torch:
+        program.clips_by_torch = record.get("slow_on_clips", False)
+    return program, choice
 
 
 def _fastest(

@@ -22,6 +22,23 @@ def exported(folder, detector, images):  # noqa: F811
     return folder
 
 
+def test_a_clip_is_scored_by_torch_where_that_was_quicker(exported, monkeypatch):
+    loaded, used = package.load(exported, engine="auto"), []
+    run = loaded.program._run
+    monkeypatch.setattr(loaded.program, "_run", lambda *given: used.append(given) or run(*given))
+    windows = loaded.preprocessing(clip())
+    loaded.program.clips_by_torch = False
+    by_program = loaded.score(windows)
+    assert used
+    loaded.program.clips_by_torch = True
+    used.clear()
+    by_torch = loaded.score(windows)
+    assert not used
+    np.testing.assert_allclose(by_torch.image_score, by_program.image_score, rtol=PARITY)
+    loaded.score(np.ascontiguousarray(windows))
+    assert used  # windows that share no memory are the program's
+
+
 def test_the_program_scores_as_the_detector(exported):
     by_torch = package.load(exported).predict(clip(), anomaly_map=True)
     for engine in ("onnxruntime", "openvino"):

@@ -32,15 +32,27 @@ def never(_):
     raise AssertionError
 
 
-def slow(at):
-    """Let the record say that torch was the quicker one."""
+def note(at, **told):
+    """Let the record say what was found when the version was registered."""
     path = at / "program.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "slow": True}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **told}))
+
+
+def slow(at):
+    note(at, slow=True)
 
 
 def quick(at):
-    path = at / "program.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "slow": False}))
+    note(at, slow=False)
+
+
+def test_torch_scores_clips_only_where_it_was_quicker_and_nobody_asked_for_an_engine(at):
+    note(at, slow=False, slow_on_clips=True)
+    assert choose(at, "auto", 1, never)[0].clips_by_torch
+    for engine, by_torch in (("onnxruntime", never), ("steady", never), ("auto", None)):
+        assert not choose(at, engine, 1, by_torch)[0].clips_by_torch
+    note(at, slow_on_clips=False)
+    assert not choose(at, "auto", 1, never)[0].clips_by_torch
 
 
 def test_the_fastest_engine_is_chosen(at, monkeypatch):
