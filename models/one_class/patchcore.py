@@ -267,12 +267,12 @@ class PatchCore(StillDetector):
     ) -> Float[Tensor, "n h w"]:
         """The same as a program computes it, with operations whose sizes are known beforehand."""
         patches = features.flatten(1, 2)
-        distances = self._least_distances(patches.flatten(0, 1), memory)
+        distances, nearest = self._nearest(patches.flatten(0, 1), memory)
         distances = distances.view(patches.shape[:2]) * looked.flatten()
         if min(self.config.num_neighbours, len(memory)) > 1:
             worst = distances.argmax(dim=1, keepdim=True)
             farthest = patches.gather(1, worst[:, :, None].expand(-1, 1, patches.shape[2]))[:, 0]
-            centre = memory[self._nearest_of(farthest, memory)[1]]
+            centre = memory[nearest.view(patches.shape[:2]).gather(1, worst)[:, 0]]
             distances = distances * self._rarity(farthest, centre, memory)
         return distances.view(features.shape[:3])
 
@@ -296,6 +296,8 @@ class PatchCore(StillDetector):
 
         A product of matrices finds it; its distance is then computed anew, free of cancellation.
         """
+        if torch.compiler.is_exporting():
+            return self._nearest_of(patches, memory)
         found = [self._nearest_of(part, memory) for part in patches.split(AT_ONCE)]
         return torch.cat([each for each, _ in found]), torch.cat([each for _, each in found])
 
@@ -303,33 +305,16 @@ class PatchCore(StillDetector):
     def _nearest_of(
         patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]
     ) -> tuple[Float[Tensor, "N"], Int[Tensor, "N"]]:
+        # |p - m|^2 = |p|^2 + (p, 1) . (-2 m, |m|^2): an engine multiplies by constants alone.
         middle = memory.mean(dim=0)
         centred, least, places = patches - middle, [], []
+        wide = torch.cat([centred, torch.ones_like(centred[:, :1])], dim=1)
         for number, part in enumerate((memory - middle).split(PART)):
-            apart = torch.addmm(part.square().sum(dim=1)[None], centred, part.mT, alpha=-2)
-            value, place = apart.min(dim=1, keepdim=True)
-            least.append(value)
+            weights = torch.cat([-2 * part, part.square().sum(dim=1, keepdim=True)], dim=1)
+            apart = wide @ weights.mT.contiguous()
+            place = apart.argmin(dim=1, keepdim=True)
+            least.append(apart.gather(1, place))
             places.append(place + number * PART)
         best = torch.cat(least, dim=1).argmin(dim=1, keepdim=True)
         nearest = torch.cat(places, dim=1).gather(1, best)[:, 0]
         return (patches - memory[nearest]).norm(dim=1), nearest
-
-    @staticmethod
-    def _least_distances(
-        patches: Float[Tensor, "N D"], memory: Float[Tensor, "M D"]
-    ) -> Float[Tensor, "N"]:
-        """Distance of each patch to the nearest in the memory, by products with constant matrices.
-
-        ``|p - m|^2 = |p|^2 + (p, 1) . (-2 m, |m|^2)``. Nothing looks for the nearest itself, which
-        would take an engine a second pass over all products. Distances that are tiny against the
-        patches' spread lose digits.
-        """
-        middle = memory.mean(dim=0)
-        centred = patches - middle
-        wide = torch.cat([centred, torch.ones_like(centred[:, :1])], dim=1)
-        least = []
-        for part in (memory - middle).split(PART):
-            weights = torch.cat([-2 * part, part.square().sum(dim=1, keepdim=True)], dim=1)
-            least.append((wide @ weights.mT.contiguous()).amin(dim=1, keepdim=True))
-        squared = torch.cat(least, dim=1).amin(dim=1) + centred.square().sum(dim=1)
-        return squared.clamp(min=0).sqrt()

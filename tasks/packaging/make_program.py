@@ -81,8 +81,8 @@ class _Traced(TorchFunctionMode):
             one, other = args[:2]
             squared = one.square().sum(-1)[..., None] + other.square().sum(-1)[..., None, :]
             return (squared - 2 * one @ other.mT).clamp(min=0).sqrt()
-        along_batch = func in (torch.split, Tensor.split) and len(args) == 2 and not kwargs.get("dim")
-        if along_batch and not isinstance(args[0].shape[0], int):
+        split = func in (torch.split, Tensor.split) and len(args) == 2 and not kwargs.get("dim")
+        if split and not isinstance(args[0].shape[0], int):
             return (args[0],)
         return func(*args, **kwargs)
 
@@ -179,6 +179,7 @@ def write(folder: Path, detector: Detector, images: Tensor) -> dict[str, Any]:
             f"Its program must give what torch gives within {PARITY:g} of the largest value, and "
             f"differs by {worst:.3g}."
         )
+    (folder / RECORD).write_text(json.dumps(record, indent=1))
     return record
 
 

@@ -155,10 +155,10 @@ def choose(
         _check(program, folder, probe)
         why = "It is the same everywhere." if wanted == STEADY else "It was asked for."
         return program, Choice(engine=program.engine, why=why, threads=threads)
-    program, choice = _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
-    if program and by_torch:
-        program.clips_by_torch = record.get("slow_on_clips", False)
-    return program, choice
+    found, choice = _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
+    if found and by_torch:
+        found.clips_by_torch = record.get("slow_on_clips", False)
+    return found, choice
 
 
 def _fastest(
