@@ -45,6 +45,9 @@ CREATE TRIGGER IF NOT EXISTS prediction_is_final BEFORE UPDATE ON prediction
 BEGIN SELECT RAISE(ABORT, 'predictions are never changed'); END;
 """
 
+OPENING_SECONDS = 5.0
+"""For which a file that another server is opening is tried again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoggedPrediction:
@@ -231,7 +234,17 @@ def ids(name: str, prefix: str) -> frozenset[str]:
 def _open(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(exist_ok=True)
     database = sqlite3.connect(path, timeout=10, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = WAL")  # readers and other servers are not in the way
+    last = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")  # readers and other servers can go on
+            break
+        except sqlite3.OperationalError as error:
+            # Another one sets it now, and SQLite does not wait for this as it does for rows.
+            if "locked" not in str(error) or time.monotonic() > last:
+                database.close()
+                raise
+            time.sleep(0.02)
     database.execute("PRAGMA synchronous = NORMAL")
     database.executescript(SCHEMA)
     return database

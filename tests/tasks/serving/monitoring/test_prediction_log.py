@@ -82,6 +82,13 @@ def test_two_servers_write_one_file():
     assert len({find(each.request_id) for mine in made for each in mine}) == 600
 
 
+def test_servers_that_open_a_new_file_at_once_wait_for_each_other(tmp_path):
+    for number in range(40):
+        with ThreadPoolExecutor(8) as pool:
+            for database in pool.map(prediction_log._open, [tmp_path / f"{number}.db"] * 8):
+                database.close()
+
+
 def test_the_oldest_go_when_the_file_is_full(monkeypatch):
     monkeypatch.setattr(prediction_log, "TOGETHER", 10)
     long = replace(ONE, files=("c" * 64,) * 200)
