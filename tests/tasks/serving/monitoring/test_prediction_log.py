@@ -83,10 +83,13 @@ def test_two_servers_write_one_file():
 
 
 def test_servers_that_open_a_new_file_at_once_wait_for_each_other(tmp_path):
+    modes = []
     for number in range(40):
         with ThreadPoolExecutor(8) as pool:
             for database in pool.map(prediction_log._open, [tmp_path / f"{number}.db"] * 8):
+                modes += database.execute("PRAGMA journal_mode").fetchone()
                 database.close()
+    assert modes == ["wal"] * 320
 
 
 def test_the_oldest_go_when_the_file_is_full(monkeypatch):
