@@ -10,6 +10,7 @@ batch and nothing else.
 Shapes: N = inputs, C = window or channels, H W = input, B = batch, P = places, D = features.
 """
 
+import asyncio
 import math
 import threading
 import time
@@ -88,7 +89,7 @@ class Batcher:
         self._jobs: deque[Job] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
-        self._stopped = False
+        self._stopped = self._waking = False
         self._thread: threading.Thread | None = None
         self._seconds_per_input = 0.0
 
@@ -110,6 +111,9 @@ class Batcher:
     def submit(self, job: Job) -> None:
         """Queue a job; its ``answer`` comes from the thread that scores.
 
+        In an event loop that thread is woken once for all jobs of a turn: they are one batch, and
+        to wake it for each takes longer than to score it.
+
         Raises:
             BusyError: If too much waits already.
         """
@@ -122,6 +126,18 @@ class Batcher:
                 )
             self._jobs.append(job)
             self._bytes += job.inputs.nbytes
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._wake()
+        else:
+            if not self._waking:
+                self._waking = True
+                loop.call_soon(self._wake)
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._waking = False
             self._changed.notify()
 
     def waiting(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -38,6 +38,15 @@ SECURE = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in (
+        *SECURE.items(),
+        ("Content-Security-Policy", POLICY),
+        ("Cache-Control", "no-cache"),
+    )
+]
+"""Of every answer that has none of that name, as they are sent."""
 
 
 class Shield:
@@ -62,11 +71,10 @@ class Shield:
 
         async def shielded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURE.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", POLICY)
-                headers.setdefault("Cache-Control", "no-cache")
+                there = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in there}
+                added = [header for header in HEADERS if header[0] not in names]
+                message = {**message, "headers": there + added}
             await send(message)
 
         refused = self._refusal(Headers(scope=scope))

@@ -133,6 +133,9 @@ def read_frames(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) -
     """
     if not files:
         raise InvalidInputError("A request must hold at least one file, got none.")
+    most = min(limits.frame_pixels, limits.total_pixels)
+    if len(files) == 1 and (frame := png_chunks.plain(files[0], how.channels, most)) is not None:
+        return Received(frame[None])
     kinds = [_kind(content, place) for place, content in enumerate(files, start=1)]
     if "video" not in kinds:
         return _read_images(files, how=how, limits=limits)
@@ -172,10 +175,8 @@ def _read_images(files: Sequence[bytes], *, how: Preprocessing, limits: Limits) 
         raise InvalidInputError(
             f"All frames of one request must have one size, got {found}. Send them separately."
         )
-    frames = []
-    told: list[str] = []
-    for place, header in enumerate(headers, start=1):
-        image, content = opened[place - 1], files[place - 1]
+    frames, told = list[NDArray[np.uint8]](), list[str]()
+    for place, (header, image, content) in enumerate(zip(headers, opened, files, strict=True), 1):
         read = [_decode(image, content, place, page, how) for page in range(pages)]
         image.close()  # it holds its pixels, and there may be many
         frames += [pixels for pixels, _ in read]

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 import time
 
@@ -75,6 +76,27 @@ def test_what_came_meanwhile_is_scored_together_and_nobody_gets_what_is_anothers
         assert raw.anomaly_map is None
     assert [len(seen) for seen in detector.seen] == [1, 9]
     assert [batch[:2] for batch in record] == [(1, 1), (3, 9)]
+
+
+def test_what_one_turn_of_an_event_loop_takes_on_is_one_batch(batcher, detector):
+    detector.gate.set()
+    model = packaged(detector)
+
+    async def ask(seed):
+        job = Job(packaged=model, inputs=images(1, seed))
+        batcher.submit(job)
+        return await asyncio.wrap_future(job.answer)
+
+    async def turn(*seeds):
+        return await asyncio.gather(*map(ask, seeds))
+
+    async def turns():
+        return [*await turn(0, 1, 2, 3, 4), *await turn(5)]
+
+    found = asyncio.run(turns())
+    assert [len(seen) for seen in detector.seen] == [5, 1]
+    alone = [packaged().score(images(1, seed)).image_score for seed in range(6)]
+    assert np.array_equal([raw.image_score for raw in found], alone)
 
 
 def test_maps_come_at_the_size_that_each_asked_for(batcher, detector):

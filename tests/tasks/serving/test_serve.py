@@ -15,6 +15,7 @@ from PIL import Image
 
 from tasks.lineage.trace import trace
 from tasks.registry import mlflow_store, model_versions
+from tasks.serving.api_keys import PREDICT, PROMOTE, Access, Keys
 from tasks.serving.serve import build_app
 from tasks.serving.uploads import Limits
 
@@ -55,6 +56,29 @@ def client(settled):
 @pytest.fixture(scope="module")
 def packaged(settled):
     return model_versions.load(model_versions.resolve(mlflow_store.client(), "squares", "champion"))
+
+
+@pytest.mark.parametrize("query", ["", "?anomaly_map=false"])
+def test_to_predict_a_key_is_needed_as_soon_as_there_is_one(client, tmp_path, query):
+    address = f"/predict{query}"
+    before, keys = client.app.state.access, Keys(tmp_path / "keys.json")
+    client.app.state.access = Access(keys, local=True)
+    try:
+        assert client.post(address, files=clip()).status_code == 200
+        token, other = keys.add("camera", [PREDICT]), keys.add("operator", [PROMOTE])
+        assert client.post(address, files=clip()).status_code == 401
+        for known, status in ((token, 200), (other, 403), ("wrong", 401)):
+            headers = {"Authorization": f"Bearer {known}"}
+            assert client.post(address, files=clip(), headers=headers).status_code == status
+    finally:
+        client.app.state.access = before
+
+
+@pytest.mark.parametrize("flag", ["", "perhaps"])
+def test_a_parameter_that_is_none_is_refused(client, flag):
+    answer = client.post("/predict", params={"anomaly_map": flag}, files=clip())
+    assert answer.status_code == 422
+    assert "anomaly_map" in answer.json()["error"]
 
 
 def test_a_clip_gets_the_scores_of_the_model_itself(client, packaged):
