@@ -4,7 +4,7 @@ Shapes: B = batch, C = channels, H W = image, S T = rows and columns of a crop.
 """
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor
 from torch.nn import functional
 
@@ -33,6 +33,13 @@ def crops(
         candidates: Places drawn for each image.
         draw: Source of randomness.
     """
+    return cut_at(images, crop_places(images, side, candidates, draw), side)
+
+
+def crop_places(
+    images: Float[Tensor, "B C H W"], side: int, candidates: int, draw: Generator
+) -> Int[Tensor, "B 2"]:
+    """First row and column of the crop that ``crops`` takes of each image."""
     height, width = images.shape[-2:]
     rows, columns = min(side, height), min(side, width)
     tops = torch.randint(height - rows + 1, (len(images), candidates), generator=draw)
@@ -41,11 +48,16 @@ def crops(
     index = torch.arange(len(images))[:, None]
     inside = moving[index, tops + rows, lefts + columns] + moving[index, tops, lefts]
     inside -= moving[index, tops, lefts + columns] + moving[index, tops + rows, lefts]
-    best = inside.argmax(dim=1)
-    places = zip(images, tops[index[:, 0], best], lefts[index[:, 0], best], strict=True)
-    return torch.stack(
-        [image[:, top : top + rows, left : left + columns] for image, top, left in places]
-    )
+    best = inside.argmax(dim=1, keepdim=True)
+    return torch.cat([tops.gather(1, best), lefts.gather(1, best)], dim=1)
+
+
+def cut_at(
+    images: Float[Tensor, "B C H W"], places: Int[Tensor, "B 2"], side: int
+) -> Float[Tensor, "B C S T"]:
+    """The crop of each image that begins at a row and a column."""
+    cut = zip(images, places.tolist(), strict=True)
+    return torch.stack([image[:, y : y + side, x : x + side] for image, (y, x) in cut])
 
 
 def holes(

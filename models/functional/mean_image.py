@@ -46,4 +46,9 @@ class MeanImage:
                 f"Training needs images with something to see, got {self._count}, all constant. "
                 "Check the training images."
             )
+        return self.so_far()
+
+    def so_far(self) -> Float[Tensor, "3 H W"]:
+        """The mean of at least one image, whatever it shows."""
+        assert self._total is not None
         return (self._total / self._count).float()

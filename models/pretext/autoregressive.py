@@ -1,4 +1,4 @@
-"""Probability estimation: learn features by predicting each block of pixels from those before it.
+"""Probability estimation: learn to predict each block of pixels from those before (experimental).
 
 Shapes: B = batch, C = channels, H W = image, S = side of a window, b = side of its block,
 K = gray levels, c = 3 (mean frames or colours), D = features, h w = feature map, G = channels of
@@ -29,6 +29,8 @@ FILL = 0.45
 MOST = 2 / 3
 """Side of a window relative to the image's shorter side, at most: so that most windows lie in it,
 and the encoder learns from images rather than from what fills them up."""
+FIRST = 1e-2
+"""Deviation of the decoder's last weights at first, so that it begins at the histograms."""
 EVALUATED = 16
 """Blocks of an image that ``evaluate`` looks at; an image of no more is measured exactly."""
 
@@ -40,7 +42,9 @@ class Autoregressive(nn.Module):
     or below it is in the window, so the product is a proper density of the image. Within the block
     a masked convolutional network, of no use afterwards, predicts the gray level of one pixel after
     the other (a PixelCNN), colour after colour, conditioned on the encoder's features. It sees
-    nothing outside the block but through them, which is what makes them worth something.
+    nothing outside the block but through them, which is what makes them worth something. Its logits
+    are added to those of each pixel's own histogram, all that there is to know of the background
+    where the camera stands still; a training image does not count in the histogram of its own loss.
 
     Args:
         encoder: What to train.
@@ -49,8 +53,8 @@ class Autoregressive(nn.Module):
     Attributes:
         encoder: The encoder, trained after ``fit``.
         history_: Mean loss of each epoch in nats per value, empty before ``fit``.
-        histogram_: Levels of each pixel of the training images: the trivial answer that
-            ``evaluate`` compares with. None before ``fit``.
+        histogram_: Levels of each pixel of the training images: what the decoder's logits add to,
+            and the trivial answer that ``evaluate`` compares with. None before ``fit``.
 
     References:
         van den Oord et al., 2016, "Conditional Image Generation with PixelCNN Decoders",
@@ -115,12 +119,21 @@ class Autoregressive(nn.Module):
             )
 
     def forward(
-        self, hidden: Float[Tensor, "B C S S"], levels: Int[Tensor, "B 3 b b"]
+        self,
+        hidden: Float[Tensor, "B C S S"],
+        levels: Int[Tensor, "B 3 b b"],
+        usual: Float[Tensor, "B K 3 b b"],
     ) -> Float[Tensor, "B K 3 b b"]:
-        """Logits of a block's levels, from its window and the levels before each in the block."""
+        """Logits of a block's levels, from its window and the levels before each in the block.
+
+        Args:
+            hidden: Windows without their blocks.
+            levels: Of the blocks.
+            usual: Logits of the pixels' own histograms, which the network's are added to.
+        """
         hint = self.decoder.hint(self.encoder(hidden), hidden.shape[-1], levels.shape[-1])
         logits: Tensor = self.decoder(hint, levels)
-        return logits
+        return logits + usual
 
     def fit(
         self,
@@ -150,8 +163,10 @@ class Autoregressive(nn.Module):
         for images in trainer.epochs(batches, self.config.epochs, progress, "Autoregressive model"):
             if trainer.epoch == 0:
                 seen.update(trainer.whole)
+            loss = self._loss(trainer, images, draw, histogram)
+            if trainer.epoch == 0:
                 histogram.update(self._levels(trainer.whole))
-            trainer.step(self._loss(trainer.network, images, draw, trainer.fabric))
+            trainer.step(loss)
         seen.value()  # refuses images in which there was nothing to see
         self.histogram_, self.history_ = histogram, trainer.history()
         self.eval()
@@ -178,7 +193,8 @@ class Autoregressive(nn.Module):
             alone = self.histogram_.nats(self._levels(batch))
             for place in tiling(height, width, block, EVALUATED):
                 places = place.expand(len(batch), 2)
-                given = self._nats(self, *self._cut(batch, places)).cpu().double()
+                usual = self.histogram_.logits(places, block)
+                given = self._nats(self, *self._cut(batch, places), usual).cpu().double()
                 free = windows(alone, places, block, block)[:, : given.shape[1]].cpu()
                 counted = inside(places, block, block, height, width)[:, None].expand(given.shape)
                 sums += torch.stack(
@@ -195,19 +211,21 @@ class Autoregressive(nn.Module):
         top, left = ((size + side) // 2 - block for size in (height, width))
         places = torch.tensor([[top, left]]).expand(len(images), 2)
         hidden, _ = self._cut(images, places)
+        assert self.histogram_ is not None
+        usual = self.histogram_.logits(places, block)
         original = mean_frames(images).cpu()
         bottom, right = top + block, left + block
         context = torch.full_like(original, FILL)
         known = (slice(None), slice(None), slice(bottom - side, bottom), slice(right - side, right))
         context[known] = mean_frames(hidden).cpu()
         completed = context.clone()
-        completed[:, :, top:bottom, left:right] = self._complete(hidden, block).cpu()
+        completed[:, :, top:bottom, left:right] = self._complete(hidden, usual).cpu()
         return {"context": context, "completed": completed.clamp(0, 1), "original": original}
 
-    def _complete(self, hidden: Tensor, block: int) -> Float[Tensor, "B 3 b b"]:
+    def _complete(self, hidden: Tensor, usual: Tensor) -> Float[Tensor, "B 3 b b"]:
         """Set one pixel after the other to its likeliest level."""
-        device = next(self.parameters()).device
-        hidden = hidden.to(device)
+        device, block = next(self.parameters()).device, usual.shape[-1]
+        hidden, usual = hidden.to(device), usual.to(device)
         hint = self.decoder.hint(self.encoder(hidden), hidden.shape[-1], block)
         levels = torch.zeros(len(hidden), 3, block, block, dtype=torch.long, device=device)
         colours = _num_colours(hidden)
@@ -215,6 +233,7 @@ class Autoregressive(nn.Module):
             for colour in range(colours):
                 before = slice(row + 1)  # later rows have no say
                 logits = self.decoder(hint[:, :, before], levels[:, :, before])
+                logits = logits + usual[:, :, :, before]
                 best = logits[:, :, colour, row, column].argmax(dim=1)
                 alike = slice(None) if colours == 1 else slice(colour, colour + 1)
                 levels[:, alike, row, column] = best[:, None]
@@ -237,18 +256,23 @@ class Autoregressive(nn.Module):
         hidden = hide(window, known.to(images.device), FILL)
         return hidden, self._levels(window[:, :, -block:, -block:])
 
-    def _loss(self, model: nn.Module, images: Tensor, draw: Generator, fabric: Fabric) -> Tensor:
+    def _loss(
+        self, trainer: Trainer, images: Tensor, draw: Generator, histogram: "PixelHistogram"
+    ) -> Tensor:
         repeated = images.repeat_interleave(self.config.blocks_per_image, dim=0)
         _, block = self._sizes(images)
         places = random_places(repeated, block, self.config.candidates, draw)
-        hidden, levels = fabric.to_device(self._cut(repeated, places))
-        return self._nats(model, hidden, levels).mean()
+        hidden, levels = self._cut(repeated, places)
+        usual = histogram.logits(places, block, levels if trainer.epoch else None)
+        return self._nats(trainer.network, hidden, levels, usual).mean()
 
-    def _nats(self, model: nn.Module, hidden: Tensor, levels: Tensor) -> Float[Tensor, "B _ b b"]:
+    def _nats(
+        self, model: nn.Module, hidden: Tensor, levels: Tensor, usual: Tensor
+    ) -> Float[Tensor, "B _ b b"]:
         """Surprise of each pixel; of gray images, whose colours are equal, of one colour."""
         device, colours = next(self.parameters()).device, _num_colours(hidden)
-        hidden, levels = hidden.to(device), levels.to(device)
-        logits = model(hidden, levels)[:, :, :colours].float()
+        hidden, levels, usual = (each.to(device) for each in (hidden, levels, usual))
+        logits = model(hidden, levels, usual)[:, :, :colours].float()
         return functional.cross_entropy(logits, levels[:, :colours], reduction="none")
 
 
@@ -288,6 +312,7 @@ class BlockModel(nn.Module):
             MaskedConv2d(channels, channels, 3, num_groups=3, see_itself=True) for _ in range(2)
         )
         self.last = MaskedConv2d(channels, 3 * num_levels, 1, num_groups=3, see_itself=True)
+        nn.init.normal_(self.last.convolution.weight, std=FIRST)
 
     def hint(
         self, feature_map: Float[Tensor, "B D h w"], side: int, block: int
@@ -338,6 +363,26 @@ class PixelHistogram:
         """Count the levels of more images, all of one size."""
         counts = torch.stack([(levels == k).sum(dim=0) for k in range(self._num_levels)])
         self._counts = counts if self._counts is None else self._counts + counts
+
+    def logits(
+        self, places: Int[Tensor, "B 2"], block: int, own: Int[Tensor, "B 3 b b"] | None = None
+    ) -> Float[Tensor, "B K 3 b b"]:
+        """Logits of the levels of blocks, every level counted once more than it was seen.
+
+        Args:
+            places: First row and column of each block; logits beyond the image are 0.
+            block: Side of a block.
+            own: Levels that were counted too and shall not be.
+        """
+        if self._counts is None:
+            return torch.zeros(len(places), self._num_levels, 3, block, block)
+        padded = functional.pad(self._counts, (0, block, 0, block))
+        counts = torch.stack(
+            [padded[:, :, y : y + block, x : x + block] for y, x in places.tolist()]
+        )
+        if own is not None:
+            counts.scatter_add_(1, own[:, None].to(counts.device), -torch.ones_like(counts))
+        return (counts.clamp(min=0) + 1).float().log()
 
     def nats(self, levels: Int[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         """Surprise ``-log p`` of each pixel, every level counted once more than it was seen.

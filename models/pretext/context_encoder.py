@@ -1,4 +1,4 @@
-"""Context encoder: learn features by filling holes in normal images.
+"""Context encoder: learn features by filling holes in normal images (experimental).
 
 Shapes: B = batch, C = channels, H W = image, D = features, h w = feature map or patches of
 the critic, eight pixels apart, c = 3 (mean frames or colours), P = answers for one image: the
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from models.contracts import Encoder, Progress, silent
 from models.errors import InvalidInputError, NotFittedError
-from models.functional.holes import SHAPES, centre_holes, crops, holes, widened
+from models.functional.holes import SHAPES, centre_holes, crop_places, cut_at, holes, widened
 from models.functional.mean_frames import mean_frames, temporal_basis
 from models.functional.mean_image import MeanImage
 from models.functional.receptive_field import ReceptiveField, centre
@@ -28,6 +28,8 @@ CLIP = 6
 """Channels of an input that is a window of consecutive frames."""
 BETAS = (0.5, 0.999)
 """Of Adam for generator and critic, as the paper has them."""
+FIRST = 1e-3
+"""Deviation of the decoder's last weights at first, so that it begins at the mean image."""
 SLOWER = 0.1
 """Learning rate of the critic relative to the generator's, as the paper has it."""
 SPAN = 2
@@ -38,8 +40,10 @@ class ContextEncoder(nn.Module):
     """Predict what is hidden in a hole from what surrounds it, by L2 alone or with an adversary.
 
     The encoder sees the image with the hole filled by the data's mean gray level; a small decoder,
-    of no use afterwards, paints it. It is convolutional (dilated convolutions carry context into
-    the hole in place of the paper's channel-wise full connection), so images may be of any size.
+    of no use afterwards, paints how the hole differs from the mean training image, which is all
+    that there is to learn where the camera stands still. It is convolutional (dilated convolutions
+    carry context into the hole in place of the paper's channel-wise full connection), so images
+    may be of any size.
 
     L2 alone paints the blurred mean of what is possible. With ``adversarial_weight``, 0.001 in the
     paper, a critic that sees the painted region demands that it look real. A twin decoder then
@@ -59,8 +63,8 @@ class ContextEncoder(nn.Module):
         history_: Mean loss of each epoch, empty before ``fit``.
         fill_: Gray level that fills holes, the mean of the first training batch; NaN before
             ``fit``.
-        mean_image_: Mean of the training images as mean frames: the trivial answer that
-            ``evaluate`` compares with. Shape (3, H, W); None before ``fit``.
+        mean_image_: Mean of the training images as mean frames: what paintings add to, and the
+            trivial answer that ``evaluate`` compares with. Shape (3, H, W); None before ``fit``.
 
     References:
         Pathak et al., 2016, "Context Encoders: Feature Learning by Inpainting".
@@ -152,16 +156,22 @@ class ContextEncoder(nn.Module):
                 for _ in range(decoders)
             )
 
-    def forward(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "P B 3 H W"]:
+    def forward(
+        self, images: Float[Tensor, "B C H W"], usual: Float[Tensor, "B 3 H W"]
+    ) -> Float[Tensor, "P B 3 H W"]:
         """Paint images from their features, as mean frames or colours, once by each decoder.
 
         Gradients reach the encoder from the first painting alone.
+
+        Args:
+            images: With something hidden.
+            usual: The mean image at their places, which paintings add to.
         """
         features, size = self.encoder(images), images.shape[-2:]
         own, *twin = self.decoders
         paintings = [own(features, *size)]
         paintings += [decoder(features.detach(), *size) for decoder in twin]
-        return torch.stack(paintings) + self.fill_
+        return torch.stack(paintings) + usual
 
     def fit(
         self,
@@ -190,14 +200,16 @@ class ContextEncoder(nn.Module):
         )
         adversary = self._adversary(trainer.fabric, total)
         draw = Generator().manual_seed(trainer.seed(config.seed))
-        self.fill_ = math.nan
+        self.fill_, usual = math.nan, torch.empty(0)
         for images in trainer.epochs(batches, config.epochs, progress, "Context encoder"):
             if math.isnan(self.fill_):
                 self.fill_ = float(trainer.whole.mean())
             if trainer.epoch == 0:
                 mean.update(trainer.whole)
-            hidden = self._hidden(self._cut(images, draw), draw, trainer.fabric)
-            paintings = trainer.network(hidden.context)
+                usual = mean.so_far()
+            cut, beside = self._cut(images, usual, draw)
+            hidden = self._hidden(cut, draw, trainer.fabric)
+            paintings = trainer.network(hidden.context, trainer.fabric.to_device(beside))
             trainer.step(self._loss(paintings, hidden, adversary))
         self.mean_image_, self.history_ = mean.value(), trainer.history()
         self.eval()
@@ -222,8 +234,9 @@ class ContextEncoder(nn.Module):
         for batch in batches:
             images = batch.to(mean_image)
             target, hole = mean_frames(images), self._centre(images)
-            paintings = self(filled(images, hole, _none(images), self.fill_))
-            for place, answer in enumerate((*paintings, mean_image.expand_as(target))):
+            usual = mean_image.expand_as(target)
+            paintings = self(filled(images, hole, _none(images), self.fill_), usual)
+            for place, answer in enumerate((*paintings, usual)):
                 errors[place] += ((answer - target).square() * hole[:, None]).sum().item()
             num_pixels += 3 * hole.sum().item()
         return dict(zip(names, (errors / num_pixels).tolist(), strict=True))
@@ -234,7 +247,9 @@ class ContextEncoder(nn.Module):
         images = images.to(next(self.parameters()).device)
         hole = self._centre(images)
         hidden, original = filled(images, hole, _none(images), self.fill_), mean_frames(images)
-        inpainted = torch.where(hole[:, None], self(hidden), original).clamp(0, 1)
+        assert self.mean_image_ is not None
+        usual = self.mean_image_.to(original).expand_as(original)
+        inpainted = torch.where(hole[:, None], self(hidden, usual), original).clamp(0, 1)
         if len(inpainted) == 1:
             answers = {"inpainted": inpainted[0]}
         else:
@@ -248,9 +263,13 @@ class ContextEncoder(nn.Module):
         rate = SLOWER * config.learning_rate
         return Adversary(config.width // 2, rate, fabric, config.seed, num_steps=total)
 
-    def _cut(self, images: Tensor, draw: Generator) -> Tensor:
-        repeated = images.repeat_interleave(self.config.crops_per_image, dim=0)
-        return crops(repeated, self.config.crop, self.config.candidates, draw)
+    def _cut(self, images: Tensor, usual: Tensor, draw: Generator) -> tuple[Tensor, Tensor]:
+        """Crops of images, and of the mean image at the same places."""
+        config = self.config
+        repeated = images.repeat_interleave(config.crops_per_image, dim=0)
+        places = crop_places(repeated, config.crop, config.candidates, draw)
+        usual = usual.to(images).expand(len(repeated), -1, -1, -1)
+        return cut_at(repeated, places, config.crop), cut_at(usual, places, config.crop)
 
     def _hidden(self, images: Tensor, draw: Generator, fabric: Fabric) -> "Hidden":
         config, (num, channels, height, width) = self.config, images.shape
@@ -305,6 +324,8 @@ class Decoder(nn.Module):
             nn.Conv2d(width, 3 * field.stride**2, kernel_size=3, padding=1),
             nn.PixelShuffle(field.stride),
         )
+        nn.init.normal_(self.context[-2].weight, std=FIRST)
+        nn.init.zeros_(self.context[-2].bias)
 
     def forward(
         self, feature_map: Float[Tensor, "B D h w"], height: int, width: int

@@ -1,4 +1,4 @@
-"""Video triplets: learn features that recognise what moved through a clip.
+"""Video triplets: learn features that recognise what moved through a clip (experimental).
 
 Shapes: B = pairs, C = channels, H W = image, 2 = first and last patch, S T = rows and columns of a
 patch, D = embedding, c = 3 (mean frames or colours).
@@ -240,14 +240,16 @@ class VideoTriplet(nn.Module):
         config = self.config
         return Pairs(config.patch, jitter=config.jitter, light=config.light, seed=config.seed)
 
-    def _held_out(self, batch: Tensor) -> Tensor:
-        return self._maker().held_out(batch.to(next(self.parameters()).device))
+    def _held_out(self, batch: Tensor, first: int = 0) -> Tensor:
+        return self._maker().held_out(batch.to(next(self.parameters()).device), first)
 
     def _groups(self, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Embeddings and pixels of pairs that may be compared, each of shape (B, 2, D)."""
         waiting: list[tuple[Tensor, Tensor]] = []
+        num = 0
         for batch in batches:
-            pairs = self._held_out(batch)
+            pairs = self._held_out(batch, num)
+            num += len(batch)
             flat = mean_frames(pairs.flatten(0, 1)).flatten(start_dim=1)
             pixels = functional.normalize(flat - flat.mean(dim=1, keepdim=True), dim=1)
             both = (self(pairs.flatten(0, 1)), pixels)
@@ -289,12 +291,25 @@ class Pairs:
         return torch.where(mirrored, pairs.flip(-1), pairs)
 
     def held_out(
-        self, batch: Float[Tensor, "B C H W"] | Float[Tensor, "B 2 C H W"]
+        self, batch: Float[Tensor, "B C H W"] | Float[Tensor, "B 2 C H W"], first: int
     ) -> Float[Tensor, "B 2 C S T"]:
-        """The middle of tracked patches; opposite corners of the middle of plain images."""
+        """The middle of tracked patches; opposite corners of a patch of plain images.
+
+        That patch has a place of its own in each image, where most moves of some: the same place in
+        all images of a camera that stands still would show the same background in all of them.
+
+        Args:
+            batch: Images, or first and last patches of tracks.
+            first: Number of the first of them, on which places depend, not on the batches.
+        """
         if batch.ndim == TRACKED:
             return _square(batch, self._side(batch), 0.5)
-        patches = _square(batch, self._patch, 0.5)
+        patches = torch.cat(
+            [
+                crops(image[None], self._patch, CANDIDATES, Generator().manual_seed(number))
+                for number, image in enumerate(batch, start=first)
+            ]
+        )
         early, late = _early_and_late(patches)
         side = self._side(patches)
         return torch.stack([_square(early, side, 0.0), _square(late, side, 1.0)], dim=1)

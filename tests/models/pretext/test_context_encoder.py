@@ -58,7 +58,7 @@ def adversarial(**changes):
 def test_the_twin_shares_the_features_and_leaves_them_alone(encoder):
     # The encoder must be the one that an adversary without a twin would make.
     task = adversarial().build(encoder)
-    own, twin = task(torch.rand(2, 1, 24, 24))
+    own, twin = task(torch.rand(2, 1, 24, 24), torch.zeros(2, 3, 24, 24))
     assert not torch.equal(own, twin)
     twin.square().sum().backward()
     assert not any(parameter.grad.any() for parameter in encoder.parameters())

@@ -148,16 +148,25 @@ def test_tracked_pairs_stay_what_they_are():
     assert drawn.shape == (4, 2, 6, 16, 16)
     for pair, patches in zip(tracked, drawn, strict=True):
         assert all(place(patch[3], image[3]) for patch, image in zip(patches, pair, strict=True))
-    assert torch.equal(make().held_out(tracked), tracked[..., 2:18, 2:18])
+    assert torch.equal(make().held_out(tracked, 0), tracked[..., 2:18, 2:18])
 
 
 def test_held_out_pairs_are_without_chance():
     images = plain()
-    pairs = make(seed=0).held_out(images)
-    assert torch.equal(pairs, make(seed=1).held_out(images))
-    assert torch.equal(pairs[:2], make().held_out(images[:2]))
-    assert torch.equal(pairs[:, 0], images[..., 5:21, 5:21])
-    assert torch.equal(pairs[:, 1], images[..., 9:25, 9:25])
+    pairs = make(seed=0).held_out(images, 0)
+    assert torch.equal(pairs, make(seed=1).held_out(images, 0))
+    assert torch.equal(pairs[:2], make().held_out(images[:2], 0))
+    assert torch.equal(pairs[2:], make().held_out(images[2:], 2))
+
+
+def test_held_out_pairs_show_a_place_of_their_own_in_each_image():
+    image = plain(num=1)
+    places = []
+    for first, last in make().held_out(image.expand(4, -1, -1, -1), 0):
+        (top, left), _ = place(first[0], image[0, 0])
+        assert place(last[0], image[0, 0]) == ([top + 4, left + 4], False)
+        places.append((top, left))
+    assert len(set(places)) > 1
 
 
 def test_pairs_are_drawn_by_the_seed():
