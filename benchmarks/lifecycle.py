@@ -38,7 +38,7 @@ def seconds_of_work(clone: Product) -> float:
     spans = [
         datetime.fromisoformat(end) - datetime.fromisoformat(start)
         for name, start, end in rows
-        if name.rsplit("-", 1)[0] in WORK
+        if name.partition(" ")[0] in WORK
     ]
     if len(spans) != len(WORK):
         raise RuntimeError(f"Prefect must have recorded {WORK} once each, got {rows}.")
