@@ -25,6 +25,8 @@ SCHEMA = "dc11669786a5"
 """Revision of MLflow's database, of MLflow 3.17."""
 BUSY_SECONDS = 30.0
 """How long somebody else may be writing."""
+VERSIONS = "model_versions WHERE name = ? AND current_stage != 'Deleted_Internal'"
+"""Of a registered model, but for those that were deleted."""
 Rows = Iterator[sqlite3.Row]
 
 
@@ -65,19 +67,14 @@ class QuickReads:
     def search_model_versions(self, wanted: str) -> list[SimpleNamespace]:
         """Versions of ``name='...'`` that were not deleted, the newest first."""
         name = wanted.removeprefix("name='").removesuffix("'")
-        rows = self._rows(
-            "model_versions WHERE name = ? AND current_stage != 'Deleted_Internal' "
-            "ORDER BY last_updated_time DESC, version DESC",
-            name,
-        )
+        rows = self._rows(f"{VERSIONS} ORDER BY last_updated_time DESC, version DESC", name)
         return [self._version(row) for row in rows]
 
     def get_model_version(self, name: str, number: str) -> Any:
         """A version of a registered model."""
-        found = [
-            each for each in self.search_model_versions(f"name='{name}'") if each.version == number
-        ]
-        return found[0] if found else self._client().get_model_version(name, number)
+        for row in self._rows(f"{VERSIONS} AND version = ?", name, number):
+            return self._version(row)
+        return self._client().get_model_version(name, number)
 
     def get_run(self, run_id: str) -> Any:
         """A run, with its tags and last metrics."""

@@ -101,11 +101,11 @@ class Champion:
         seen = model_versions.champion(self._client, self.name)
         if seen != self._seen and history.notice(self.name, self._client):
             self._seen = seen
-        version = model_versions.resolve(self._client, self.name, seen or model_versions.CHAMPION)
-        number = int(version.version)
-        if self.deployed and self.deployed.version == number:
+        if self.deployed and self.deployed.version == seen:
             self._broken = self.problem = None
-        elif number != self._broken or time.monotonic() >= self._try_again:
+            return
+        version = model_versions.resolve(self._client, self.name, seen or model_versions.CHAMPION)
+        if int(version.version) != self._broken or time.monotonic() >= self._try_again:
             self._replace(version)
 
     def _replace(self, version: RegisteredVersion) -> None:

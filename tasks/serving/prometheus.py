@@ -6,6 +6,7 @@ those of ``tasks.serving.monitoring.recorder``: counted once, and told here and 
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from prometheus_client import (
@@ -52,6 +53,8 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self._count = cache(lambda path, status: self._requests.labels(path, str(status)))
+        self._clock = cache(self._seconds.labels)
         self._batches = {
             name: Histogram(
                 f"unseen_batch_{name}", meaning, buckets=buckets, registry=self.registry
@@ -71,8 +74,8 @@ class Metrics:
             status: HTTP status.
             seconds: It took.
         """
-        self._requests.labels(path, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        self._count(path, status).inc()
+        self._clock(path).observe(seconds)
 
     def batch(self, requests: int, inputs: int, seconds: float) -> None:
         """Count a batch that was scored."""

@@ -94,9 +94,9 @@ def build_app(  # noqa: PLR0913
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
     app.state.service = service
-    pages.add_entrance(app)
     app.state.access = access or Access(Keys(), local=True)
-    _add_addresses(app, service)
+    _add_addresses(app, service)  # first: addresses are tried in this order
+    pages.add_entrance(app)
     return app
 
 
