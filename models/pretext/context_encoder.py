@@ -314,6 +314,9 @@ class Decoder(nn.Module):
     def __init__(self, embedding_dim: int, width: int, field: ReceptiveField) -> None:
         super().__init__()
         self.field = field
+        last = nn.Conv2d(width, 3 * field.stride**2, kernel_size=3, padding=1)
+        nn.init.normal_(last.weight, std=FIRST)
+        nn.init.zeros_(last.bias)
         self.context = nn.Sequential(
             nn.Conv2d(embedding_dim, width, kernel_size=1),
             nn.ReLU(),
@@ -321,11 +324,9 @@ class Decoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, kernel_size=3, padding=2, dilation=2),
             nn.ReLU(),
-            nn.Conv2d(width, 3 * field.stride**2, kernel_size=3, padding=1),
+            last,
             nn.PixelShuffle(field.stride),
         )
-        nn.init.normal_(self.context[-2].weight, std=FIRST)
-        nn.init.zeros_(self.context[-2].bias)
 
     def forward(
         self, feature_map: Float[Tensor, "B D h w"], height: int, width: int

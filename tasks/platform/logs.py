@@ -51,10 +51,9 @@ def cut(facts: dict[str, Any]) -> dict[str, Any]:
 def log_config() -> dict[str, Any]:
     """Uvicorn's logging, which our log joins; requests are logged by us alone.
 
-    Records do not find out which thread, process and task they come from: no line says it.
+    Records do not find out which thread and process they come from: no line says it.
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging.logAsyncioTasks = False
     formatter: dict[str, Any] = {"()": f"{__name__}.JsonFormatter"}
     if sys.stderr.isatty():
         layout = "%(asctime)s %(levelname)s %(message)s"
