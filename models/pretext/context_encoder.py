@@ -314,19 +314,19 @@ class Decoder(nn.Module):
     def __init__(self, embedding_dim: int, width: int, field: ReceptiveField) -> None:
         super().__init__()
         self.field = field
-        last = nn.Conv2d(width, 3 * field.stride**2, kernel_size=3, padding=1)
-        nn.init.normal_(last.weight, std=FIRST)
-        nn.init.zeros_(last.bias)
-        self.context = nn.Sequential(
+        before = (
             nn.Conv2d(embedding_dim, width, kernel_size=1),
             nn.ReLU(),
             nn.Conv2d(width, width, kernel_size=3, padding=1),
             nn.ReLU(),
             nn.Conv2d(width, width, kernel_size=3, padding=2, dilation=2),
             nn.ReLU(),
-            last,
-            nn.PixelShuffle(field.stride),
         )
+        last = nn.Conv2d(width, 3 * field.stride**2, kernel_size=3, padding=1)
+        nn.init.normal_(last.weight, std=FIRST)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+        self.context = nn.Sequential(*before, last, nn.PixelShuffle(field.stride))
 
     def forward(
         self, feature_map: Float[Tensor, "B D h w"], height: int, width: int
