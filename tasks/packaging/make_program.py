@@ -40,6 +40,7 @@ from tasks.packaging.program import (
     PARITY,
     RECORD,
     SCORE,
+    TORCH_MARGIN,
     Program,
     difference,
     milliseconds,
@@ -50,7 +51,6 @@ from tasks.packaging.tensors import as_tensor
 log = logging.getLogger(__name__)
 
 OPSET = 20
-LARGEST_BATCH = 4096
 CLIP = 16
 """Windows of the clip by which it is timed."""
 PROBED = 8
@@ -204,7 +204,7 @@ def _traced(module: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.Expor
     # 1 would be taken as fixed; and so would the number of images by the strides of a view
     two = tuple(each[:2] if len(each) > 1 else each.repeat(2, 1, 1, 1) for each in inputs)
     given = tuple(each.contiguous() for each in two)
-    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    batch = torch.export.Dim("batch", min=1, max=4096)
     sizes: Any = tuple({0: batch} for _ in given)
     if len(given) > 1:
         sizes = (sizes[0], sizes[1:])  # the others are one argument, *maps
@@ -272,13 +272,13 @@ def _parity(folder: Path, images: Tensor, expected: Mapping[str, NDArray[Any]]) 
 
 
 def _is_slow(folder: Path, whole: _Whole, probe: NDArray[np.uint8]) -> tuple[bool, bool]:
-    """Whether torch is quicker here for images, and for a clip, so that loading has to know."""
+    """Whether torch is much quicker here for images, and for a clip: loading has to know."""
     program, (detector,), cpu = _opened(folder), whole.kept, torch.device("cpu")
 
     def slow(images: NDArray[np.uint8]) -> bool:
         with torch.no_grad():
             by_torch = milliseconds(lambda each: detector(as_tensor(each, cpu)), images)
-        return by_torch < milliseconds(program, images)
+        return by_torch * TORCH_MARGIN < milliseconds(program, images)
 
     clip = np.resize(probe, (WINDOW + CLIP - 1, *probe.shape[2:]))
     return slow(probe), probe.shape[1] == WINDOW and slow(windows(clip, WINDOW))

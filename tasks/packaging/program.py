@@ -36,6 +36,9 @@ TORCH, AUTO, STEADY = "torch", "auto", "steady"
 ONNX Runtime where the package has a program, and torch where it has none."""
 ENGINES = ("onnxruntime", "openvino", "openvino-bf16")
 """What can run a program; the last one is tried where the processor has bfloat16."""
+TORCH_MARGIN = 1.5
+"""How many times as fast as the best program torch must be to be taken: the timings are of batches
+on quiet cores, and torch loses far more with one image alone, or beside other processes."""
 PROBE = 4
 """Images of noise by which engines are checked and timed."""
 TRIES, ENOUGH_SECONDS = 3, 0.5
@@ -182,11 +185,19 @@ def _fastest(
             continue
         programs[engine] = program
         spent[engine] = milliseconds(program, probe)
-    best = min(spent, key=lambda engine: spent[engine]) if spent else TORCH
+    counted = {
+        name: value * (TORCH_MARGIN if name == TORCH else 1) for name, value in spent.items()
+    }
+    best = min(counted, key=lambda engine: counted[engine]) if counted else TORCH
     if heavy_threads and best in programs and spent[best] >= HEAVY_MILLISECONDS:
         threads = heavy_threads
         programs[best] = Program(folder, best, threads)
-    why = " ".join(["It is the fastest here." if spent else "No engine is right here.", *refused])
+    told = "It is the fastest here." if spent else "No engine is right here."
+    if spent and spent[best] > min(spent.values()):
+        told = (
+            f"It is the fastest here but for torch, which is less than {TORCH_MARGIN:g} times so."
+        )
+    why = " ".join([told, *refused])
     choice = Choice(engine=best, why=why, milliseconds=spent, threads=threads)
     return programs.get(best), choice
 

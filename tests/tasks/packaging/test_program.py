@@ -76,6 +76,16 @@ def test_a_heavy_program_gets_the_threads_that_a_server_sets(
     assert found.engine == choice.engine
 
 
+@pytest.mark.parametrize(("by_torch", "engine"), [(1.9, "onnxruntime"), (1.3, "torch")])
+def test_torch_must_be_much_faster_than_a_program(at, monkeypatch, by_torch, engine):
+    slow(at)
+    taken = iter([by_torch, 2.0, 3.0, 4.0])
+    monkeypatch.setattr(program, "milliseconds", lambda *_: next(taken))
+    choice = choose(at, "auto", 1, never)[1]
+    assert choice.engine == engine
+    assert ("but for torch" in choice.why) == (engine != "torch")
+
+
 def test_torch_is_chosen_where_it_is_faster(at):
     slow(at)
     found, choice = choose(at, "auto", 1, lambda _: None)
