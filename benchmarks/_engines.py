@@ -105,9 +105,12 @@ def of_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]
         for place in places:
             if program and not (program.clips_by_torch and len(inputs[place]) > 1):
                 program(inputs[place])
-            else:
-                with torch.no_grad():
-                    detector(as_tensor(inputs[place], torch.device("cpu")))
+                continue
+            began = time.perf_counter()
+            with torch.no_grad():
+                detector(as_tensor(inputs[place], torch.device("cpu")))
+            if program and place.start:
+                program.note_torch(len(inputs[place]), time.perf_counter() - began)
 
     batches = [slice(start, start + BATCH) for start in range(0, len(inputs), BATCH)]
     few = [slice(start, start + 1) for start in range(BATCH)]

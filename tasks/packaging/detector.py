@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -190,11 +191,13 @@ class Packaged:
                 localise.
         """
         size = batch_size or min(max(BATCH_PIXELS // math.prod(inputs.shape[-2:]), 1), MAX_BATCH)
-        forward = self.network if self._quicker_by_torch(inputs) else self.forward
-        found = [
-            forward(inputs[start : start + size], observe).at(map_size)
-            for start in range(0, len(inputs), size)
-        ]
+        found = list[Raw]()
+        for start in range(0, len(inputs), size):
+            part, began = inputs[start : start + size], time.perf_counter()
+            by_torch = self._quicker_by_torch(inputs)
+            found.append((self.network if by_torch else self.forward)(part, observe).at(map_size))
+            if by_torch and start and self.program:  # the first of a clip may load and warm up
+                self.program.note_torch(len(part), time.perf_counter() - began)
         return self.judge(together(found), false_alarm_rate=false_alarm_rate)
 
     def forward(

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,13 @@ class Program:
         outputs: Names of its results.
         clips_by_torch: Torch is quicker for windows of one clip, whose frames it looks at once; the
             program computes each window by itself. Only ``choose`` says so, and for ``auto``.
+        milliseconds: For an image, where ``choose`` has measured it.
 
     Raises:
         InvalidInputError: If there is no such engine here.
     """
 
-    clips_by_torch = False
+    clips_by_torch, milliseconds = False, math.inf
 
     def __init__(self, folder: Path, engine: str, threads: int) -> None:
         record = json.loads((folder / RECORD).read_text())
@@ -98,7 +100,7 @@ class Program:
         opened: dict[str, Callable[[Path, int], Run]] = {
             "onnxruntime": _onnxruntime,
             "openvino": _openvino,
-            "openvino-bf16": _openvino_bf16,
+            "openvino-bf16": partial(_openvino, precision="bf16"),
         }
         if engine not in opened:
             raise InvalidInputError(
@@ -115,6 +117,13 @@ class Program:
     def fits(self, inputs: NDArray[np.uint8]) -> bool:
         """Whether these images have the size that it was made for."""
         return inputs.shape[1:] == self.size
+
+    def note_torch(self, num: int, seconds: float) -> None:
+        """Do clips from now on if torch, which took so long for so many windows, is slower now.
+
+        Beside other processes torch loses up to 25 times its speed, and a program about half.
+        """
+        self.clips_by_torch = self.clips_by_torch and 1e3 * seconds <= num * self.milliseconds
 
     def __call__(self, inputs: NDArray[np.uint8], *, features: bool = False) -> Results:
         """Results by name, for images (N, C, H, W); ``features`` only if they are asked for."""
@@ -161,6 +170,7 @@ def choose(
     found, choice = _fastest(folder, threads, probe, by_torch if record.get("slow") else None)
     if found and by_torch:
         found.clips_by_torch = record.get("slow_on_clips", False)
+        found.milliseconds = choice.milliseconds[found.engine]
     return found, choice
 
 
@@ -185,21 +195,17 @@ def _fastest(
             continue
         programs[engine] = program
         spent[engine] = milliseconds(program, probe)
-    counted = {
-        name: value * (TORCH_MARGIN if name == TORCH else 1) for name, value in spent.items()
-    }
+    margin = {TORCH: TORCH_MARGIN}
+    counted = {engine: value * margin.get(engine, 1) for engine, value in spent.items()}
     best = min(counted, key=lambda engine: counted[engine]) if counted else TORCH
     if heavy_threads and best in programs and spent[best] >= HEAVY_MILLISECONDS:
         threads = heavy_threads
         programs[best] = Program(folder, best, threads)
     told = "It is the fastest here." if spent else "No engine is right here."
     if spent and spent[best] > min(spent.values()):
-        told = (
-            f"It is the fastest here but for torch, which is less than {TORCH_MARGIN:g} times so."
-        )
+        told = f"It is the fastest here but for torch, by less than {TORCH_MARGIN:g} times."
     why = " ".join([told, *refused])
-    choice = Choice(engine=best, why=why, milliseconds=spent, threads=threads)
-    return programs.get(best), choice
+    return programs.get(best), Choice(engine=best, why=why, milliseconds=spent, threads=threads)
 
 
 def difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
@@ -207,9 +213,8 @@ def difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     if found.shape != expected.shape:
         return math.inf
     apart = np.abs(np.where(found == expected, 0, found.astype(np.float64) - expected))
-    finite = np.abs(expected[np.isfinite(expected)])
-    largest = float(finite.max()) if finite.size else 0.0
-    worst = float(apart.max()) if apart.size else 0.0
+    largest = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+    worst = float(apart.max(initial=0.0))
     return worst / largest if worst and largest else worst
 
 
@@ -285,10 +290,6 @@ def _openvino(file: Path, threads: int, precision: str = "f32") -> Run:
             return {name: np.array(request.get_output_tensor(place[name]).data) for name in wanted}
 
     return run
-
-
-def _openvino_bf16(file: Path, threads: int) -> Run:
-    return _openvino(file, threads, "bf16")
 
 
 def _has_bfloat16() -> bool:

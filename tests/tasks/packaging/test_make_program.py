@@ -39,6 +39,19 @@ def test_a_clip_is_scored_by_torch_where_that_was_quicker(exported, monkeypatch)
     assert used  # windows that share no memory are the program's
 
 
+def test_the_program_takes_over_a_clip_once_torch_is_slow(exported, monkeypatch):
+    loaded, used = package.load(exported, engine="auto"), []
+    run = loaded.program._run
+    monkeypatch.setattr(loaded.program, "_run", lambda *given: used.append(given) or run(*given))
+    windows = loaded.preprocessing(clip())
+    by_program = loaded.score(windows, batch_size=1)
+    used.clear()
+    loaded.program.clips_by_torch, loaded.program.milliseconds = True, 0.0
+    found = loaded.score(windows, batch_size=1)
+    assert len(used) == len(windows) - 2 > 0  # the first batch may warm up, the second tells
+    np.testing.assert_allclose(found.image_score, by_program.image_score, rtol=PARITY)
+
+
 def test_the_program_scores_as_the_detector(exported):
     by_torch = package.load(exported).predict(clip(), anomaly_map=True)
     for engine in ("onnxruntime", "openvino"):

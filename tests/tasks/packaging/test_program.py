@@ -55,6 +55,16 @@ def test_torch_scores_clips_only_where_it_was_quicker_and_nobody_asked_for_an_en
     assert not choose(at, "auto", 1, never)[0].clips_by_torch
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(0.031, True), (0.033, False)])
+def test_clips_are_torchs_no_more_once_it_is_slower(at, monkeypatch, seconds, kept):
+    note(at, slow=False, slow_on_clips=True)
+    monkeypatch.setattr(program, "milliseconds", lambda *_: 2.0)
+    found = choose(at, "auto", 1, never)[0]
+    for took in (seconds, 0.001):
+        found.note_torch(16, took)
+        assert found.clips_by_torch == kept
+
+
 def test_the_fastest_engine_is_chosen(at, monkeypatch):
     slow(at)
     taken = iter([5.0, 2.0, 3.0, 4.0])
