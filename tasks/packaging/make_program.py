@@ -50,7 +50,7 @@ from tasks.packaging.tensors import as_tensor
 
 log = logging.getLogger(__name__)
 
-OPSET = 20
+OPSET, LARGEST_BATCH = 20, 4096
 CLIP = 16
 """Windows of the clip by which it is timed."""
 PROBED = 8
@@ -204,7 +204,7 @@ def _traced(module: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.Expor
     # 1 would be taken as fixed; and so would the number of images by the strides of a view
     two = tuple(each[:2] if len(each) > 1 else each.repeat(2, 1, 1, 1) for each in inputs)
     given = tuple(each.contiguous() for each in two)
-    batch = torch.export.Dim("batch", min=1, max=4096)
+    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     sizes: Any = tuple({0: batch} for _ in given)
     if len(given) > 1:
         sizes = (sizes[0], sizes[1:])  # the others are one argument, *maps
