@@ -1,3 +1,5 @@
+import asyncio
+import io
 import json
 import logging
 import sys
@@ -5,7 +7,7 @@ import sys
 import pytest
 
 from tasks.platform import logs
-from tasks.platform.logs import JsonFormatter, PlainFormatter, log_config
+from tasks.platform.logs import JsonFormatter, PlainFormatter, TurnHandler, log_config
 
 
 def record(message="request", exc_info=None, **facts):
@@ -52,3 +54,40 @@ def test_people_get_text_and_machines_get_json(monkeypatch, terminal, kind):
     config = log_config()
     assert config["formatters"]["default"]["()"].endswith(kind.__name__)
     assert config["loggers"]["uvicorn.access"]["handlers"] == []
+
+
+class Written(io.StringIO):
+    """Counts how often something was written."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = 0
+
+    def write(self, text):
+        self.times += 1
+        return super().write(text)
+
+
+def test_lines_of_one_turn_of_the_loop_are_written_at_once_and_none_is_lost():
+    handler = TurnHandler()
+    handler.setStream(written := Written())
+
+    async def turns():
+        for turn in range(3):
+            for number in range(10):
+                handler.handle(record(f"{turn} {number}"))
+            assert written.getvalue().count("\n") == 10 * turn
+            await asyncio.sleep(0)
+        assert written.times == 3
+        handler.handle(record("the loop ends before its next turn"))
+
+    handler.handle(record("at once"))
+    assert written.getvalue() == "at once\n"
+    written.seek(0)
+    written.truncate()
+    written.times = 0
+    asyncio.run(turns())
+    handler.close()
+    lines = written.getvalue().splitlines()
+    assert lines[:-1] == [f"{turn} {number}" for turn in range(3) for number in range(10)]
+    assert lines[-1] == "the loop ends before its next turn"
