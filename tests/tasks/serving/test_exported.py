@@ -175,7 +175,7 @@ def test_an_environment_of_the_lock_alone_serves_it_within_its_limits(
         started("-m", "flows.cli", *words, log=log, python=str(light)) as process,
     ):
         wait_for(lambda: answers(process, f"{url}/health", log))
-        with httpx.Client(base_url=url) as session:
+        with httpx.Client(base_url=url, timeout=60) as session:  # it imports without bytecode
             assert_the_same(told(session.get, session.post), expected)
             for _ in range(50):
                 assert session.post("/predict", files=clip(FRAMES)).status_code == 200
