@@ -7,7 +7,7 @@ import torch
 from benchmarks import pretext
 from benchmarks._rows import Rows
 from benchmarks._sets import ImageSet
-from benchmarks.pretext import Benchmark, run, verdicts
+from benchmarks.pretext import Benchmark, beaten, margins, run, verdicts
 from models.errors import InvalidInputError
 
 
@@ -26,6 +26,30 @@ def test_wins_need_intervals_that_do_not_overlap():
     assert found["wins_clear"] == 1
     assert found["wins_close"] == 0
     assert found["detector_gain_clear_ped2"] == pytest.approx(0.1)
+
+
+def test_a_task_is_held_to_its_own_trivial_answer():
+    assert margins({"hole_mse": 0.004, "mean_image_mse": 0.005, "psnr": 20})["margin"] == (
+        pytest.approx(0.2)
+    )
+    assert margins({"triplet_accuracy": 0.7, "pixel_triplet_accuracy": 0.75})["margin"] == (
+        pytest.approx(-0.05)
+    )
+    held = margins({"accuracy": 0.5, "chance": 0.2, "accuracy_rotation": 0.9})
+    assert held == {"accuracy": 0.5, "chance": 0.2, "margin": pytest.approx(0.3)}
+
+
+def test_a_margin_counts_that_is_larger_than_its_spread():
+    metrics = {
+        "margin_a_ped2": 0.1,
+        "margin_a_ped2_std": 0.05,
+        "margin_b_ped2": 0.1,
+        "margin_b_ped2_std": 0.2,
+    }
+    assert beaten(metrics, ["a", "b"], ["ped2", "cifar10"]) == {
+        "beats_a_ped2": 1.0,
+        "beats_b_ped2": 0.0,
+    }
 
 
 def test_what_is_missing_is_told(tmp_path):
