@@ -9,6 +9,8 @@ from contextlib import chdir
 
 import pytest
 
+from tests import projects
+
 CLEARED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "MLFLOW_TRACKING_URI")
 
 
@@ -103,9 +105,10 @@ def empty_store(tmp_path_factory):
     """An MLflow database without content; creating one takes seconds, copying it does not."""
     from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    def make(folder):
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
+
+    return projects.once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture

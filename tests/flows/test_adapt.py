@@ -11,7 +11,6 @@ from rich.console import Console
 from flows.adapt import adapt
 from flows.cli import trace_view
 from flows.reproduce import reproduce
-from flows.retrain import retrain
 from models.errors import InvalidInputError, NotFoundError
 from tasks.lineage.restore_data import restore
 from tasks.lineage.trace import trace
@@ -19,7 +18,6 @@ from tasks.lineage.trace_file import trace_file
 from tasks.records import TrainedModel
 from tasks.registry import mlflow_store, model_versions
 from tasks.training import encoder_store
-from tests.flows.conftest import RECIPE
 from tests.flows.tiny import write
 
 
@@ -40,13 +38,8 @@ def second_camera(folder):
 
 
 @pytest.fixture(scope="module")
-def champion(workplace):
-    return retrain(RECIPE, workplace / "incoming")
-
-
-@pytest.fixture(scope="module")
-def carried(champion, workplace):
-    return adapt("tiny", "gate", second_camera(workplace / "gate"), steps=20)
+def carried(trained):
+    return adapt("tiny", "gate", second_camera(trained / "gate"), steps=20)
 
 
 def tags():
@@ -95,14 +88,14 @@ def test_a_trace_shows_what_it_was_adapted_from(carried):
     assert json.loads(json.dumps(asdict(found)))["source"]["name"] == "tiny"
 
 
-def test_a_file_of_the_first_camera_leads_to_the_detector_of_the_second(carried, workplace):
-    path = workplace / "incoming" / "train" / "good" / "000.png"
+def test_a_file_of_the_first_camera_leads_to_the_detector_of_the_second(carried, trained):
+    path = trained / "incoming" / "train" / "good" / "000.png"
     sightings = trace_file(path).found
     assert {(each.model, each.through) for each in sightings} >= {
         ("tiny", ("detector", "pretext")),
         ("gate", ("source",)),
     }
-    (own,) = trace_file(workplace / "gate" / "train" / "good" / "000.png").found
+    (own,) = trace_file(trained / "gate" / "train" / "good" / "000.png").found
     assert (own.model, own.through) == ("gate", ("detector", "pretext"))
 
 
@@ -153,11 +146,11 @@ def test_it_comes_out_bit_for_bit_when_it_is_adapted_again(carried):
     assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
 
 
-def test_a_source_that_does_not_exist_is_a_clear_error(champion):
+def test_a_source_that_does_not_exist_is_a_clear_error(trained):
     with pytest.raises(NotFoundError, match="nobody"):
         adapt("nobody", "gate")
 
 
-def test_steps_out_of_range_are_refused_before_anything_is_computed(champion):
+def test_steps_out_of_range_are_refused_before_anything_is_computed(trained):
     with pytest.raises(InvalidInputError, match="steps must be >= 1"):
         adapt("tiny", "gate", steps=0)

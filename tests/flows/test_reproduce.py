@@ -19,22 +19,14 @@ from tasks.lineage import training_record
 from tasks.lineage.trace import trace
 from tasks.platform import files
 from tasks.registry import mlflow_store, model_versions
-from tests.flows.conftest import RECIPE
+from tests.flows.conftest import POOLED
 from tests.flows.tampered import edit_json, tampered
 
-POOLED = RECIPE.replace(":tiny", ":pooled")
-
 
 @pytest.fixture(scope="module")
-def tiny(workplace):
-    return retrain(RECIPE, workplace / "incoming")
-
-
-@pytest.fixture(scope="module")
-def pooled(workplace):
+def pooled(trained):
     """Version 1 on the data, version 2 on changed data with the encoder of version 1."""
-    retrain(POOLED, workplace / "incoming")
-    changed = shutil.copytree(workplace / "incoming", workplace / "changed")
+    changed = shutil.copytree(trained / "incoming", trained / "changed")
     (changed / "train" / "good" / "005.png").unlink()
     shutil.copyfile(changed / "train" / "good" / "006.png", changed / "train" / "good" / "100.png")
     return retrain(POOLED, changed, keep_encoder=True)
@@ -63,9 +55,9 @@ def runs():
     return {run.info.run_id for run in client.search_runs(experiments)}
 
 
-def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workplace):
-    (workplace / ".unseen" / files.SCRATCH).mkdir(exist_ok=True)
-    before, known = state(workplace), runs()
+def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(trained):
+    (trained / ".unseen" / files.SCRATCH).mkdir(exist_ok=True)
+    before, known = state(trained), runs()
     found = reproduce("tiny")
     assert found.verdict == "identical", (found.tensors, found.metrics, found.notes)
     parts = {each.name.partition(".")[0] for each in found.tensors}
@@ -73,7 +65,7 @@ def test_a_champion_comes_out_bit_for_bit_and_nothing_else_changes(tiny, workpla
     assert {"image_auroc", "threshold"} <= {each.name for each in found.metrics}
     assert found.environment_then == found.environment_now
     assert found.notes == ()
-    assert state(workplace) == before
+    assert state(trained) == before
     assert runs() - known == {found.run_id}
     (told,) = trace("tiny").reproductions
     assert (told.run_id, told.when, told.verdict) == (found.run_id, found.when, "identical")
@@ -135,7 +127,7 @@ def test_another_seed_differs(pooled):
     assert "statistics.mean" in {each.name for each in found.tensors if each.verdict == "differs"}
 
 
-def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
+def test_lost_bytes_are_named_with_how_to_get_them(pooled, trained):
     entry = training_record.recorded("pooled@1").data.files[0]
     path = dvc_cache.cached_path(entry.md5)
     kept = path.read_bytes()
@@ -145,7 +137,7 @@ def test_lost_bytes_are_named_with_how_to_get_them(pooled, workplace):
             reproduce("pooled@1")
     finally:
         path.write_bytes(kept)
-    assert not list((workplace / ".unseen" / files.SCRATCH).iterdir())
+    assert not list((trained / ".unseen" / files.SCRATCH).iterdir())
 
 
 def test_a_changed_package_is_refused(pooled):
@@ -159,8 +151,8 @@ def test_a_changed_package_is_refused(pooled):
         (folder / "lineage.json").write_text(text)
 
 
-def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(pooled, workplace):
-    seen = workplace / "seen"
+def test_the_recorded_sources_of_models_can_take_the_place_of_the_present_ones(pooled, trained):
+    seen = trained / "seen"
 
     def change(folder):
         path = folder / "sources" / "models" / "errors.py"

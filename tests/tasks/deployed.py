@@ -16,6 +16,7 @@ from PIL import Image
 
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import Decision, Report, TrainedModel, Validation
+from tests import projects
 from tests.conftest import make_repository
 
 VALIDATION = Validation(
@@ -49,22 +50,53 @@ def settled(tmp_path_factory, empty_store):
         clips: Their version.
         deploy: See ``deployer``.
     """
+    made = settled_once(tmp_path_factory, empty_store)
+    folder = projects.copied(made, tmp_path_factory.mktemp("settled"))
+    with entered(folder, tmp_path_factory) as found:
+        yield found
+
+
+def settled_once(tmp_path_factory, empty_store):
+    """What ``settled`` is a copy of."""
+
+    def settle(folder):
+        repository = make_repository(folder / "repository")
+        (repository / ".unseen").mkdir()
+        shutil.copyfile(empty_store, repository / ".unseen" / "mlflow.db")
+        with _inside(repository) as module:
+            deployer(bring_in(folder / "source"), module, tmp_path_factory)()
+
+    return projects.once(tmp_path_factory, "settled", settle)
+
+
+@contextlib.contextmanager
+def entered(folder, tmp_path_factory):
+    """Work in a copy of what ``settled_once`` made; yields what ``settled`` does."""
+    from tasks.data import versions
+
+    with _inside(folder / "repository") as module:
+        clips = versions.current("squares")
+        yield SimpleNamespace(
+            folder=folder / "repository",
+            source=folder / "source",
+            clips=clips,
+            deploy=deployer(clips, module, tmp_path_factory),
+        )
+
+
+@contextlib.contextmanager
+def _inside(repository):
+    """Work in a repository with a store; yields the module of its detectors."""
+    before = mlflow.get_tracking_uri()
     with pytest.MonkeyPatch.context() as patch:
-        folder = make_repository(tmp_path_factory.mktemp("settled") / "repository")
-        (folder / ".unseen").mkdir()
-        shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+        patch.chdir(repository)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository}/.unseen/mlflow.db")
         patch.syspath_prepend(Path(__file__).parent)
-        module = importlib.import_module("tiny_detector")
-        before = mlflow.get_tracking_uri()
-        source = folder.parent / "source"
-        clips = bring_in(source)
-        deploy = deployer(clips, module, tmp_path_factory)
-        deploy()
-        yield SimpleNamespace(folder=folder, source=source, clips=clips, deploy=deploy)
-        mlflow.set_tracking_uri(before)
-        sys.modules.pop("tiny_detector", None)
+        try:
+            yield importlib.import_module("tiny_detector")
+        finally:
+            mlflow.set_tracking_uri(before)
+            sys.modules.pop("tiny_detector", None)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """A registry worth looking at, and its console, also in a real browser."""
 
+import json
 import re
 from types import SimpleNamespace
 from urllib.parse import urlsplit
@@ -7,7 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from fastapi.testclient import TestClient
 
+from tests import projects
 from tests.app_server import running
+from tests.tasks.deployed import entered, settled_once
 from tests.tasks.drifting import report, shown
 
 MILLISECONDS = 90_000
@@ -15,15 +18,31 @@ MILLISECONDS = 90_000
 
 
 @pytest.fixture(scope="module")
-def stocked(settled):
+def stocked(tmp_path_factory, empty_store):
     """Model ``squares`` of two versions, the second not promoted, with drift and a validation.
 
     Attributes:
-        settled: The fixture below it.
+        settled: The fixture of that name, which it began as.
         validation_run: A run that the real ``validate`` would have logged.
         look_run: A run of ``monitor``.
         token: Of a key that may promote.
     """
+    from tasks.registry import mlflow_store
+
+    def stock_once(folder):
+        projects.copied(settled_once(tmp_path_factory, empty_store), folder)
+        with entered(folder, tmp_path_factory) as settled:
+            (folder / "told.json").write_text(json.dumps(stock(settled)))
+
+    made = projects.once(tmp_path_factory, "stocked", stock_once)
+    folder = projects.copied(made, tmp_path_factory.mktemp("stocked"))
+    told = json.loads((folder / "told.json").read_text())
+    with entered(folder, tmp_path_factory) as settled:
+        yield SimpleNamespace(settled=settled, client=mlflow_store.client(), **told)
+
+
+def stock(settled):
+    """Put into a repository what ``stocked`` has; what a test has to know of it."""
     import mlflow
 
     from tasks.records import Decision
@@ -59,13 +78,11 @@ def stocked(settled):
         mlflow.log_metrics({"num_failed": 1, "num_critical": 0})
     keys = Keys()
     assert model_versions.aliases(client, "squares")["champion"] == 1
-    return SimpleNamespace(
-        settled=settled,
-        client=client,
-        validation_run=active.info.run_id,
-        look_run=look_run,
-        token=keys.add("Grace", ["promote"]),
-    )
+    return {
+        "validation_run": active.info.run_id,
+        "look_run": look_run,
+        "token": keys.add("Grace", ["promote"]),
+    }
 
 
 def outcome(name, *, success=False):
