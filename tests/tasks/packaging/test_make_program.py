@@ -1,5 +1,6 @@
 import copy
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ import torch
 
 from tasks.packaging import make_program, package
 from tasks.packaging.program import FILE, FOLDER, PARITY
+from tests import projects
 from tests.tasks.packaging.test_package import clip, detector, folder, save  # noqa: F401
 
 
@@ -17,9 +19,15 @@ def images():
 
 
 @pytest.fixture
-def exported(folder, detector, images):  # noqa: F811
-    make_program.add_program(folder, detector, images)
-    return folder
+def exported(folder, detector, images, tmp_path_factory):  # noqa: F811
+    """A package with a program: a copy of the one that is exported in this session."""
+
+    def export(made):
+        shutil.copytree(folder, made / "package")
+        make_program.add_program(made / "package", detector, images)
+
+    made = projects.once(tmp_path_factory, "exported", export)
+    return shutil.copytree(made / "package", folder, dirs_exist_ok=True)
 
 
 def test_a_clip_is_scored_by_torch_where_that_was_quicker(exported, monkeypatch):
