@@ -18,6 +18,7 @@ from great_expectations.data_context.types.base import (
 )
 
 from models.errors import DataError
+from tasks.data import docs_templates
 from tasks.data.limits import Expectations, Outcome
 from tasks.data.offline_docs import make_offline
 from tasks.data.suite import build
@@ -36,6 +37,8 @@ FORMAT: Any = {
 """Files are named by these columns of the manifest."""
 SOURCE = "unseen"
 """Name of the data source in the context, which may have others."""
+
+docs_templates.share()
 
 
 @dataclass(frozen=True, kw_only=True)
