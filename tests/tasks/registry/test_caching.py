@@ -110,7 +110,8 @@ def again(tmp_path_factory, empty_store):
     (top / "mine.py").write_text(RECIPE)
     (top / "beside.py").write_text("FACTOR = 2\n")
     subprocess.run(["git", "init", "-q", top], check=True)
-    shutil.copyfile(empty_store, top / "mlflow.db")
+    for name in ("mlflow.db", "other.db"):
+        shutil.copyfile(empty_store, top / name)
     wanted = {"edits": list(EDITS), "settings": list(SETTINGS), "libraries": list(LIBRARIES)}
     done = subprocess.run(
         [sys.executable, SCRIPT, json.dumps(wanted)],
