@@ -55,7 +55,7 @@ def begin(folder, empty_store):
 
 @contextmanager
 def at(folder, url):
-    """Work in a repository, with a Prefect server."""
+    """Work in a repository, with a Prefect server that calls and commands find, too."""
     settings = {
         PREFECT_API_URL: url,
         PREFECT_HOME: folder / ".unseen" / "prefect",
@@ -64,4 +64,5 @@ def at(folder, url):
     with pytest.MonkeyPatch.context() as patch, temporary_settings(settings):
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+        patch.setenv("PREFECT_API_URL", url)
         yield
