@@ -1,5 +1,6 @@
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,9 +144,11 @@ def command_line(folder, url, temporary, *arguments):
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, empty_store):
     folder = make_repository(tmp_path / "repository")
     write(folder / "incoming")
+    (folder / ".unseen").mkdir()
+    shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
     return folder
 
 
