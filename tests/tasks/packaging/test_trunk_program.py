@@ -17,7 +17,8 @@ def images():
 @pytest.fixture
 def trunk():
     torch.manual_seed(0)
-    return PretrainedTrunk.Config(backbone="test_efficientnet").build()
+    early = ("blocks.0", "blocks.1")  # a few layers are quick to export
+    return PretrainedTrunk.Config(backbone="test_efficientnet", layers=early).build()
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def exported(monkeypatch):
 
 
 def test_a_trunk_is_exported_once_for_all_detectors(repository, trunk, images, exported, tmp_path):
-    for number, method in enumerate((PatchCore, GaussianFeatures, PatchCore)):
+    for number, method in enumerate((PatchCore, GaussianFeatures, GaussianFeatures)):
         folder = tmp_path / f"{number}"
         folder.mkdir()
         if number == 2:
