@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from dvc.repo import Repo
 
 from models.errors import DataError
 from tasks.data import origin, versions
@@ -19,7 +20,7 @@ def elsewhere(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.chdir(folder)
         write_stills(folder / "data" / "parts")
-        dvc("init", "-q")
+        Repo.init().close()
         dvc("add", "data")
         git("add", ".dvc", ".dvcignore", "data.dvc", ".gitignore")
         git("commit", "-qm", "data")
@@ -31,7 +32,7 @@ def head(folder):
 
 
 def test_an_imported_set_keeps_its_origin(repository, elsewhere, tmp_path, monkeypatch):
-    dvc("init", "-q")
+    Repo.init().close()
     dvc("import", elsewhere, "data", "-o", "incoming")
     version, _ = ingest_folder("incoming/parts", name="mine")
     assert version.origin == f"dvc import {elsewhere} data/parts at {head(elsewhere)}"
@@ -48,7 +49,7 @@ def test_an_imported_set_keeps_its_origin(repository, elsewhere, tmp_path, monke
 
 
 def test_a_set_from_an_address_keeps_its_origin(repository, tmp_path):
-    dvc("init", "-q")
+    Repo.init().close()
     source = write_stills(tmp_path / "share")
     dvc("import-url", source, "incoming")
     version, _ = ingest_folder("incoming", name="mine")
@@ -56,7 +57,7 @@ def test_a_set_from_an_address_keeps_its_origin(repository, tmp_path):
 
 
 def test_what_dvc_has_only_added_has_no_origin(repository, tmp_path):
-    dvc("init", "-q")
+    Repo.init().close()
     write_stills(repository / "incoming")
     dvc("add", "incoming")
     assert origin.of_folder(repository / "incoming") == ""
