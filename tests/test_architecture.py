@@ -1,6 +1,7 @@
 """The shape of the code base: layers point down, tests mirror, files stay short."""
 
 import ast
+import functools
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -39,17 +40,25 @@ SOURCES = [path for layer in MAY_IMPORT for path in sorted((ROOT / layer).rglob(
 each_source = pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 
 
-def imports(path):
+@functools.cache
+def seen(path):
+    """What a file imports, as pairs of module and name, and whether it returns or raises."""
+    found, behaves = [], False
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or "").split(".")[0]
+            found += [(node.module or "", alias.name) for alias in node.names]
+        behaves |= isinstance(node, ast.Return | ast.Raise)
+    return found, behaves
+
+
+def imports(path):
+    return {module.split(".")[0] for module, _ in seen(path)[0]}
 
 
 def has_behaviour(path):
-    tree = ast.walk(ast.parse(path.read_text()))
-    return any(isinstance(node, ast.Return | ast.Raise) for node in tree)
+    return seen(path)[1]
 
 
 @each_source
@@ -58,16 +67,12 @@ def test_imports_point_down(path):
     forbidden = MAY_IMPORT.keys() - MAY_IMPORT[layer]
     if layer == "models":
         forbidden |= KEPT_OUT_OF_MODELS
-    assert not forbidden & set(imports(path))
+    assert not forbidden & imports(path)
 
 
 def imported_modules(path):
     """Names of modules and of what is taken from them, as far as they are of this project."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return {f"{module}.{name}" if name else module for module, name in seen(path)[0]}
 
 
 def room(module):
@@ -128,7 +133,7 @@ def test_names_of_tags_stand_in_one_file(path):
 
 @each_source
 def test_nothing_can_unpickle(path):
-    assert not UNSAFE & set(imports(path))
+    assert not UNSAFE & imports(path)
 
 
 @each_source
