@@ -3,8 +3,9 @@
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 
+import pytest
 from filelock import FileLock
 
 
@@ -46,6 +47,21 @@ def copied(made, folder):
             path.write_text(text.replace(before, after))
     utils._artifact_repos_cache.clear()  # places by id, and another copy has the same ids
     return folder
+
+
+@contextmanager
+def entered(repository):
+    """Work in a repository, with the MLflow store in it; yields what takes changes back."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(repository)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository}/.unseen/mlflow.db")
+        try:
+            yield patch
+        finally:
+            mlflow.set_tracking_uri(before)
 
 
 def _texts(database):

@@ -15,8 +15,9 @@ from mlflow import MlflowClient
 
 from tasks.packaging.preprocessing import Preprocessing
 from tasks.records import DataVersion, Report, TrainedModel, Validation
+from tests import projects
 from tests.conftest import make_repository
-from tests.tasks.deployed import clips, deploy_detector, settled  # noqa: F401
+from tests.tasks.deployed import clips, deploy_detector, served, settled  # noqa: F401
 from tests.tasks.two_cameras import two_cameras  # noqa: F401
 
 VERSION = DataVersion(
@@ -141,9 +142,5 @@ def shared_repository(tmp_path_factory, empty_store):
     folder = make_repository(tmp_path_factory.mktemp("shared") / "repository")
     (folder / ".unseen").mkdir()
     shutil.copyfile(empty_store, folder / ".unseen" / "mlflow.db")
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/.unseen/mlflow.db")
+    with projects.entered(folder):
         yield folder
-    mlflow.set_tracking_uri(before)

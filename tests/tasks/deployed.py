@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
-import mlflow
 import numpy as np
 import pytest
 import torch
@@ -56,6 +55,14 @@ def settled(tmp_path_factory, empty_store):
         yield found
 
 
+@pytest.fixture
+def served(tmp_path_factory, empty_store):
+    """Such a repository for one test, which may change it."""
+    made = settled_once(tmp_path_factory, empty_store)
+    with entered(projects.copied(made, tmp_path_factory.mktemp("served")), tmp_path_factory) as own:
+        yield own
+
+
 def settled_once(tmp_path_factory, empty_store):
     """What ``settled`` is a copy of."""
 
@@ -87,15 +94,11 @@ def entered(folder, tmp_path_factory):
 @contextlib.contextmanager
 def _inside(repository):
     """Work in a repository with a store; yields the module of its detectors."""
-    before = mlflow.get_tracking_uri()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(repository)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{repository}/.unseen/mlflow.db")
+    with projects.entered(repository) as patch:
         patch.syspath_prepend(Path(__file__).parent)
         try:
             yield importlib.import_module("tiny_detector")
         finally:
-            mlflow.set_tracking_uri(before)
             sys.modules.pop("tiny_detector", None)
 
 

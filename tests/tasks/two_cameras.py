@@ -1,5 +1,8 @@
 """Fixture: a registered detector of one camera, and the data of a second one."""
 
+import json
+import shutil
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +10,9 @@ import pytest
 
 from models.encoders.small import SmallTrunk
 from models.one_class.deep_anomaly import DeepAnomaly, SparseLayerConfig
-from tasks.records import Report, Training, Validation
+from tasks.records import DataVersion, Report, Training, Validation
+from tests import projects
+from tests.conftest import make_repository
 from tests.tasks.pictures import save
 
 TRAINING = Training(batch_size=8, device="cpu", seed=3)
@@ -54,7 +59,7 @@ def register_first(folder):
 
 
 @pytest.fixture(scope="module")
-def two_cameras(shared_repository):
+def two_cameras(tmp_path_factory, empty_store):
     """A repository where a detector of ``first`` is registered, without alias ``champion``.
 
     Attributes:
@@ -63,10 +68,22 @@ def two_cameras(shared_repository):
     """
     from tasks.data.ingest import ingest
 
-    folder = shared_repository.parent
-    first = register_first(folder)
-    second = ingest.fn("second", write_camera(folder / "second", 1, gain=0.6, size=(30, 40)))
-    validation = Validation(
-        run_id="3" * 32, data_digest=second.digest, suite="second", num_expectations=1
-    )
-    return SimpleNamespace(first=first, second=second, validation=validation)
+    def make(folder):
+        repository = make_repository(folder / "repository")
+        (repository / ".unseen").mkdir()
+        shutil.copyfile(empty_store, repository / ".unseen" / "mlflow.db")
+        with projects.entered(repository):
+            first = register_first(folder)
+            camera = write_camera(folder / "second", 1, gain=0.6, size=(30, 40))
+            told = [asdict(first), asdict(ingest.fn("second", camera))]
+        (folder / "versions.json").write_text(json.dumps(told))
+
+    made = projects.once(tmp_path_factory, "two_cameras", make)
+    folder = projects.copied(made, tmp_path_factory.mktemp("two_cameras"))
+    told = json.loads((folder / "versions.json").read_text())
+    first, second = (DataVersion(**each) for each in told)
+    with projects.entered(folder / "repository"):
+        validation = Validation(
+            run_id="3" * 32, data_digest=second.digest, suite="second", num_expectations=1
+        )
+        yield SimpleNamespace(first=first, second=second, validation=validation)

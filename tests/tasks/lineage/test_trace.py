@@ -65,9 +65,8 @@ def test_the_walk_goes_from_the_detector_to_the_bytes(settled):
     )
 
 
-def test_every_way_to_name_a_version_leads_to_it_and_to_its_decisions(deploy_detector):
-    deploy_detector(seed=0)
-    deploy_detector(seed=1)
+def test_every_way_to_name_a_version_leads_to_it_and_to_its_decisions(served):
+    served.deploy(seed=1)
     rollback("squares", "Too many alarms at dusk.")
     references = ("squares", "squares@champion", "squares@challenger", "squares@2", "squares:1")
     found = [trace(reference) for reference in references]
@@ -97,15 +96,14 @@ def test_a_reference_needs_a_name(settled):
         trace("@champion")
 
 
-def test_the_walk_survives_the_garbage_collection_of_its_runs(deploy_detector):
-    deployed = deploy_detector()
+def test_the_walk_survives_the_garbage_collection_of_its_runs(served):
     before = trace("squares")
-    collect_garbage(deployed.run_id)
+    collect_garbage(before.run.run_id)
     collect_garbage(before.pretext.run.run_id)
     after = trace("squares")
     assert not after.run.found
     assert not after.pretext.run.found
-    assert after.run.run_id == deployed.run_id
+    assert after.run.run_id == before.run.run_id
     assert sum("was deleted" in note for note in after.notes) == 2
     kept = replace(
         after, run=before.run, notes=(), pretext=replace(after.pretext, run=before.pretext.run)

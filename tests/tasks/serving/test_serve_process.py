@@ -90,10 +90,7 @@ def huge():
         yield bytes(2**20)
 
 
-def test_a_running_server_follows_the_champion_and_survives_a_huge_upload(
-    deploy_detector, tmp_path
-):
-    deploy_detector(seed=0)
+def test_a_running_server_follows_the_champion_and_survives_a_huge_upload(served, tmp_path):
     port, log = free_port(), tmp_path / "log"
     url = f"http://127.0.0.1:{port}"
     code = f"from tasks.serving.serve import serve; serve('squares', port={port}, poll_seconds=0.1)"
@@ -109,7 +106,7 @@ def test_a_running_server_follows_the_champion_and_survives_a_huge_upload(
             assert "67108864 bytes" in refused.json()["error"]
         assert psutil.Process(process.pid).memory_info().rss - memory < 100 * 2**20
 
-        make_champion(deploy_detector(seed=1, promoted=False))
+        make_champion(served.deploy(seed=1, promoted=False))
         wait_for(lambda: httpx.get(f"{url}/health").json()["version"] == 2 or None)
         after = httpx.post(f"{url}/predict", files=clip()).json()
         process.terminate()

@@ -26,7 +26,6 @@ def test_without_a_champion_it_says_what_there_is(two_cameras):
         recall.fn("first")
 
 
-def test_a_detector_that_cannot_set_its_thresholds_anew_is_refused(deploy_detector):
-    deploy_detector()
+def test_a_detector_that_cannot_set_its_thresholds_anew_is_refused(served):
     with pytest.raises(InvalidInputError, match="Tiny of squares version 1 cannot"):
         recall.fn("squares")
