@@ -60,7 +60,7 @@ class PatchCore(StillDetector):
     class Config:
         """Hyper-parameters of PatchCore."""
 
-        coreset: float = 0.01
+        coreset: float = 0.03
         """Share of the patches that are remembered, in (0, 1]."""
         neighbourhood: int = 3
         """Side of the square of places over which features are averaged, odd."""
