@@ -95,8 +95,8 @@ def calmly(server: Server, asked: dict[str, Any], best: dict[str, Any], seconds:
 
     What is the most is measured before and after each time. Where that has changed by so much that
     the rate was another share of it, the time does not count: a tail at 80% of what a machine was
-    able to do a minute ago says nothing. Of those that count the one of the median p99 is told, and
-    of all how many there were.
+    able to do a minute ago says nothing. Of those that count, or of all if none does, that of the
+    median p99 is told, and how many there were of both.
     """
 
     def most() -> float:

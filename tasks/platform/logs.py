@@ -59,9 +59,19 @@ class TurnHandler(logging.StreamHandler[TextIO]):
         except RuntimeError:
             super().emit(record)
             return
-        self._lines.append(self.format(record) + self.terminator)
+        try:
+            self._lines.append(self.format(record) + self.terminator)
+        except Exception:  # as in the handler of the library: a line must fail nobody
+            self.handleError(record)
+            return
         if len(self._lines) == 1:
-            loop.call_soon(self.flush)
+            loop.call_soon(self._write, record)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        try:
+            self.flush()
+        except Exception:
+            self.handleError(record)
 
     def flush(self) -> None:
         """Write what waits; also at the end of the process."""

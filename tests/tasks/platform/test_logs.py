@@ -91,3 +91,23 @@ def test_lines_of_one_turn_of_the_loop_are_written_at_once_and_none_is_lost():
     lines = written.getvalue().splitlines()
     assert lines[:-1] == [f"{turn} {number}" for turn in range(3) for number in range(10)]
     assert lines[-1] == "the loop ends before its next turn"
+
+
+def test_a_line_that_cannot_be_written_fails_nobody(capsys):
+    class Closed(io.StringIO):
+        def write(self, *_):
+            raise BrokenPipeError
+
+    async def one_turn(handler, made):
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+        handler.handle(made)
+        await asyncio.sleep(0)
+
+    faults, closed, whole = [], TurnHandler(), TurnHandler()
+    closed.setStream(Closed())
+    whole.setStream(io.StringIO())
+    asyncio.run(one_turn(closed, record()))
+    wrong = logging.LogRecord("tasks", logging.INFO, "", 1, "%d", ("no number",), None)
+    asyncio.run(one_turn(whole, wrong))
+    assert not faults
+    assert capsys.readouterr().err.count("--- Logging error ---") == 2
