@@ -18,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -81,6 +80,8 @@ class PretrainedTrunk(Encoder):
             return PretrainedTrunk(self)
 
     def __init__(self, config: Config) -> None:
+        import timm
+
         super().__init__()
         self.config = config
         with torch.device("meta"):
@@ -221,7 +222,11 @@ def joined(maps: Sequence[Float[Tensor, "B _ _ _"]]) -> Float[Tensor, "B D h w"]
 
 
 def _check_name(backbone: str) -> None:
-    if backbone == LITE0 or timm.is_model(backbone.partition(".")[0]):
+    if backbone == LITE0:
+        return
+    import timm  # it takes two seconds, which every command that reads recipes would wait for
+
+    if timm.is_model(backbone.partition(".")[0]):
         return
     alike = timm.list_models(f"*{backbone.partition('.')[0][:6]}*")[:8]
     raise InvalidInputError(
@@ -240,6 +245,8 @@ def _create(backbone: str, **settings: Any) -> Any:
 
     Transformers are asked for images of any size, which networks without positions need not be.
     """
+    import timm
+
     asked = {"features_only": True, "feature_cls": "getter", **settings}
     try:
         network: nn.Module = timm.create_model(_timm_name(backbone), dynamic_img_size=True, **asked)
@@ -287,6 +294,8 @@ def _packaged() -> dict[str, Tensor]:
 
 
 def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    import timm
+
     with torch.random.fork_rng(devices=[]):
         own = timm.create_model(_timm_name(LITE0)).state_dict()
     if set(state) == set(own) or len(state) != len(own):
@@ -296,6 +305,8 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _published(backbone: str, file: str) -> dict[str, Tensor]:
     """Weights from a file, or from the hub or its cache, in the names of the whole network."""
+    import timm
+
     try:
         if backbone == LITE0:
             return _renamed(torch.load(file, map_location="cpu", weights_only=True))
