@@ -173,10 +173,10 @@ def trained(*, stills: bool = False) -> Iterator[Product]:
 
 
 @contextmanager
-def ours(clone: Product, name: str = NAME) -> Iterator[Server]:
+def ours(clone: Product, name: str = NAME, *options: str) -> Iterator[Server]:
     """``unseen serve`` of a model of the clone."""
     port = free_port()
-    command = ["-m", "flows.cli", "serve", name, "--port", str(port)]
+    command = ["-m", "flows.cli", "serve", name, "--port", str(port), *options]
     began = time.perf_counter()
     with started(clone, command, port, "/health") as process:
         took = time.perf_counter() - began

@@ -3,14 +3,16 @@
 Same model version, same image, same machine, one run. First three servers by turns, with as many
 connections as suit each best: MLflow's with the model as it was before there were programs (eager
 torch), MLflow's with the model as it is, ours; ratios are of one turn. Then ours at 80% of that
-(Poisson arrivals, latency from when a request was due; three times in which it stayed 80%), the
+(Poisson arrivals, latency from when a request was due; three times in which it stayed 80%), then
+one with ``--max-wait-ms 50``, which turns away whoever would wait longer, at the same rate, and the
 same with ``padim`` and photographs of 256 x 256 as PNG; many requests for its memory; and the
-champion changes again and again under load. A request fails that is not answered 200. Servers and
-the load generator share the machine; the processor time of a server for each request is told
-beside.
+champion changes again and again under load. A request fails that is not answered 200, or 429 where
+the wait is limited: how many are turned away is told. Servers and the load generator share the
+machine; the processor time of a server for each request is told beside.
 
 Asked: 8 times as many requests per second as MLflow's server with the eager model and 5 times as
-many as with the same one, p99 below 100 ms at 80% and at most 3 times p50, an answer within 4 s of
+many as with the same one, p99 below 100 ms at 80% (a limited wait is allowed) and at most 3 times
+p50, an answer within 4 s of
 the start, at most 3 s more than for an empty model until MLflow has loaded it and made a
 prediction, memory flat over 100,000 requests, no failed request in a swap.
 
@@ -31,6 +33,7 @@ from typing import Any
 from benchmarks._product import ROOT, Product
 from benchmarks._result import report
 from benchmarks._serving import (
+    NAME,
     STILLS,
     Server,
     clip_of_png,
@@ -55,6 +58,8 @@ SHARE, TIMES = 0.8, 3
 """Of the most requests per second, and how often that is measured: the machine's pace changes."""
 STEADY, TRIES = 0.05, 9
 """By how much that share may be missed, and how often it is tried at most."""
+LIMIT = ("--max-wait-ms", "50")
+"""Of the server that turns away whoever would wait longer."""
 WARM_UP = 0.1
 """Share of the many requests after which memory is first looked at."""
 Found = dict[str, Any]
@@ -90,8 +95,13 @@ def to_ours() -> dict[str, Any]:
     return request("/predict", "image/png", clip_of_png()[0])
 
 
-def calmly(server: Server, asked: dict[str, Any], best: dict[str, Any], seconds: float) -> Found:
+def calmly(
+    server: Server, asked: Found, best: Found, seconds: float, limited: Server | None = None
+) -> Found:
     """Answers to requests that come when they come, at 80% of the most requests per second.
+
+    Where the wait of another server of the same model is limited, that one is asked; the most is
+    what the server without a limit answers, since a refusal is quick.
 
     What is the most is measured before and after each time. Where that has changed by so much that
     the rate was another share of it, the time does not count: a tail at 80% of what a machine was
@@ -109,7 +119,7 @@ def calmly(server: Server, asked: dict[str, Any], best: dict[str, Any], seconds:
     while len(times) < TRIES and len(steady) < TIMES:
         rate = SHARE * before
         plan = {"connections": OPEN_CONNECTIONS, "rate": rate, "seconds": 2 * seconds}
-        answered, after = load(server, asked, **plan), most()
+        answered, after = load(limited or server, asked, **plan), most()
         share = 2 * rate / (before + after)
         times.append({**answered, "rate": rate, "share": share})
         if abs(share - SHARE) <= STEADY:
@@ -118,7 +128,8 @@ def calmly(server: Server, asked: dict[str, Any], best: dict[str, Any], seconds:
     counted = sorted(steady or times, key=lambda each: float(each["p99_ms"]))
     return {
         **counted[len(counted) // 2],
-        "failures": sum(map(failures, times)),
+        "failures": sum(failures(each, may_refuse=limited is not None) for each in times),
+        "turned_away": statistics.median(map(turned_away, counted)),
         "p99_ms_least": counted[0]["p99_ms"],
         "p99_ms_largest": counted[-1]["p99_ms"],
         "steady": len(steady),
@@ -165,9 +176,15 @@ def by_turns(servers: Mapping[str, tuple[Server, dict[str, Any]]], seconds: floa
     return found
 
 
-def failures(found: dict[str, Any]) -> int:
-    """Requests that were not answered 200."""
-    return sum(count for status, count in found["statuses"].items() if status != "200")
+def failures(found: dict[str, Any], *, may_refuse: bool = False) -> int:
+    """Requests that were not answered 200, nor turned away where a server may do so."""
+    fine = {"200", "429"} if may_refuse else {"200"}
+    return sum(count for status, count in found["statuses"].items() if status not in fine)
+
+
+def turned_away(found: dict[str, Any]) -> float:
+    """Share of the requests that were answered 429."""
+    return float(found["statuses"].get("429", 0) / found["requests"])
 
 
 def swap(clone: Product, server: Server, swaps: int, seconds: float) -> dict[str, Any]:
@@ -241,6 +258,8 @@ def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, floa
         compared = beside_mlflow(clone, server, chosen.seconds)
         best = compared.pop("ours")
         calm = calmly(server, to_ours(), best, chosen.seconds)
+        with ours(clone, NAME, *LIMIT) as short:
+            limited = calmly(server, to_ours(), best, chosen.seconds, short)
         long, before, after = endure(server, chosen.requests)
         swapped = swap(clone, server, chosen.swaps, 4 * chosen.seconds)
     figures = {
@@ -257,15 +276,25 @@ def measured(clone: Product, chosen: argparse.Namespace) -> tuple[dict[str, floa
         "share": calm["share"],
         "times_steady": calm["steady"],
         "times_tried": calm["times"],
+        **of_limited(limited),
         "memory_growth_mb": after - before,
         "memory_mb": after,
         "requests": chosen.requests,
         "swaps": swapped["swaps"],
         "swap_requests": swapped["requests"],
         "swap_failures": failures(swapped),
-        "failures": calm["failures"] + failures(long) + stills.pop("failures"),
+        "failures": calm["failures"]
+        + limited["failures"]
+        + failures(long)
+        + stills.pop("failures"),
     }
     return figures | compared | stills, swapped["versions"]
+
+
+def of_limited(found: Found, suffix: str = "") -> dict[str, float]:
+    """Figures of a server whose wait is limited."""
+    kept = ("p50_ms", "p99_ms", "p99_ms_least", "p99_ms_largest", "turned_away", "share", "steady")
+    return {f"limited_{name}{suffix}": found[name] for name in kept}
 
 
 def beside_mlflow(clone: Product, server: Server, seconds: float) -> Found:
@@ -295,6 +324,8 @@ def of_stills(clone: Product, seconds: float) -> dict[str, float]:
     with ours(clone, STILLS) as server:
         best = capacity(server, asked, seconds)
         calm = calmly(server, asked, best, seconds)
+        with ours(clone, STILLS, *LIMIT) as short:
+            limited = calmly(server, asked, best, seconds, short)
     return {
         "stills_requests_per_s": best["requests_per_s"],
         "rate_stills": calm["rate"],
@@ -303,7 +334,8 @@ def of_stills(clone: Product, seconds: float) -> dict[str, float]:
         "share_stills": calm["share"],
         "times_steady_stills": calm["steady"],
         "times_tried_stills": calm["times"],
-        "failures": calm["failures"],
+        **of_limited(limited, "_stills"),
+        "failures": calm["failures"] + limited["failures"],
     }
 
 

@@ -62,7 +62,7 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     max_wait_ms: Annotated[
         float,
         typer.Option(
-            help="Turn requests away (429) while others wait longer to be scored.",
+            help="Turn requests away (429) that would wait longer for their answer.",
             show_default="no limit",
         ),
     ] = math.inf,

@@ -1,8 +1,10 @@
 """Admission: which requests a server takes on, and for how long they wait."""
 
+import asyncio
+import math
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from models.errors import UnseenError
@@ -42,6 +44,33 @@ class Waiting:
         self.since, self.begun = time.monotonic(), False
 
 
+class Turns:
+    """How long the turns of an event loop take.
+
+    A request is read at the beginning of a turn, so it may have waited for the whole turn before;
+    its answer is sent in a later one. Nothing else tells of requests that nobody has read yet.
+    """
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._ended, self._seconds = -math.inf, 0.0
+
+    def seconds(self) -> float:
+        """Of the present turn so far, or of the one just before it if that was longer."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+            asyncio.get_running_loop().call_soon(self._end)
+            if now - self._ended > self._seconds:  # the loop had nothing to do in between
+                self._seconds = 0.0
+        return max(now - self._began, self._seconds)
+
+    def _end(self) -> None:
+        assert self._began is not None
+        self._ended = time.monotonic()
+        self._seconds, self._began = self._ended - self._began, None
+
+
 class Admission:
     """Counts the requests under way; used by one thread alone, that of the event loop.
 
@@ -53,10 +82,31 @@ class Admission:
         self._limits = limits
         self._of: Counter[str] = Counter()
         self._waiting: deque[Waiting] = deque()
+        self._turns = Turns()
         self.under_way = 0
 
-    def waiting(self) -> Waiting:
-        """Enter a request that has arrived; who begins to score it, or gives up, says so."""
+    def arrived(self, to_score: Callable[[int], float], retry_after: int = 1) -> Waiting:
+        """Enter a request that has arrived; who begins to score it, or gives up, says so.
+
+        Args:
+            to_score: Seconds until one that comes now is scored, for the number of requests that
+                have arrived and are not scored yet.
+            retry_after: Seconds after which who is turned away should ask again.
+
+        Raises:
+            OverloadedError: If it would wait for longer than requests should, for its turns in the
+                event loop and to be scored, or if another one has waited for so long.
+        """
+        most = self._limits.wait_seconds
+        if most < math.inf:
+            waits, turn = self.longest_wait(), self._turns.seconds()
+            waits = max(waits, 2 * turn + to_score(sum(not each.begun for each in self._waiting)))
+            if waits > most:
+                raise OverloadedError(
+                    f"Requests must not wait for more than {1e3 * most:g} ms, and this one would, "
+                    f"for about {1e3 * waits:.0f} ms. Send it again later.",
+                    retry_after=retry_after,
+                )
         self._waiting.append(Waiting())
         return self._waiting[-1]
 
@@ -77,14 +127,7 @@ class Admission:
         Raises:
             BusyError: If all are taken.
             GreedyError: If this client has all that one client may have.
-            OverloadedError: If somebody waits for longer than requests should.
         """
-        if (waits := self.longest_wait()) > self._limits.wait_seconds:
-            raise OverloadedError(
-                f"Requests must not wait for more than {1e3 * self._limits.wait_seconds:g} ms to "
-                f"be scored, and do, for {1e3 * waits:.0f} ms. Send the request again later.",
-                retry_after=retry_after,
-            )
         if self.under_way >= self._limits.waiting:
             raise BusyError(
                 f"This server takes {self._limits.waiting} requests at a time, and has them. Send "

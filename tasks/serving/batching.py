@@ -92,6 +92,7 @@ class Batcher:
         self._stopped = self._waking = False
         self._thread: threading.Thread | None = None
         self._seconds_per_input = 0.0
+        self._ready_at = -math.inf  # with the present batch, as far as batches before it tell
 
     def start(self) -> None:
         """Begin to score."""
@@ -150,6 +151,18 @@ class Batcher:
         inputs = sum(len(job.inputs) - job.start for job in list(self._jobs))
         return min(max(math.ceil(inputs * self._seconds_per_input), 1), LONGEST_RETRY)
 
+    def seconds_ahead(self, requests: int) -> float:
+        """Seconds until what comes now is scored.
+
+        Args:
+            requests: That come before it; those among them that are not queued yet count as one
+                input each.
+        """
+        jobs = list(self._jobs)
+        inputs = sum(min(len(job.inputs) - job.start, job.batch_size()) for job in jobs)
+        ahead = (inputs + max(requests - len(jobs), 0)) * self._seconds_per_input
+        return ahead + max(self._ready_at - time.perf_counter(), 0.0)
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -205,6 +218,8 @@ class Batcher:
         Whatever goes wrong is the answer: this thread must not end.
         """
         started = time.perf_counter()
+        num = sum(piece.places.stop - piece.places.start for piece in pieces)
+        self._ready_at = started + num * self._seconds_per_input
         try:
             _forward(pieces)
         except Exception as error:
@@ -220,7 +235,6 @@ class Batcher:
             for piece in pieces:
                 _finish(piece.job)
         seconds = time.perf_counter() - started
-        num = sum(piece.places.stop - piece.places.start for piece in pieces)
         before = self._seconds_per_input or seconds / num
         self._seconds_per_input = 0.9 * before + 0.1 * seconds / num
         self._record(len(pieces), num, seconds)

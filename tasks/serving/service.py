@@ -177,14 +177,15 @@ class Service:
 
         What takes less time than to hand it to another thread is done here.
         """
-        loop, waiting = asyncio.get_running_loop(), self.admission.waiting()
+        loop, batcher = asyncio.get_running_loop(), self.batcher
+        waiting = self.admission.arrived(batcher.seconds_ahead, batcher.retry_after())
         try:
             if len(files) == 1 and uploads.is_quick(files[0]):
                 job, sent = self._decode(asked, files)
             else:
                 job, sent = await loop.run_in_executor(self._workers, self._decode, asked, files)
             job.waiting = waiting
-            self.batcher.submit(job)
+            batcher.submit(job)
             raw = await asyncio.wrap_future(job.answer)
         finally:
             waiting.begun = True

@@ -94,7 +94,7 @@ class Limits:
     answer_seconds: float = 30.0
     """Seconds in which a request must be answered after it has arrived."""
     wait_seconds: float = math.inf
-    """Seconds for which requests may wait to be scored before new ones are turned away."""
+    """Seconds that a request may have to wait; who would wait longer is turned away."""
     same_rate: bool = False
     """Refuse videos of another frame rate than those of the training, instead of a warning."""
 

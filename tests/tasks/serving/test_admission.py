@@ -1,8 +1,9 @@
+import asyncio
 import time
 
 import pytest
 
-from tasks.serving.admission import Admission, BusyError, GreedyError, OverloadedError
+from tasks.serving.admission import Admission, BusyError, GreedyError, OverloadedError, Turns
 from tasks.serving.uploads import Limits
 
 
@@ -29,17 +30,58 @@ def test_a_request_that_fails_gives_its_place_back():
 
 
 def test_who_would_wait_for_too_long_is_turned_away_until_somebody_begins():
-    admission = Admission(Limits(wait_seconds=0.02))
-    first, second = admission.waiting(), admission.waiting()
-    second.begun = True
-    with admission.place("gate"):
-        assert admission.under_way == 1
-    time.sleep(0.03)
-    with pytest.raises(OverloadedError, match=r"more than 20 ms to be scored, and do, for \d+"):
-        admission.place("gate", 7).__enter__()
-    assert admission.under_way == 0
+    async def ask():
+        admission = Admission(Limits(wait_seconds=0.02))
+        first, second = admission.arrived(nobody), admission.arrived(nobody)
+        second.begun = True
+        await asyncio.sleep(0.03)
+        with pytest.raises(OverloadedError, match=r"more than 20 ms, and this one would, for"):
+            admission.arrived(nobody)
+        first.begun = True
+        assert admission.longest_wait() == 0
+        admission.arrived(nobody)
+
+    asyncio.run(ask())
     assert OverloadedError.http_status == 429
-    first.begun = True
-    assert admission.longest_wait() == 0
-    with admission.place("gate"):
-        assert admission.under_way == 1
+
+
+def test_what_is_not_scored_yet_is_waited_for():
+    async def ask():
+        admission, asked = Admission(Limits(wait_seconds=0.02)), []
+        for _ in range(3):
+            admission.arrived(lambda ahead: asked.append(ahead) or 0.009 * ahead)
+        with pytest.raises(OverloadedError) as refused:
+            admission.arrived(lambda ahead: 0.009 * ahead, 7)
+        assert refused.value.headers == {"Retry-After": "7"}
+        assert asked == [0, 1, 2]
+
+    asyncio.run(ask())
+
+
+def test_a_busy_event_loop_is_waited_for_twice_and_a_former_one_is_not():
+    async def ask():
+        turns = Turns()
+        assert turns.seconds() < 0.02
+        time.sleep(0.05)
+        assert turns.seconds() >= 0.05
+        await asyncio.sleep(0)
+        assert turns.seconds() >= 0.05  # of the turn before
+        await asyncio.sleep(0.2)
+        assert turns.seconds() < 0.05
+        admission = Admission(Limits(wait_seconds=0.1))
+        admission.arrived(nobody)
+        time.sleep(0.06)
+        with pytest.raises(OverloadedError):
+            admission.arrived(nobody)
+
+    asyncio.run(ask())
+
+
+def test_without_a_limit_nobody_is_turned_away():
+    admission = Admission(Limits())
+    for _ in range(3):
+        admission.arrived(lambda _: 1e9)
+
+
+def nobody(_: int) -> float:
+    return 0.0

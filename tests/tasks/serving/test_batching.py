@@ -204,6 +204,28 @@ def test_no_more_waits_than_there_is_memory_for(batcher, detector):
     assert batcher.waiting() == (1, 600)
 
 
+def test_what_comes_before_a_request_is_told_in_seconds(batcher, detector):
+    model = packaged(detector)
+    first = Job(packaged=model, inputs=images(1))
+    assert batcher.seconds_ahead(5) == 0  # nothing was scored, so nothing is known
+    batcher.submit(first)
+    assert detector.entered.wait(WAIT)
+    time.sleep(0.2)
+    detector.gate.set()
+    first.answer.result(WAIT)
+    detector.gate.clear()
+    detector.entered.clear()
+    batcher.submit(Job(packaged=model, inputs=images(1)))
+    assert detector.entered.wait(WAIT)
+    time.sleep(0.3)  # the present batch takes longer than was to be expected
+    long = Job(packaged=model, inputs=images(3 * MAX_BATCH))
+    batcher.submit(long)
+    each = batcher.seconds_ahead(2) - batcher.seconds_ahead(1)
+    assert each >= 0.2  # seconds: one that is being decoded
+    turns = long.batch_size()  # of a long clip, since others have their turn after that
+    assert batcher.seconds_ahead(1) == pytest.approx(turns * each, rel=1e-6)
+
+
 def test_who_went_away_is_not_scored(batcher, detector):
     model = packaged(detector)
     first, gone, last = (Job(packaged=model, inputs=images(1, seed)) for seed in range(3))
