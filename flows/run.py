@@ -1,5 +1,6 @@
 """One run of a flow from a person's process: against a Prefect server, and quietly."""
 
+import gc
 import logging
 import re
 from collections.abc import Iterator
@@ -35,13 +36,26 @@ def run(flow: str, *arguments: object, **options: object) -> Finished:
     mlflow_store.check_answers()  # before anything is started or computed
     with progress.waiting("Starting: libraries, and the Prefect server if none runs here"):
         url = prefect_server.connect()
-        body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the local server starts
+        with without_collecting():
+            body = getattr(import_module(f"flows.{flow}"), flow)  # meanwhile the server starts
         prefect_server.wait_until_healthy(url)
     with _for_people():
         state = body(*arguments, **options, return_state=True)
     return Finished(
         result=state.result(), flow_run_id=str(state.state_details.flow_run_id), api_url=url
     )
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Look for no garbage while libraries are imported: a million objects are made, and stay."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share: a repository of one's own, and one real Prefect server."""
 
+import gc
 import logging
 import os
 import shutil
@@ -15,6 +16,9 @@ CLEARED = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILE", "MLFLOW_TRACKIN
 
 
 OURS = ("tasks", "flows", "models")
+gc.set_threshold(
+    50_000, 20, 100
+)  # libraries are two million objects: to look through them takes .7 s
 
 
 @pytest.fixture(autouse=True)

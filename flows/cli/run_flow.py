@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.cli.output import show
-from flows.run import run
+from flows.run import run, without_collecting
 from tasks.platform import files, prefect_server
 from tasks.registry import mlflow_store
 
@@ -64,8 +64,9 @@ def explained(
     mlflow_store.check_answers()
     prefect_server.wait_until_healthy(prefect_server.connect())  # it knows where results are
 
-    from flows.cli.tables import plan_table
-    from flows.explain import explain
+    with without_collecting():
+        from flows.cli.tables import plan_table
+        from flows.explain import explain
 
     given = {"device": device, "backbone": backbone, "seed": seed, **options}
     plans = explain(recipe, data, **given)
