@@ -1,6 +1,7 @@
 """A repository and an MLflow store of a test's own, and detectors small enough to fit in it."""
 
 import importlib
+import pickle
 import shutil
 import sys
 from dataclasses import asdict
@@ -113,6 +114,31 @@ def register_detector(log_detector):
         return register.fn(trained, report, name), report
 
     return register_one
+
+
+@pytest.fixture
+def registered(repository, empty_store, register_detector, tmp_path_factory):
+    """Function that does what calls of ``register_detector`` do, once in a session.
+
+    It is called with the arguments of each, before anything else asks the store, and returns what
+    they returned.
+    """
+
+    def fill(*calls):
+        def make(folder):
+            there = make_repository(folder / "repository")
+            (there / ".unseen").mkdir()
+            shutil.copyfile(empty_store, there / ".unseen" / "mlflow.db")
+            with projects.entered(there):
+                found = [register_detector(**each) for each in calls]
+            (folder / "found").write_bytes(pickle.dumps(found))
+
+        name = "-".join(f"{key}{value}" for each in calls for key, value in each.items())
+        made = projects.once(tmp_path_factory, f"registered-{name}", make)
+        projects.copied(made / "repository", repository)
+        return pickle.loads((made / "found").read_bytes())  # noqa: S301 - of this session
+
+    return fill
 
 
 def make_scores(quality, num_clips=12, num_frames=20):

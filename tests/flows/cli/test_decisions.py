@@ -12,6 +12,7 @@ from tasks.registry import mlflow_store, model_versions
 from tests.tasks.conftest import (  # noqa: F401 - a registry with packaged detectors
     log_detector,
     register_detector,
+    registered,
     tiny_detector,
 )
 
@@ -27,9 +28,8 @@ def wide(monkeypatch):
 
 
 @pytest.fixture
-def two_versions(register_detector):  # noqa: F811
-    for seed in range(2):
-        register_detector(seed=seed)
+def two_versions(registered):  # noqa: F811
+    registered({"seed": 0}, {"seed": 1})
     return mlflow_store.client()
 
 

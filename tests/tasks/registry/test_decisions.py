@@ -36,10 +36,11 @@ def promoted(client, version, former):
 
 
 @pytest.fixture
-def three_champions(store, register_detector):
-    for seed in range(3):
-        made, _ = register_detector(seed=seed)
-        promoted(store, made.version, made.version - 1 or None)
+def three_champions(registered):
+    made = registered(*({"seed": seed} for seed in range(3)))
+    store = mlflow_store.client()
+    for each, _ in made:
+        promoted(store, each.version, each.version - 1 or None)
     return store
 
 
@@ -194,12 +195,11 @@ def test_a_reader_always_sees_one_champion_with_complete_artifacts(three_champio
 
 
 @pytest.fixture
-def two_versions(store, register_detector):
+def two_versions(registered):
     """A registry with two versions, of which the first serves."""
-    for seed in range(2):
-        register_detector(seed=seed)
+    registered({"seed": 0}, {"seed": 1})
     appoint("squares", 1, "It is the first.")
-    return store
+    return mlflow_store.client()
 
 
 def champion(client):

@@ -22,10 +22,10 @@ def decide(made, report, **options):
 
 
 @pytest.fixture
-def better(repository, register_detector):
+def better(registered):
     """Version 2, which took over from version 1, with its report."""
-    decide(*register_detector(seed=1, quality=2.0))
-    made = register_detector(seed=2, quality=4.0)
+    first, made = registered({"seed": 1, "quality": 2.0}, {"seed": 2, "quality": 4.0})
+    decide(*first)
     assert decide(*made).champion == 2
     return made
 
