@@ -123,10 +123,10 @@ class Groups:
 class StillDetector(nn.Module, ABC):
     """Score the places of an image, make a smooth map of it, and take its peak.
 
-    The score of an image is the largest value of its map, so that an image is anomalous exactly if
-    one of its pixels is, and one threshold serves both. It is the conformal one: the smallest that
-    a normal image reaches with probability ``false_alarm_rate`` at most, if it is drawn like those
-    that set it.
+    Unless a subclass says otherwise, the score of an image is the largest value of its map, so that
+    an image is anomalous exactly if one of its pixels is, and one threshold serves both. It is the
+    conformal one: the smallest that a normal image reaches with probability ``false_alarm_rate`` at
+    most, if it is drawn like those that set it.
 
     A subclass says what is learned from groups of images, and how far places are from it, also
     without one of the groups.
@@ -336,20 +336,30 @@ class StillDetector(nn.Module, ABC):
                 "normal images, got 1. Add normal images."
             )
         assert groups.size is not None
-        self._set_threshold(
-            self._scores(self._distances_without(number, features), groups.size)
-            for number, features in enumerate(groups)
-        )
+        distances = [
+            self._distances_without(number, features) for number, features in enumerate(groups)
+        ]
+        self._set_threshold(self._scores_of_held_out(distances, groups.size))
         assert self.held_out_ is not None
         order = torch.cat(groups.numbers).argsort()
         self.held_out_ = HeldOut(*(values[order] for values in self.held_out_))
         return self
 
+    def _scores_of_held_out(
+        self, distances: list[Float[Tensor, "_ h w"]], size: torch.Size
+    ) -> Iterable[Scores]:
+        """Scores of the images that set the threshold, by parts, for a detector without them."""
+        return (self._scores(each, size) for each in distances)
+
     def _calibrate(self, calibration: Iterable[Tensor]) -> "StillDetector":
         return self._set_threshold(self._score(images) for images in calibration)
 
     def _set_threshold(self, scores: Iterable[Scores]) -> "StillDetector":
-        found = [each.image_score.double().cpu() for each in scores]
+        found, peaks = list[Tensor](), list[Tensor]()
+        for each in scores:
+            found.append(each.image_score.double().cpu())
+            whole = each.anomaly_map
+            peaks.append(found[-1] if whole is None else whole.amax(dim=(1, 2)).double().cpu())
         if not found:
             raise TrainingError(
                 "The threshold needs calibration images, got none. Raise calibration_share, or "
@@ -368,7 +378,7 @@ class StillDetector(nn.Module, ABC):
                 f"{smallest_p_value(len(joined)):.3g} at best. Add normal images, or raise "
                 "false_alarm_rate."
             )
-        self.held_out_ = HeldOut(joined, joined)
+        self.held_out_ = HeldOut(joined, torch.cat(peaks))
         # Scores are float32: their threshold must be one too, or rounding decides about ties.
         self.threshold_.fill_(threshold_at(rate, joined.cpu().numpy()))
         return self

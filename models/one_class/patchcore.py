@@ -1,5 +1,7 @@
 """PatchCore: the distance of each patch to the nearest of a few that cover all normal ones.
 
+An image is judged by how far that is above what is usual at the place, which the paper does not do.
+
     detector = PatchCore.Config().build(trunk).fit(batches)
     detector.nearest_patches(image, [box])  # the training patch that a region is nearest to
     detector.add(more_batches)              # exact: as if they had been there from the first
@@ -12,15 +14,18 @@ M = memory, D = features.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn import functional
 
 from models.capabilities import Box, NearestPatch
-from models.contracts import Encoder, Progress, shown, silent
+from models.contracts import Encoder, Progress, Scores, shown, silent
 from models.errors import InvalidInputError, TrainingError
+from models.functional.conformal import threshold_at
 from models.functional.coreset import greedy_coreset
 from models.one_class._still import Groups, StillDetector, check_still
 
@@ -28,6 +33,10 @@ AT_ONCE = 8192
 """Patches that are compared at once."""
 PART = 512
 """Patches of the memory that they are compared with at once: what a processor's cache holds."""
+FEWEST = 10
+"""Images from which it is told what is usual at a place; with fewer, the peak of a map counts."""
+PRIOR = 10.0
+"""Images that the mean variance of all places weighs as much as, beside that of each place."""
 
 
 class PatchCore(StillDetector):
@@ -49,6 +58,9 @@ class PatchCore(StillDetector):
         origin_: Of each: number of its training image, row and column of its place, and number of
             its group. Shape (M, 4), int64.
         seen_: Rows and columns of places of an image; images and groups that were seen. Shape (4,).
+        places_: Mean and standard deviation of normal images' distances at each place; empty with
+            fewer than ``FEWEST`` images. Shape (2, h, w), float32.
+        pixel_threshold_: Value of the map from which a pixel is called anomalous.
 
     References:
         Roth et al., 2022, "Towards Total Recall in Industrial Anomaly Detection", sections 3.1 to
@@ -86,12 +98,22 @@ class PatchCore(StillDetector):
     memory_: Tensor
     origin_: Tensor
     seen_: Tensor
+    places_: Tensor
+    pixel_threshold_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
         super().__init__(encoder, config)
         self.register_buffer("memory_", torch.zeros(0, encoder.embedding_dim))
         self.register_buffer("origin_", torch.zeros(0, 4, dtype=torch.long))
         self.register_buffer("seen_", torch.full((4,), torch.nan, dtype=torch.float64))
+        self.register_buffer("places_", torch.zeros(2, 0, 0))
+        self.register_buffer("pixel_threshold_", torch.tensor(torch.nan, dtype=torch.float64))
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous."""
+        self._check_fitted()
+        return float(self.pixel_threshold_)
 
     @torch.no_grad()
     def add(
@@ -104,8 +126,8 @@ class PatchCore(StillDetector):
     ) -> "PatchCore":
         """Take in more normal images, as groups of their own; all that was learned stays.
 
-        The memory is exactly that of a fit on the same groups. Numbers of images go on from those
-        that were seen.
+        The memory is exactly that of a fit on the same groups; what is usual at a place is learned
+        anew from calibration images alone. Numbers of images go on from those that were seen.
 
         Args:
             batches: Normal images of the same size; iterated once.
@@ -163,13 +185,14 @@ class PatchCore(StillDetector):
         return self
 
     def statistics(self) -> Mapping[str, Tensor]:
-        """The memory, where each of its patches is from, and how many there are, float64.
+        """The memory, where its patches are from, how many there are, and places, float64.
 
         Raises:
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
         found = {"memory": self.memory_, "origin": self.origin_, "seen": self.seen_}
+        found["places"] = self.places_
         return {name: value.double() for name, value in found.items()}
 
     @torch.no_grad()
@@ -202,6 +225,7 @@ class PatchCore(StillDetector):
         self.memory_ = self.memory_.new_zeros(0, self.memory_.shape[1])
         self.origin_ = self.origin_.new_zeros(0, 4)
         self.seen_.zero_()
+        self.places_ = self.places_.new_zeros(2, 0, 0)
         self._take_in(groups)
 
     def _take_in(self, groups: Groups) -> None:
@@ -234,6 +258,66 @@ class PatchCore(StillDetector):
                 "normal images, or give calibration images."
             )
         return self._judged(features, others)
+
+    def _scores(
+        self, distances: Float[Tensor, "B h w"], size: torch.Size, spread: float = 1.0
+    ) -> Scores:
+        """Maps of distances, and the peaks of those of standard deviations.
+
+        Args:
+            distances: Of places.
+            size: Of the images.
+            spread: What differences from the mean are multiplied by.
+        """
+        found = super()._scores(distances, size)
+        if not self.places_.numel():
+            return found
+        places = self.places_
+        if places.shape[1:] != distances.shape[1:]:  # images of another size
+            places = functional.interpolate(places[None], distances.shape[1:], mode="bilinear")[0]
+        apart = super()._scores(spread * (distances - places[0]) / places[1], size)
+        return Scores(apart.image_score, found.anomaly_map)
+
+    def _scores_of_held_out(
+        self, distances: list[Float[Tensor, "_ h w"]], size: torch.Size
+    ) -> Iterable[Scores]:
+        """Scores of images by the memory without them and by what is usual in the other ones.
+
+        The mean without an image differs from the image by n / (n - 1) times as much as that with
+        it, which is as far as a new image differs from the mean of n.
+        """
+        every = torch.cat(distances)
+        num = len(every)
+        self.places_ = self.places_.new_zeros(2, 0, 0)
+        if num >= FEWEST:
+            variance = every.var(dim=0)
+            usual = variance[self.looked_at(*every.shape[1:])].mean()
+            drawn = (num * variance + PRIOR * usual) / (num + PRIOR)
+            least = torch.finfo(drawn.dtype).tiny
+            self.places_ = torch.stack([every.mean(dim=0), drawn.clamp(min=least).sqrt()])
+        return (self._scores(each, size, num / max(num - 1, 1)) for each in distances)
+
+    def _calibrate(self, calibration: Iterable[Tensor]) -> "PatchCore":
+        distances, size = list[Tensor](), torch.Size(())
+        for images in calibration:
+            distances.append(self._distances(self._embed(images)))
+            size = images.shape[-2:]
+        self._set_threshold(self._scores_of_held_out(distances, size) if distances else [])
+        return self
+
+    def _set_threshold(self, scores: Iterable[Scores]) -> "PatchCore":
+        super()._set_threshold(scores)
+        assert self.held_out_ is not None
+        peaks = self.held_out_.peak.numpy()
+        self.pixel_threshold_.fill_(threshold_at(self.config.false_alarm_rate, peaks))
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Detectors of before, whose scores were the peaks of their maps, stay as they were."""
+        if (threshold := state_dict.get(f"{prefix}threshold_")) is not None:
+            state_dict.setdefault(f"{prefix}pixel_threshold_", threshold)
+            state_dict.setdefault(f"{prefix}places_", self.places_.new_zeros(2, 0, 0))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _judged(
         self, features: Float[Tensor, "n h w D"], memory: Float[Tensor, "M D"]

@@ -4,6 +4,7 @@ import torch
 from models.capabilities import Box, TracesPatches
 from models.errors import InvalidInputError, TrainingError
 from models.functional.coreset import greedy_coreset
+from models.one_class._still import StillDetector
 from models.one_class.patchcore import PatchCore
 from tasks.packaging import make_program
 from tests.models.conftest import noise
@@ -44,6 +45,57 @@ def test_the_weight_is_that_of_equation_7():
     )
 
 
+def test_an_image_is_judged_by_what_is_usual_at_each_place():
+    images = noise(40, 0)
+    images[:, :, :, 6:] = 0.5 + 4 * (images[:, :, :, 6:] - 0.5)  # restless in all of them
+    detector = built(coreset=0.3).fit([images])
+    quiet, restless = images[:8].clone(), images[:8].clone()
+    quiet[:, :, 3:7, 2:4] += 4
+    restless[:, :, 3:7, 8:10] += 4
+    scores, others = detector(quiet), detector(restless)
+    assert scores.image_score.mean() > others.image_score.mean() + 1
+    assert (scores.image_score >= detector.threshold).double().mean() > 0.9
+    peaks = scores.anomaly_map.amax(dim=(1, 2))
+    assert not torch.equal(peaks, scores.image_score)
+
+
+def test_each_image_that_sets_the_threshold_is_judged_without_itself():
+    images = noise(30, 0)
+    detector = built(coreset=0.3, smoothing=0.0, false_alarm_rate=0.2).fit([images], [images[:12]])
+    distances = detector._distances(detector._embed(images[:12]))
+    others = torch.stack([distances[torch.arange(12) != k].mean(dim=0) for k in range(12)])
+    apart = (distances - others) / detector.places_[1]
+    expected = StillDetector._scores(detector, apart, images.shape[-2:]).image_score
+    found = detector.held_out_.image_score.float()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_with_few_images_the_peak_of_a_map_is_the_score():
+    detector = built(false_alarm_rate=0.2).fit([noise(9, 0)])
+    scores = detector(noise(3, 1))
+    assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
+    assert detector.threshold == detector.pixel_threshold
+
+
+def test_a_detector_of_before_scores_as_it_did():
+    detector, images = built().fit([noise(30, 0)]), noise(3, 1)
+    state = detector.state_dict()
+    for name in ("places_", "pixel_threshold_"):
+        del state[name]
+    former = built()
+    former.load_state_dict(state)
+    scores = former(images)
+    assert torch.equal(scores.anomaly_map, detector(images).anomaly_map)
+    assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
+    assert former.pixel_threshold == former.threshold
+
+
+def test_an_image_of_another_size_is_judged_by_places_between():
+    detector = built(coreset=0.3).fit([noise(30, 0)])
+    assert detector.places_.shape == (2, 6, 6)
+    assert detector(torch.rand(2, 1, 20, 16)).image_score.isfinite().all()
+
+
 def test_a_region_names_the_training_image_and_place_it_is_nearest_to():
     images = noise(30, 0)
     detector = built(coreset=1.0).fit([images])
@@ -76,9 +128,9 @@ def test_added_images_are_what_a_fit_on_the_same_groups_remembers():
     torch.testing.assert_close(added.memory_[-len(alone.memory_) :], alone.memory_)
     assert added.origin_[-1, 0] >= 25
     assert added.origin_[:, 3].max() == 9
-    before = added.threshold
+    before = added.pixel_threshold
     added.add([noise(5, 2)], [(noise(24, 3) - 0.5) * 3 + 0.5])
-    assert added.threshold > before
+    assert added.pixel_threshold > before
 
 
 def test_forgetting_a_group_is_exact():
