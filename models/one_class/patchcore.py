@@ -185,14 +185,15 @@ class PatchCore(StillDetector):
         return self
 
     def statistics(self) -> Mapping[str, Tensor]:
-        """The memory, where its patches are from, how many there are, and places, float64.
+        """The memory, where its patches are from, how many there are, and ``places_``, float64.
 
         Raises:
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
         found = {"memory": self.memory_, "origin": self.origin_, "seen": self.seen_}
-        found["places"] = self.places_
+        if self.places_.numel():
+            found["places"] = self.places_
         return {name: value.double() for name, value in found.items()}
 
     @torch.no_grad()

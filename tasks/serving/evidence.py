@@ -76,7 +76,7 @@ def evidence(said: LoggedPrediction, image: Path, picture: Path) -> tuple[Eviden
         DataError: If the training image is lost.
     """
     content = image.read_bytes()
-    if hashlib.sha256(content).hexdigest() not in said.files:
+    if (digest := hashlib.sha256(content).hexdigest()) not in said.files:
         raise InvalidInputError(
             f"The image must be one that {said.request_id} was the answer to: the SHA-256 of "
             f"{image} is none of its {len(said.files)}. Give the file that was sent."
@@ -94,7 +94,8 @@ def evidence(said: LoggedPrediction, image: Path, picture: Path) -> tuple[Eviden
     batch = as_tensor(seen, torch.device("cpu"))
     anomaly_map = packaged.forward(seen).anomaly_map
     assert anomaly_map is not None
-    regions = find_regions(anomaly_map[0], packaged.pixel_threshold)[:MOST]
+    alarm = bool(said.anomalous) if said.is_clip else said.files.index(digest) in said.anomalous
+    regions = find_regions(anomaly_map[0], packaged.pixel_threshold, alarm=alarm)[:MOST]
     boxes = [Box(r.top, r.left, r.top + r.height, r.left + r.width) for r in regions]
     if isinstance(detector, TracesPatches):
         return _by_patches(packaged, batch[0], boxes, seen[0], picture)

@@ -166,7 +166,9 @@ def _drawn(
         contours, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(picture, contours, -1, BLUE, 1)
     if found.anomalous[place]:
-        for region in find_regions(anomaly_map, packaged.pixel_threshold, packaged.calibration):
+        for region in find_regions(
+            anomaly_map, packaged.pixel_threshold, packaged.calibration, alarm=True
+        ):
             _draw_box(picture, region, zoom)
     return np.vstack([picture, _strip(found, place, picture.shape[1])])
 

@@ -10,6 +10,8 @@ from tasks.packaging.calibration import Calibration
 from tasks.packaging.detector import Packaged, Prediction
 from tasks.serving.deployed import Deployed
 
+PEAK = 0.9
+"""Share of an alarm's map, from its lowest to its highest value, above which pixels are a region."""
 MAX_REGIONS = 100
 """Regions reported of one frame, those of the highest score."""
 
@@ -102,7 +104,12 @@ def scored(
         assigned = None if q is None else q[place]
         regions = None
         if found is not None:
-            regions = find_regions(found, packaged.pixel_threshold, packaged.calibration)
+            regions = find_regions(
+                found,
+                packaged.pixel_threshold,
+                packaged.calibration,
+                alarm=bool(prediction.anomalous[place]),
+            )
         frames.append(
             ScoredFrame(
                 frame=int(frame),
@@ -143,10 +150,21 @@ def draw(anomaly_map: NDArray[np.float32], packaged: Packaged) -> AnomalyMap:
 
 
 def find_regions(
-    anomaly_map: NDArray[np.float32], threshold: float, calibration: Calibration | None = None
+    anomaly_map: NDArray[np.float32],
+    threshold: float,
+    calibration: Calibration | None = None,
+    *,
+    alarm: bool = False,
 ) -> tuple[Region, ...]:
-    """Boxes of the connected pixels that reach ``threshold``, the highest score first."""
+    """Boxes of the connected pixels that reach ``threshold``, the highest score first.
+
+    An alarm has a region at least: where no pixel reaches the threshold, the highest ones are it.
+    """
     import cv2
+
+    if alarm:
+        low, high = float(anomaly_map.min()), float(anomaly_map.max())
+        threshold = min(threshold, low + PEAK * (high - low))
 
     reached = (anomaly_map >= threshold).astype(np.uint8)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(reached, connectivity=8)

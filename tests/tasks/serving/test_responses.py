@@ -88,6 +88,9 @@ def test_regions_are_connected_and_the_highest_comes_first():
         Region(left=1, top=0, width=3, height=2, score=5.0),
     )
     assert find_regions(anomaly_map, 8.5) == ()
+    peak = (Region(left=6, top=4, width=1, height=1, score=8.0),)
+    assert find_regions(anomaly_map, 8.5, alarm=True) == peak  # an alarm is somewhere
+    assert len(find_regions(anomaly_map, 5.0, alarm=True)) == 2
 
 
 def test_a_map_above_the_threshold_everywhere_is_one_region():
