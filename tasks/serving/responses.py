@@ -11,7 +11,7 @@ from tasks.packaging.detector import Packaged, Prediction
 from tasks.serving.deployed import Deployed
 
 PEAK = 0.9
-"""Share of an alarm's map, from its lowest to its highest value, above which pixels are a region."""
+"""Share of the way from the lowest to the highest value of an alarm's map where a region begins."""
 MAX_REGIONS = 100
 """Regions reported of one frame, those of the highest score."""
 
