@@ -252,7 +252,7 @@ def main() -> None:
     sizes = (
         Sizes(num_train=6000, num_test=10_000, width=64, num_steps=1000)
         if on_gpu
-        else Sizes(num_train=1000, num_test=2000, width=16, num_steps=150)
+        else Sizes(num_train=5000, num_test=2000, width=16, num_steps=150)
     )
     if given.quick:
         given.seeds, sizes = 1, Sizes(num_train=100, num_test=300, width=4, num_steps=10)
