@@ -12,9 +12,8 @@ machine; the processor time of a server for each request is told beside.
 
 Asked: 8 times as many requests per second as MLflow's server with the eager model and 5 times as
 many as with the same one, p99 below 100 ms at 80% (a limited wait is allowed) and at most 3 times
-p50, an answer within 4 s of
-the start, at most 3 s more than for an empty model until MLflow has loaded it and made a
-prediction, memory flat over 100,000 requests, no failed request in a swap.
+p50, an answer within 4 s of the start, at most 3 s more than for an empty model until MLflow has
+loaded it and made a prediction, memory flat over 100,000 requests, no failed request in a swap.
 
     python -m benchmarks.serving [--requests 100000] [--seconds 20] [--swaps 20]
 """

@@ -4,7 +4,7 @@ An image is judged by how far that is above what is usual at the place, which th
 
     detector = PatchCore.Config().build(trunk).fit(batches)
     detector.nearest_patches(image, [box])  # the training patch that a region is nearest to
-    detector.add(more_batches)              # exact: as if they had been there from the first
+    detector.add(more_batches)              # the memory is as if they had been there from the first
     detector.forget([17])                   # without the patches of the 18th training image
 
 Shapes: B = batch, C = channels, H W = image, h w = places, n = images of a group, N = patches,
