@@ -1,6 +1,5 @@
 """The ``unseen`` command: thin, no logic. Heavy imports wait until a command needs them."""
 
-import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -199,15 +198,6 @@ def _tell(problem: str) -> None:
     errors.print(told, highlight=False, soft_wrap=True)
 
 
-def _leave_quickly() -> None:
-    """Collect garbage once, and keep Python from it as it ends: what libraries are takes seconds.
-
-    What nobody holds any more is let go here, as ever.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 def main() -> None:
     """Run the command; a failure that the reader can mend is one sentence and an exit code."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -229,5 +219,3 @@ def main() -> None:
     except KeyboardInterrupt:
         errors.print("interrupted; run the same command again to resume.")
         sys.exit(130)
-    finally:
-        _leave_quickly()

@@ -195,8 +195,6 @@ def command(workplace, orchestrated, monkeypatch, capsys):
         if hasattr(handler, "console"):
             monkeypatch.setattr(handler, "console", Console(stderr=True))
 
-    monkeypatch.setattr("flows.cli.main._leave_quickly", lambda: None)  # this process goes on
-
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["unseen", *arguments])
         with pytest.raises(SystemExit) as ended:
