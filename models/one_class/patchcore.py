@@ -33,7 +33,7 @@ AT_ONCE = 8192
 """Patches that are compared at once."""
 PART = 512
 """Patches of the memory that they are compared with at once: what a processor's cache holds."""
-FEWEST = 10
+FEWEST = 50
 """Images from which it is told what is usual at a place; with fewer, the peak of a map counts."""
 PRIOR = 10.0
 """Images that the mean variance of all places weighs as much as, beside that of each place."""

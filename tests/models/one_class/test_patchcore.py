@@ -4,6 +4,7 @@ import torch
 from models.capabilities import Box, TracesPatches
 from models.errors import InvalidInputError, TrainingError
 from models.functional.coreset import greedy_coreset
+from models.one_class import patchcore
 from models.one_class._still import StillDetector
 from models.one_class.patchcore import PatchCore
 from tasks.packaging import make_program
@@ -14,6 +15,12 @@ from tests.models.tiny import Tiny
 def built(**settings):
     torch.manual_seed(0)
     return PatchCore.Config(**settings).build(Tiny())
+
+
+@pytest.fixture
+def few_are_enough(monkeypatch):
+    """What is usual at a place is told from ten images on."""
+    monkeypatch.setattr(patchcore, "FEWEST", 10)
 
 
 def rows_of(detector):
@@ -45,7 +52,7 @@ def test_the_weight_is_that_of_equation_7():
     )
 
 
-def test_an_image_is_judged_by_what_is_usual_at_each_place():
+def test_an_image_is_judged_by_what_is_usual_at_each_place(few_are_enough):
     images = noise(40, 0)
     images[:, :, :, 6:] = 0.5 + 4 * (images[:, :, :, 6:] - 0.5)  # restless in all of them
     detector = built(coreset=0.3).fit([images])
@@ -59,7 +66,7 @@ def test_an_image_is_judged_by_what_is_usual_at_each_place():
     assert not torch.equal(peaks, scores.image_score)
 
 
-def test_each_image_that_sets_the_threshold_is_judged_without_itself():
+def test_each_image_that_sets_the_threshold_is_judged_without_itself(few_are_enough):
     images = noise(30, 0)
     detector = built(coreset=0.3, smoothing=0.0, false_alarm_rate=0.2).fit([images], [images[:12]])
     distances = detector._distances(detector._embed(images[:12]))
@@ -71,13 +78,14 @@ def test_each_image_that_sets_the_threshold_is_judged_without_itself():
 
 
 def test_with_few_images_the_peak_of_a_map_is_the_score():
-    detector = built(false_alarm_rate=0.2).fit([noise(9, 0)])
+    detector = built().fit([noise(patchcore.FEWEST - 1, 0)])
     scores = detector(noise(3, 1))
     assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
     assert detector.threshold == detector.pixel_threshold
+    assert built().fit([noise(patchcore.FEWEST, 0)]).places_.shape == (2, 6, 6)
 
 
-def test_a_detector_of_before_scores_as_it_did():
+def test_a_detector_of_before_scores_as_it_did(few_are_enough):
     detector, images = built().fit([noise(30, 0)]), noise(3, 1)
     state = detector.state_dict()
     for name in ("places_", "pixel_threshold_"):
@@ -90,7 +98,7 @@ def test_a_detector_of_before_scores_as_it_did():
     assert former.pixel_threshold == former.threshold
 
 
-def test_an_image_of_another_size_is_judged_by_places_between():
+def test_an_image_of_another_size_is_judged_by_places_between(few_are_enough):
     detector = built(coreset=0.3).fit([noise(30, 0)])
     assert detector.places_.shape == (2, 6, 6)
     assert detector(torch.rand(2, 1, 20, 16)).image_score.isfinite().all()
