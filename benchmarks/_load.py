@@ -1,5 +1,7 @@
 """Load: HTTP requests by keep-alive connections, in a process of its own, from a plan in JSON.
 
+``load`` starts that process and tells what it found; by hand it is
+
     python -m benchmarks._load < plan.json
 
 The plan names host, port, path, content type, body (base64), connections, and either ``seconds`` or
@@ -11,14 +13,20 @@ import asyncio
 import base64
 import json
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import uvloop
+
+from benchmarks._product import ROOT
+
+if TYPE_CHECKING:
+    from benchmarks._serving import Server  # which imports more than what asks should have to
 
 
 @dataclass
@@ -125,6 +133,42 @@ async def opened(plan: dict[str, Any], tally: Tally) -> None:
             await asyncio.sleep(max(due - time.perf_counter(), 0))
             group.create_task(one(due))
             due += chance.expovariate(plan["rate"])
+
+
+def load(server: "Server", request: dict[str, Any], **plan: Any) -> dict[str, Any]:
+    """What a process of its own measures while it asks a server."""
+    host, port = server.address
+    before = server.processor_seconds()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks._load"],
+        input=json.dumps({"host": host, "port": port, **request, **plan}),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    computed = server.processor_seconds() - before
+    found["processor_ms"] = 1e3 * computed / found["requests"]
+    sys.stderr.write(f"{request['path']} {plan} {found}\n")
+    return found
+
+
+def request(path: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """One request of a plan."""
+    text = base64.b64encode(body).decode()
+    return {"path": path, "content_type": content_type, "body": text}
+
+
+def failures(found: dict[str, Any], *, may_refuse: bool = False) -> int:
+    """Requests that were not answered 200, nor turned away where a server may do so."""
+    fine = {"200", "429"} if may_refuse else {"200"}
+    return sum(count for status, count in found["statuses"].items() if status not in fine)
+
+
+def turned_away(found: dict[str, Any]) -> float:
+    """Share of the requests that were answered 429."""
+    return float(found["statuses"].get("429", 0) / found["requests"])
 
 
 def main() -> None:

@@ -19,17 +19,15 @@ loaded it and made a prediction, memory flat over 100,000 requests, no failed re
 """
 
 import argparse
-import base64
 import json
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks._product import ROOT, Product
+from benchmarks._load import failures, load, request, turned_away
+from benchmarks._product import Product
 from benchmarks._result import report
 from benchmarks._serving import (
     NAME,
@@ -62,31 +60,6 @@ LIMIT = ("--max-wait-ms", "50")
 WARM_UP = 0.1
 """Share of the many requests after which memory is first looked at."""
 Found = dict[str, Any]
-
-
-def load(server: Server, request: dict[str, Any], **plan: Any) -> dict[str, Any]:
-    """What a process of its own measures while it asks a server."""
-    host, port = server.address
-    before = server.processor_seconds()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks._load"],
-        input=json.dumps({"host": host, "port": port, **request, **plan}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    computed = server.processor_seconds() - before
-    found["processor_ms"] = 1e3 * computed / found["requests"]
-    sys.stderr.write(f"{request['path']} {plan} {found}\n")
-    return found
-
-
-def request(path: str, content_type: str, body: bytes) -> dict[str, Any]:
-    """One request of a plan."""
-    text = base64.b64encode(body).decode()
-    return {"path": path, "content_type": content_type, "body": text}
 
 
 def to_ours() -> dict[str, Any]:
@@ -173,17 +146,6 @@ def by_turns(servers: Mapping[str, tuple[Server, dict[str, Any]]], seconds: floa
             "ratio": statistics.median(o / t for o, t in zip(last, rates, strict=True)),
         }
     return found
-
-
-def failures(found: dict[str, Any], *, may_refuse: bool = False) -> int:
-    """Requests that were not answered 200, nor turned away where a server may do so."""
-    fine = {"200", "429"} if may_refuse else {"200"}
-    return sum(count for status, count in found["statuses"].items() if status not in fine)
-
-
-def turned_away(found: dict[str, Any]) -> float:
-    """Share of the requests that were answered 429."""
-    return float(found["statuses"].get("429", 0) / found["requests"])
 
 
 def swap(clone: Product, server: Server, swaps: int, seconds: float) -> dict[str, Any]:
