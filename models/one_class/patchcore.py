@@ -301,6 +301,11 @@ class PatchCore(StillDetector):
     def _calibrate(self, calibration: Iterable[Tensor]) -> "PatchCore":
         distances, size = list[Tensor](), torch.Size(())
         for images in calibration:
+            if distances and size != images.shape[-2:]:
+                raise InvalidInputError(
+                    f"All images must have one size, got {tuple(images.shape[-2:])} after "
+                    f"{tuple(size)}. Set image_size in the recipe."
+                )
             distances.append(self._distances(self._embed(images)))
             size = images.shape[-2:]
         self._set_threshold(self._scores_of_held_out(distances, size) if distances else [])

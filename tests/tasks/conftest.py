@@ -1,7 +1,7 @@
 """A repository and an MLflow store of a test's own, and detectors small enough to fit in it."""
 
 import importlib
-import pickle
+import json
 import shutil
 import sys
 from dataclasses import asdict
@@ -15,7 +15,7 @@ import torch
 from mlflow import MlflowClient
 
 from tasks.packaging.preprocessing import Preprocessing
-from tasks.records import DataVersion, Report, TrainedModel, Validation
+from tasks.records import DataVersion, ModelVersion, Report, TrainedModel, Validation
 from tests import projects
 from tests.conftest import make_repository
 from tests.tasks.deployed import clips, deploy_detector, served, settled  # noqa: F401
@@ -131,12 +131,14 @@ def registered(repository, empty_store, register_detector, tmp_path_factory):
             shutil.copyfile(empty_store, there / ".unseen" / "mlflow.db")
             with projects.entered(there):
                 found = [register_detector(**each) for each in calls]
-            (folder / "found").write_bytes(pickle.dumps(found))
+            text = json.dumps([[asdict(version), asdict(report)] for version, report in found])
+            (folder / "found.json").write_text(text)
 
         name = "-".join(f"{key}{value}" for each in calls for key, value in each.items())
         made = projects.once(tmp_path_factory, f"registered-{name}", make)
         projects.copied(made / "repository", repository)
-        return pickle.loads((made / "found").read_bytes())  # noqa: S301 - of this session
+        found = json.loads((made / "found.json").read_text())
+        return [(ModelVersion(**version), Report(**report)) for version, report in found]
 
     return fill
 

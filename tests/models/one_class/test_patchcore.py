@@ -98,6 +98,11 @@ def test_a_detector_of_before_scores_as_it_did(few_are_enough):
     assert former.pixel_threshold == former.threshold
 
 
+def test_calibration_images_of_two_sizes_are_refused():
+    with pytest.raises(InvalidInputError, match=r"one size, got \(16, 16\) after \(12, 12\)"):
+        built().fit([noise(30, 0)], [noise(20, 1), torch.rand(4, 1, 16, 16)])
+
+
 def test_an_image_of_another_size_is_judged_by_places_between(few_are_enough):
     detector = built(coreset=0.3).fit([noise(30, 0)])
     assert detector.places_.shape == (2, 6, 6)
@@ -136,9 +141,9 @@ def test_added_images_are_what_a_fit_on_the_same_groups_remembers():
     torch.testing.assert_close(added.memory_[-len(alone.memory_) :], alone.memory_)
     assert added.origin_[-1, 0] >= 25
     assert added.origin_[:, 3].max() == 9
-    before = added.pixel_threshold
+    before = added.threshold
     added.add([noise(5, 2)], [(noise(24, 3) - 0.5) * 3 + 0.5])
-    assert added.pixel_threshold > before
+    assert added.threshold > before
 
 
 def test_forgetting_a_group_is_exact():
