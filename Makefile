@@ -40,9 +40,9 @@ check: $(READY) ## Lint, check the formatting, the types and the layers
 figures: $(READY) ## Write the tables of docs/figures.md from the benchmarks' results
 	$(BIN)/python -m benchmarks.figures
 
-comparators: ## An environment with anomalib, of which benchmarks are told by --anomalib-python
+comparators: $(READY) ## An environment with anomalib, of which benchmarks are told by --anomalib-python
 	$(PYTHON) -m venv .venv-comparators
-	.venv-comparators/bin/python -m pip install --quiet --requirement benchmarks/comparators.txt
+	VIRTUAL_ENV=.venv-comparators $(BIN)/uv pip install --quiet --requirement benchmarks/comparators.txt
 
 docs: $(READY) ## Build the documentation into site/, offline; a dead link or a warning stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
