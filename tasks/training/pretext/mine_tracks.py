@@ -115,10 +115,33 @@ def _mine_part(
             f"{frames.shape[-2]} x {frames.shape[-1]} in {part.name}. Lower patch, or set "
             "image_size in the recipe."
         )
+    window = training.window
+    return tracks(part.name, frames, first=first, side=side, length=length, window=window)
+
+
+def tracks(
+    clip: str,
+    frames: NDArray[np.uint8],
+    *,
+    first: int = 0,
+    side: int,
+    length: int,
+    window: int,
+) -> list[Track]:
+    """What moves through decoded frames (T, H, W) or (T, C, H, W), and where.
+
+    Args:
+        clip: Its name.
+        frames: Consecutive ones.
+        first: Position of the first of them in the clip.
+        side: Rows and columns S of a patch, in pixels; no more than those of the frames.
+        length: Frames of a track at most.
+        window: Frames that describe a moment.
+    """
     gray = frames if frames.ndim == 3 else preprocessing.gray(frames)
     return [
-        _track(part.name, first, frames, followed, side, training.window)
-        for followed in follow(gray, side, length, training.window - 1)
+        _track(clip, first, frames, followed, side, window)
+        for followed in follow(gray, side, length, window - 1)
         if _leads_somewhere(followed, side) and _returns(followed, gray)
     ]
 
