@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._settings import PED2
+from benchmarks.deep_anomaly import LAYERS
 from models.contracts import WINDOW
 from models.encoders.alexnet import AlexNetTrunk
 from models.encoders.pretrained import PretrainedTrunk
@@ -117,6 +118,28 @@ def of_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]
     return Way(len(inputs), lambda: work(batches), choice), Way(BATCH, lambda: work(few), choice)
 
 
+def planes(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean frames of every window, rounded, as the three channels of an image: (T - 5, 3, H, W)."""
+    means = (frames[:-1].astype(np.uint16) + frames[1:] + 1) >> 1
+    return np.stack([means[t : len(means) - 4 + t] for t in (0, 2, 4)], axis=1).astype(np.uint8)
+
+
+def of_mean_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]) -> Way:
+    """A detector on a network that takes three channels, from frames to scores and maps."""
+    normal = torch.from_numpy(planes(train)).float().div_(255)
+    part = len(normal) * 3 // 4
+    detector.fit(normal[:part].split(BATCH), normal[part:].split(BATCH))
+    program, choice = program_of(detector, normal[:8], _folder())
+    if program is None:
+        raise RuntimeError(f"{type(detector).__name__} runs on torch: {choice.why}")
+
+    def work() -> None:
+        for start in range(0, len(frames) - WINDOW + 1, BATCH):
+            program(planes(frames[start : start + BATCH + WINDOW - 1]))
+
+    return Way(len(frames) - WINDOW + 1, work, choice)
+
+
 def of_stills(detector: nn.Module) -> Way:
     """A detector of stills, fitted to pictures that are alike, and one batch of those."""
     draw = torch.Generator().manual_seed(0)
@@ -140,9 +163,8 @@ def ways(train: NDArray[np.uint8], frames: NDArray[np.uint8]) -> dict[str, Way]:
     """All that is timed of ours, by the name of its figure."""
     layer = SparseLayerConfig(num_samples=2000, epochs=1)  # how well it was trained takes no time
     ped2, single = of_frames(PED2.build(SlimTrunk.Config().build()), train, frames)
-    cascade, _ = of_frames(
-        DeepAnomaly.Config(layer=layer).build(AlexNetTrunk.Config().build()), train, frames
-    )
+    fine = PretrainedTrunk.Config(layers=LAYERS).build().load_pretrained()
+    cascade = of_mean_frames(DeepAnomaly.Config(layer=layer).build(fine), train, frames)
     trunk = PretrainedTrunk.Config().build().load_pretrained()
     return {
         "alexnet_eager_fps": alexnet_eager(frames),

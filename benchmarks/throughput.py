@@ -3,9 +3,10 @@
 All figures of one run are by turns on the same machine, and goals are ratios of them, because
 machines differ by half. With E the frames a second of AlexNet's conv1 and conv2 in eager torch at
 240 x 360: Ped2's recipe reaches 7 E in batches, and a frame alone takes half of 1/E; Deep-Anomaly
-as published reaches 2.5 E; PaDiM and PatchCore (10% memory) at 256 x 256 reach 5 times anomalib's
-own torch inference of the same trunk, and twice its OpenVINO program. Then all of it again beside
-processes that burn every core (``_burdened``): no less than 25%.
+as published, on the trunk of ``benchmarks.deep_anomaly``, reaches 2.5 E; PaDiM and PatchCore (10%
+memory) at 256 x 256 reach 5 times anomalib's own torch inference of the same trunk, and twice its
+OpenVINO program. Then all of it again beside processes that burn every core (``_burdened``): no
+less than 25%.
 
     python -m benchmarks.throughput [--data DIR] [--anomalib PYTHON] [--quick]
 

@@ -6,6 +6,7 @@ patch, D = embedding, c = 3 (mean frames or colours).
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from models.contracts import WINDOW, Encoder, Progress, silent
+from models.contracts import WINDOW, Encoder, Progress, shown, silent
 from models.encoders.small import pooled
 from models.errors import InvalidInputError, NotFittedError, TrainingError
 from models.functional.holes import crops
@@ -34,6 +35,12 @@ TRACKED = 5
 """Dimensions of a batch of tracked pairs; plain images have one less."""
 MOST = 2000
 """Untracked images that ``evaluate`` compares with each other; more are left out."""
+ALONE = (
+    "Triplets need batches of at least 2 different images or tracks, got 1 in each batch. Add "
+    "images, or raise batch_size."
+)
+SHRINKAGE = 0.03
+"""Weight of the identity in the covariance within tracks, against its mean variance."""
 
 
 class VideoTriplet(nn.Module):
@@ -43,6 +50,10 @@ class VideoTriplet(nn.Module):
     and distances are cosines. Larger heads, such as the paper's two layers, learn few tracks by
     heart. Negatives are the other tracks of the batch: drawn at random in the first epochs, because
     mining from the start collapses; then those with the largest losses.
+
+    Without epochs the encoder stays as it came, and the head alone is fitted, in closed form: it
+    makes what changes within a track equally large in each direction, and keeps those directions in
+    which tracks differ most beside it. A pretrained encoder and few tracks want no more than that.
 
     Tracked pairs come as batches (B, 2, C, H, W), in which all tracks show different things; the
     tasks mine them from clips. Plain images (B, C, H, W) make pairs of their own: the same place
@@ -54,12 +65,13 @@ class VideoTriplet(nn.Module):
 
     Attributes:
         encoder: The encoder, trained after ``fit``.
-        history_: Mean loss of each epoch, empty before ``fit``. It rises where negatives become
-            hard.
+        history_: Mean loss of each epoch, empty before ``fit``; without epochs that with the head
+            that was fitted. It rises where negatives become hard.
 
     References:
         Wang and Gupta, 2015, "Unsupervised Learning of Visual Representations using Videos".
-        https://arxiv.org/abs/1505.00687
+        https://arxiv.org/abs/1505.00687. The head in closed form: Hatch, Kajarekar and Stolcke,
+        2006, "Within-Class Covariance Normalization for SVM-based Speaker Recognition", section 3.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -67,7 +79,7 @@ class VideoTriplet(nn.Module):
         """Hyper-parameters of the video triplets."""
 
         epochs: int = 24
-        """Passes over the tracks, >= 1."""
+        """Passes over the tracks, >= 0; 0 fits the head alone."""
         learning_rate: float = 1e-3
         """Of AdamW, > 0; falls to 0 along a half cosine."""
         weight_decay: float = 5e-4
@@ -94,8 +106,12 @@ class VideoTriplet(nn.Module):
         """Of crops, light and negatives, and the head's first weights."""
 
         def __post_init__(self) -> None:
-            if min(self.epochs, self.negatives, self.patch, self.width) < 1 or self.length < 2:
-                raise InvalidInputError(f"Counts and sizes must be >= 1, length >= 2, got {self}.")
+            counts = (self.epochs + 1, self.negatives, self.patch, self.width)
+            if min(counts) < 1 or self.length < 2:
+                raise InvalidInputError(
+                    "negatives, patch and width must be >= 1, epochs >= 0 and length >= 2, got "
+                    f"{self}."
+                )
             if not 0 < self.margin <= 2:
                 raise InvalidInputError(f"margin must be in (0, 2], got {self.margin}.")
             if not 0 <= self.random_share <= 1:
@@ -150,6 +166,8 @@ class VideoTriplet(nn.Module):
             TrainingError: If the images are constant, there are too few, or the loss diverges.
         """
         config = self.config
+        if not config.epochs:
+            return self._fit_head(batches, fabric or Fabric(accelerator="cpu", devices=1), progress)
         optimizer = torch.optim.AdamW(
             self.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -168,12 +186,51 @@ class VideoTriplet(nn.Module):
                 trainer.step(self._loss(trainer.network, pairs, trainer.epoch, draw))
         seen.value()  # refuses images in which there was nothing to see
         if len(trainer.history()) < config.epochs:
-            raise TrainingError(
-                "Triplets need batches of at least 2 different images or tracks, got 1 in each "
-                "batch. Add images, or raise batch_size."
-            )
+            raise TrainingError(ALONE)
         self.history_ = trainer.history()
         self.eval()
+        return self
+
+    @torch.no_grad()
+    def _fit_head(
+        self, batches: Iterable[Tensor], fabric: Fabric, progress: Progress
+    ) -> "VideoTriplet":
+        """Whiten what changes within a pair; keep the directions in which pairs differ most."""
+        self.to(fabric.device).eval()
+        dim, seen = self.encoder.embedding_dim, MeanImage()
+        within = torch.zeros(dim, dim, dtype=torch.float64, device=fabric.device)
+        gram = torch.zeros(dim + 1, dim + 1, dtype=torch.float64, device=fabric.device)
+        for batch in shown(batches, progress, "Video triplets"):
+            pairs = self._held_out(batch)
+            seen.update(pairs.flatten(0, 1))
+            features = pooled(self.encoder(pairs.flatten(0, 1))).double()
+            apart = features.unflatten(0, (-1, 2)).diff(dim=1)[:, 0]
+            within += apart.mT @ apart / 2
+            wide = functional.pad(features, (0, 1), value=1.0)
+            gram += wide.mT @ wide
+        seen.value()
+        within, gram = (
+            cast("Tensor", fabric.all_reduce(each, reduce_op="sum")) for each in (within, gram)
+        )
+        within, gram = within / gram[-1, -1], gram / gram[-1, -1]
+        mean, usual = gram[-1, :-1], (within.trace() / dim).clamp(min=1e-12)
+        within = within + SHRINKAGE * usual * torch.eye(dim).to(within)
+        whitened = torch.linalg.inv(torch.linalg.cholesky(within))
+        spread = whitened @ (gram[:-1, :-1] - mean.outer(mean)) @ whitened.mT
+        variances, directions = torch.linalg.eigh(spread)
+        kept = min(self.config.width, dim)
+        head = (directions.mT @ whitened).flip(0)[:kept] / variances.sum().sqrt()
+        self.head.weight.zero_()[:kept] = head.to(self.head.weight)
+        self.head.bias.zero_()[:kept] = -(head @ mean).to(self.head.bias)
+        draw = Generator().manual_seed(self.config.seed)
+        losses = [
+            self._loss(self, pairs, -1, draw)
+            for batch in batches
+            if len(pairs := self._held_out(batch)) > 1
+        ]
+        if not losses:
+            raise TrainingError(ALONE)
+        self.history_ = [float(torch.stack(losses).mean())]
         return self
 
     @torch.no_grad()

@@ -2,6 +2,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from models.encoders.small import pooled
 from models.errors import InvalidInputError, TrainingError
 from models.pretext.video_triplet import Pairs, VideoTriplet
 from tests.models.pretext.conftest import waves
@@ -27,6 +28,33 @@ def test_learns_to_recognise_what_it_never_saw(encoder):
     assert figures["triplet_accuracy"] > 0.9
     assert figures["pixel_triplet_accuracy"] < 0.7
     assert figures["num_triplets"] == 64 * 63
+
+
+def test_without_epochs_the_head_alone_learns_in_closed_form(encoder):
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    untrained = brief(epochs=1, learning_rate=1e-12).build(encoder).fit(tracks(128).split(32))
+    other = untrained.evaluate([tracks(64, seed=1)])["triplet_accuracy"]
+    encoder.load_state_dict(before)
+    task = brief(epochs=0).build(encoder).fit(tracks(128).split(32))
+    wrong = 1 - task.evaluate([tracks(64, seed=1)])["triplet_accuracy"]
+    assert wrong < 0.75 * (1 - other)
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert len(task.history_) == 1
+
+
+def test_the_head_in_closed_form_whitens_what_changes_within_tracks(encoder):
+    pairs = tracks(128)
+    task = brief(epochs=0, width=encoder.embedding_dim).build(encoder).fit(pairs.split(32))
+    with torch.no_grad():
+        features = pooled(encoder(task._held_out(pairs).flatten(0, 1)))
+        both = [
+            each.unflatten(0, (-1, 2)).diff(dim=1)[:, 0] for each in (features, task.head(features))
+        ]
+    before, variances = (torch.linalg.eigvalsh(apart.mT @ apart) for apart in both)
+    assert variances.max() < 1.5 * variances.min()
+    assert before.max() > 10 * before.min()
+    with pytest.raises(TrainingError, match="at least 2 different"):
+        brief(epochs=0).build(encoder).fit([pairs[:1]])
 
 
 def test_negatives_are_random_first_and_then_hard(encoder):
