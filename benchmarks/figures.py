@@ -7,7 +7,7 @@ No figure of that page is typed: ``make figures`` writes it anew.
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from benchmarks._result import FOLDER
@@ -44,18 +44,20 @@ def section(name: str, result: Mapping[str, Any], stale: bool) -> str:  # noqa: 
         f"{result['hardware']['processor']}, {result['hardware']['cores']} cores"
         + f", {result['hardware']['gpu']}" * (result["hardware"]["gpu"] != "none"),
     ]
-    lines = [f"## {name}{' (stale)' * stale}", "", claim(result["module"]), ""]
+    lines = [f"## {name}{' (stale)' * stale}", "", claim(result["module"], result["arguments"]), ""]
     lines += ["; ".join(origin) + ".", ""]
     lines += [f"- {key}: {note}." for key, note in result["notes"].items()]
     rows = table(result["metrics"], spread=len(result["seeds"]) > 1)
     return "\n".join([*lines, *[""] * bool(result["notes"]), *rows, ""])
 
 
-def claim(module: str) -> str:
-    """First sentence of a benchmark's docstring."""
+def claim(module: str, arguments: Iterable[str] = ()) -> str:
+    """First paragraph of a benchmark's docstring, or the one that begins with an option of a run."""
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     doc = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
-    return " ".join((doc or "").partition("\n\n")[0].split())
+    first, *others = (doc or "").split("\n\n")
+    begins = tuple(f"With ``{argument}``," for argument in arguments)
+    return " ".join(next((each for each in others if each.startswith(begins)), first).split())
 
 
 def table(metrics: Mapping[str, float], *, spread: bool = True) -> Iterator[str]:

@@ -38,6 +38,11 @@ def test_a_section_says_where_its_figures_come_from():
     assert claim("benchmarks.tracks") in text
 
 
+def test_a_run_with_an_option_of_its_own_tells_the_claim_of_that_option():
+    assert claim("benchmarks.pretext", ["--own", "--data"]).startswith("With ``--own``, each task")
+    assert claim("benchmarks.pretext", ["--data"]) == claim("benchmarks.pretext")
+
+
 def test_the_page_has_every_result_and_marks_the_stale_ones():
     text = page({"tracks": RESULT})
     assert "Written by `make figures`" in text
