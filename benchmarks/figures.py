@@ -52,7 +52,7 @@ def section(name: str, result: Mapping[str, Any], stale: bool) -> str:  # noqa: 
 
 
 def claim(module: str, arguments: Iterable[str] = ()) -> str:
-    """First paragraph of a benchmark's docstring, or the one that begins with an option of a run."""
+    """First paragraph of a benchmark's docstring, or the one about an option of the run."""
     path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     doc = ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
     first, *others = (doc or "").split("\n\n")

@@ -29,9 +29,10 @@ from tasks.serving.admission import BusyError, Waiting
 
 BATCH_PIXELS, MAX_BATCH = 4_000_000, 32
 """Pixels, and inputs, that are scored at once."""
-BATCH_SECONDS, LEAST_BATCH = 0.025, 4
+BATCH_SECONDS, LEAST_BATCH, LEAST_LIMITED = 0.025, 4, 2
 """That a batch by an engine may take, as far as the batches before it tell, and the inputs that it
-may have however long they take: they share what a batch costs, as reading all Gaussians does."""
+may have however long they take: they share what a batch costs, as reading all Gaussians does. Where
+the wait is limited these are fewer, since who is in a batch waits for all of it."""
 SMALLEST_SIDE = 64
 """Pixels of a side below which a frame may be too small for an encoder's receptive field."""
 LONGEST_RETRY = 60
@@ -82,10 +83,18 @@ class Batcher:
     Args:
         most_bytes: Of inputs that may wait; a single request may always.
         record: Is told of each batch: its requests, its inputs, and the seconds it took.
+        limited: Whether who would wait for long is turned away.
     """
 
-    def __init__(self, most_bytes: int, record: Callable[[int, int, float], None]) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        record: Callable[[int, int, float], None],
+        *,
+        limited: bool = False,
+    ) -> None:
         self._most_bytes, self._record = most_bytes, record
+        self._least = LEAST_LIMITED if limited else LEAST_BATCH
         self._jobs: deque[Job] = deque()
         self._bytes = 0
         self._changed = threading.Condition()
@@ -206,7 +215,7 @@ class Batcher:
         if job.packaged.program is None or not self._seconds_per_input:
             return job.batch_size()
         quick = int(BATCH_SECONDS / self._seconds_per_input)
-        return min(job.batch_size(), max(quick, LEAST_BATCH))
+        return min(job.batch_size(), max(quick, self._least))
 
     def _forget(self, job: Job) -> None:
         self._jobs.remove(job)

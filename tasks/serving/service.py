@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +91,8 @@ class Service:
         self.metrics = Metrics()
         self.metrics.add(self._tell)
         self.admission = Admission(limits)
-        self.batcher = Batcher(limits.queued_bytes, self.metrics.batch)
+        limited = limits.wait_seconds < math.inf
+        self.batcher = Batcher(limits.queued_bytes, self.metrics.batch, limited=limited)
         self.account = Account(name, log_predictions=log_predictions, keep=keep)
         self.metrics.add(self.account.tell)
         self._workers = ThreadPoolExecutor(limits.concurrent, "worker")

@@ -8,7 +8,7 @@ import pytest
 from models.contracts import Scores
 from models.errors import InvalidInputError
 from tasks.serving.admission import BusyError
-from tasks.serving.batching import LEAST_BATCH, MAX_BATCH, Batcher, Job
+from tasks.serving.batching import LEAST_BATCH, LEAST_LIMITED, MAX_BATCH, Batcher, Job
 from tests.tasks.packaging.test_detector import Brightest, packaged
 
 WAIT = 60
@@ -265,11 +265,14 @@ class Slow:
         return {"image_score": np.zeros(len(inputs), np.float32)}
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.004, 6), (0.01, LEAST_BATCH)])
-def test_a_batch_by_an_engine_is_over_soon(record, seconds, most):
+@pytest.mark.parametrize(
+    ("seconds", "limited", "most"),
+    [(0.004, False, 6), (0.01, False, LEAST_BATCH), (0.02, True, LEAST_LIMITED)],
+)
+def test_a_batch_by_an_engine_is_over_soon(record, seconds, limited, most):
     detector = packaged()
     detector.program = Slow(seconds)
-    batcher = Batcher(10**6, lambda *batch: record.append(batch))
+    batcher = Batcher(10**6, lambda *batch: record.append(batch), limited=limited)
     batcher.start()
     try:
         jobs = [Job(packaged=detector, inputs=images(1, seed)) for seed in range(24)]
