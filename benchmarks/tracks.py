@@ -11,7 +11,7 @@ for users; with seed s, clips 4 s + 1 to 4 s + 4 are held out. ``slim`` learns f
 windows of six frames, with the default settings. ``pretrained`` is EfficientNet-Lite0 with the
 weights of its package, on single frames: it stays as it is, and the head alone is fitted, in closed
 form. That was chosen on clips 13 to 16, held out by no seed below 3, where training it further with
-any of six schedules was worse. ``untrained`` is the same network without the task.
+any of seven schedules was worse. ``untrained`` is the same network without the task.
 ``pixel_triplet_accuracy`` is that of the patches' pixels, ``margin`` the accuracy above it.
 
 ``walkway_*``: the recipe ``walkway_triplets`` as a user runs it, and the frame AUC of the detector
