@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from torch import Tensor
 from benchmarks._result import hardware, report
 from flows.recipes import catalog
 from models.capabilities import CrossConformal, Pretrained
-from models.errors import InvalidInputError
+from models.errors import InvalidInputError, NotFittedError
 
 NUM, CALIBRATION, SIDE, BATCH = 300, 60, 256, 16
 LIMIT_S = 120
@@ -47,20 +49,20 @@ def measure(name: str) -> dict[str, float]:
     """Processor seconds of one detector, in this process."""
     torch.set_num_threads(1)
     config = catalog.detectors()[name]()
+    if hasattr(config, "image_size"):  # of those that learn one size
+        config = replace(config, image_size=(SIDE, SIDE))
     for channels in CHANNELS:
         trunk: Any = catalog.default_encoder(config).build()
         if isinstance(trunk, Pretrained):
             trunk.load_pretrained()
+        detector: Any = config.build(trunk)
+        normal = images(NUM, channels, 0)
         try:
-            detector: Any = config.build(trunk)
-            normal = images(NUM, channels, 0)
-            detector(normal[:1])
-        except InvalidInputError:
-            continue
-        except Exception as error:
-            if type(error).__name__ != "NotFittedError":
-                continue
-        return _measured(detector, normal)
+            with suppress(NotFittedError):
+                detector(normal[:1])
+            return _measured(detector, normal)
+        except (InvalidInputError, RuntimeError):
+            continue  # it takes other channels
     raise InvalidInputError(f"{name} takes images of none of {CHANNELS} channels.")
 
 
