@@ -13,9 +13,6 @@ weights of its package, on single frames: it stays as it is, and the head alone 
 form. That was chosen on clips 13 to 16, held out by no seed below 3, where training it further with
 any of seven schedules was worse. ``untrained`` is the same network without the task.
 ``pixel_triplet_accuracy`` is that of the patches' pixels, ``margin`` the accuracy above it.
-
-``walkway_*``: the recipe ``walkway_triplets`` as a user runs it, and the frame AUC of the detector
-on that trunk. Some five tracks are held out there, too few to tell much.
 """
 
 import argparse
@@ -27,7 +24,6 @@ import torch
 from torch.nn import functional
 
 from benchmarks import _clips
-from benchmarks._product import Product, product
 from benchmarks._result import over_seeds, report
 from models.contracts import WINDOW
 from models.encoders.pretrained import PretrainedTrunk
@@ -40,7 +36,6 @@ from tasks.training.pretext import mine_tracks
 from tasks.training.pretext.track_cache import Track
 from tasks.training.pretext.track_pairs import TrackedPairs
 
-OWN = "pretext."
 HELD_OUT, BATCH = 4, 64
 """Clips that are held out with a seed, and pairs of a step."""
 SLIM = VideoTriplet.Config()
@@ -113,34 +108,17 @@ def on_ped2(clips: Sequence[Sequence[Track]], seed: int) -> dict[str, float]:
     return found
 
 
-def of_walkway(clone: Product, seed: int) -> dict[str, float]:
-    """Own figures of the newest pretext run, and the frame AUC of its detector."""
-    from mlflow import MlflowClient
-
-    clone.unseen("retrain", "--recipe", "walkway_triplets", "--seed", str(seed))
-    client = MlflowClient(clone.store, clone.store)
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    runs = client.search_runs(experiments, order_by=["attributes.start_time DESC"])
-    own = next(run.data.metrics for run in runs if f"{OWN}triplet_accuracy" in run.data.metrics)
-    kept = {key.removeprefix(OWN): value for key, value in own.items() if key.startswith(OWN)}
-    found = {**kept, "frame_auc": clone.metrics("walkway")["frame_auc"]}
-    return {f"walkway_{name}": value for name, value in found.items()}
-
-
 def main() -> None:
     """Measure, write the result, print it last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder with ped2")
     parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...; at most 4")
-    parser.add_argument("--quick", action="store_true", help="few clips, and no walkway")
+    parser.add_argument("--quick", action="store_true", help="few clips")
     given = parser.parse_args()
     seeds = list(range(1 if given.quick else given.seeds))
     clips = mined(given.data, HELD_OUT + 2 if given.quick else None)
     found = [on_ped2(clips, seed) for seed in seeds]
     print(*found, sep="\n", flush=True)
-    if not given.quick:
-        with product() as clone:
-            found = [each | of_walkway(clone, seed) for seed, each in enumerate(found)]
     metrics: dict[str, float] = {}
     for name in found[0]:
         metrics |= over_seeds(name, [each[name] for each in found])
