@@ -17,6 +17,9 @@ from benchmarks._sets import Batches, ImageSet
 from models import pretext
 from models.contracts import Encoder
 
+STARTED = ("models.pretext",)
+"""Imported by their names: the sources of all of them count with a result's."""
+
 SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
     "autoregressive": ({}, {"crop": 48}),
     "context_encoder": ({"width": 64}, {"width": 64, "crop": 48}),
