@@ -92,6 +92,7 @@ def untrained(trunk: PretrainedTrunk, held_out: list[Track]) -> float:
 def on_ped2(clips: Sequence[Sequence[Track]], seed: int) -> dict[str, float]:
     """Figures of both networks with the clips of a seed held out."""
     parts = split(clips, seed)
+    torch.manual_seed(seed)  # of the first weights
     own = solved(SlimTrunk.Config().build(), replace(SLIM, seed=seed), parts)
     frames = [stills(part) for part in parts]
     trunk = PretrainedTrunk.Config().build().load_pretrained()
