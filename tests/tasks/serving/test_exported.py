@@ -41,11 +41,20 @@ def folder(settled, tmp_path_factory):
 
 
 def told(get, post):
-    """All that a server says of itself and of a clip."""
-    return {
+    """All that a server says of itself and of a clip, once it has counted both its answers."""
+    answers = {
         "predict": post("/predict", files=clip()).json(),
         "maps": post("/predict", files=clip(), data={"anomaly_map": "1"}).json(),
-        "drift": get("/drift").json(),
+    }
+    seen = f"{sum(len(each['frames']) for each in answers.values())} of"
+
+    def drift():
+        report = get("/drift").json()
+        return report if report["why"].startswith(seen) else None
+
+    return {
+        **answers,
+        "drift": wait_for(drift),
         "lineage": get("/lineage").json(),
         "health": get("/health").json(),
         "metrics": get("/metrics").text,
