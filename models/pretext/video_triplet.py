@@ -71,7 +71,7 @@ class VideoTriplet(nn.Module):
     References:
         Wang and Gupta, 2015, "Unsupervised Learning of Visual Representations using Videos".
         https://arxiv.org/abs/1505.00687. The head in closed form: Hatch, Kajarekar and Stolcke,
-        2006, "Within-Class Covariance Normalization for SVM-based Speaker Recognition", section 3.
+        2006, "Within-Class Covariance Normalization for SVM-based Speaker Recognition".
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -157,8 +157,8 @@ class VideoTriplet(nn.Module):
         """Train encoder and head on normal images or tracked pairs.
 
         Args:
-            batches: Images, or first and last patches of tracks; iterated once per epoch. A batch
-                of one has no negatives and is passed over.
+            batches: Images, or first and last patches of tracks; iterated once per epoch, or
+                twice for the head alone. A batch of one has no negatives and is passed over.
             fabric: Device and precision; the CPU in float32 if None.
             progress: Shows the batches of all epochs.
 
