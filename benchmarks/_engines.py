@@ -120,8 +120,8 @@ def of_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]
 
 def planes(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Mean frames of every window, rounded, as the three channels of an image: (T - 5, 3, H, W)."""
-    means = (frames[:-1].astype(np.uint16) + frames[1:] + 1) >> 1
-    return np.stack([means[t : len(means) - 4 + t] for t in (0, 2, 4)], axis=1).astype(np.uint8)
+    shared = torch.from_numpy(frames).float().unfold(0, WINDOW, 1).movedim(-1, 1)
+    return mean_frames(shared).round().byte().numpy()
 
 
 def of_mean_frames(detector: Any, train: NDArray[np.uint8], frames: NDArray[np.uint8]) -> Way:

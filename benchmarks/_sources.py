@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PROJECT = ("benchmarks", "flows", "models", "tasks")
 STARTED = "STARTED"
-"""Name of a constant by which a module says what it starts in processes of its own: packages of the
-project, all of whose modules count."""
+"""Name of a constant by which a module says what it starts in processes of its own, or imports by
+names that it finds: packages of the project, all of whose modules count."""
 
 
 def main_module() -> str:

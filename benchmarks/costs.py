@@ -58,11 +58,12 @@ def measure(name: str) -> dict[str, float]:
         detector: Any = config.build(trunk)
         normal = images(NUM, channels, 0)
         try:
+            trunk(normal[:1])
             with suppress(NotFittedError):
                 detector(normal[:1])
-            return _measured(detector, normal)
         except (InvalidInputError, RuntimeError):
             continue  # it takes other channels
+        return _measured(detector, normal)
     raise InvalidInputError(f"{name} takes images of none of {CHANNELS} channels.")
 
 
