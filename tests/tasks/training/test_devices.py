@@ -50,8 +50,8 @@ def test_every_pass_over_the_images_is_counted():
 
 
 def test_the_peak_of_memory_holds_what_was_allocated():
-    before, resident = devices.peak_memory(), psutil.Process().memory_info().rss
-    assert 10e6 < before < 1e12
-    block = torch.ones(int(before - resident + 300e6) // 4)  # the least that makes a new peak
-    assert devices.peak_memory() >= before + 200e6
+    # Other threads and the kernel may give memory back meanwhile: compared is what was resident.
+    block = torch.ones(250_000_000)
+    resident = psutil.Process().memory_info().rss
     del block
+    assert resident - 100e6 <= devices.peak_memory() < 1e12
