@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 MOST_THREADS = 8
 """That compute one batch: more do not make it faster."""
 
+KEEP_ALIVE_S = 75
+"""How long an idle connection is kept: longer than usual load balancers keep theirs (60 s), whose
+next request would else meet a connection that is being closed."""
+
 
 def build_app(  # noqa: PLR0913
     source: str | Source,
@@ -260,7 +264,11 @@ def serve(  # noqa: PLR0913
         hosts=pages.LOCAL_NAMES | {host.lower()} if is_local(host) else None,
     )
     config = uvicorn.Config(
-        app, server_header=False, timeout_graceful_shutdown=10, log_config=log_config()
+        app,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        log_config=log_config(),
     )
     address = f"[{host}]" if ":" in host else host
     if access.is_open():

@@ -93,19 +93,18 @@ def test_the_champion_changes_under_load_and_no_request_fails(url, two_versions)
             while not over.is_set():
                 answers.append(session.post("/predict", files=files))
 
-    threads = [threading.Thread(target=load) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        for version in (2, 1, 2):
-            before = len(answers)
-            promote(version)
-            wait_for(lambda: get(f"{url}/health").json()["version"] == version or None)  # noqa: B023
-            wait_for(lambda: len(answers) > before + 8 or None)  # noqa: B023
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        senders = [pool.submit(load) for _ in range(4)]
+        try:
+            for version in (2, 1, 2):
+                before = len(answers)
+                promote(version)
+                wait_for(lambda: get(f"{url}/health").json()["version"] == version or None)  # noqa: B023
+                wait_for(lambda: len(answers) > before + 8 or None)  # noqa: B023
+        finally:
+            over.set()
+    for sender in senders:
+        sender.result()
     assert {answer.status_code for answer in answers} == {200}
     found = [answer.json() for answer in answers]
     assert {answer["version"] for answer in found} == {1, 2}
