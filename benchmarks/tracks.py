@@ -113,7 +113,9 @@ def main() -> None:
     """Measure, write the result, print it last."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder with ped2")
-    parser.add_argument("--seeds", type=int, default=3, help="how many: 0, 1, ...; at most 4")
+    parser.add_argument(
+        "--seeds", type=int, default=3, choices=(1, 2, 3), help="how many: 0, 1, ... (default: 3)"
+    )
     parser.add_argument("--quick", action="store_true", help="few clips")
     given = parser.parse_args()
     seeds = list(range(1 if given.quick else given.seeds))
