@@ -1,4 +1,19 @@
-from benchmarks.figures import claim, page, section, table
+import json
+
+import pytest
+
+from benchmarks._result import FOLDER
+from benchmarks.figures import (
+    BEGIN,
+    END,
+    HIGHLIGHTS,
+    claim,
+    highlights,
+    page,
+    section,
+    table,
+    with_highlights,
+)
 
 RESULT = {
     "module": "benchmarks.tracks",
@@ -47,3 +62,20 @@ def test_the_page_has_every_result_and_marks_the_stale_ones():
     text = page({"tracks": RESULT})
     assert "Written by `make figures`" in text
     assert "## tracks (stale)" in text
+
+
+def test_the_readme_gets_its_figures_from_the_results_and_keeps_the_rest():
+    results = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+    written = with_highlights(f"before\n{BEGIN}\nold\n{END}\nafter\n", results)
+    assert written == with_highlights(written, results)
+    assert written.startswith(f"before\n{BEGIN}\n| what |")
+    assert written.endswith(f"{END}\nafter\n")
+    assert "old" not in written
+    assert len(list(highlights(results))) == 2 + len(HIGHLIGHTS)
+    assert f"{results['ped2']['metrics']['frame_auc']:.3f} ±" in written
+
+
+@pytest.mark.parametrize("readme", ["no table", f"{BEGIN}\n", f"{END}\n{BEGIN}\n"])
+def test_a_readme_without_the_place_of_the_table_is_refused(readme):
+    with pytest.raises(ValueError, match=r"README\.md must have the lines"):
+        with_highlights(readme, {})
