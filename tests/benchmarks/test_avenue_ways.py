@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.avenue_ways import KEYS, Where, rows, together
+from benchmarks.avenue_ways import KEYS, Patches, Where, rows, together, twice
 
 
 def test_ways_are_added_or_the_largest_counts_and_scores_averaged_over_frames():
@@ -33,3 +33,15 @@ def test_what_moves_where_nothing_moves_is_rare():
     usual, elsewhere = channel.scores(walk(0), 1), channel.scores(walk(32), 1)
     assert usual.shape == (15,)
     assert elsewhere.min() > usual.max()
+
+
+def test_what_looks_foreign_is_far_from_all_normal_patches():
+    draw = np.random.default_rng(0)
+    usual = draw.integers(90, 110, (60, 48, 64), dtype=np.uint8)
+    foreign = usual[:30].copy()
+    foreign[10:, 16:32, 16:32] = np.kron(np.eye(2), np.full((8, 8), 255))
+    channel = Patches().fit([usual[:30]], [usual[30:]], 1)
+    scores = channel.scores(foreign, 1)
+    assert scores.shape == (25,)
+    assert scores[5:].min() > scores[:5].max()
+    assert twice(torch.zeros(2, 1, 3, 4)).shape == (2, 1, 6, 8)
