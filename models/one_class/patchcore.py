@@ -59,7 +59,7 @@ class PatchCore(StillDetector):
             its group. Shape (M, 4), int64.
         seen_: Rows and columns of places of an image; images and groups that were seen. Shape (4,).
         places_: Mean and standard deviation of normal images' distances at each place; empty with
-            fewer than ``FEWEST`` images. Shape (2, h, w), float32.
+            fewer than ``FEWEST`` images, or without ``by_place``. Shape (2, h, w), float32.
         pixel_threshold_: Value of the map from which a pixel is called anomalous.
 
     References:
@@ -80,6 +80,10 @@ class PatchCore(StillDetector):
         """Patches of the memory that tell how rare the nearest one is, >= 1; 1 weighs nothing."""
         smoothing: float = 0.5
         """Standard deviation of the Gaussian that smooths maps, in places; 0 smooths nothing."""
+        by_place: bool = True
+        """Judge an image by standard deviations above what is usual at each place; False: by the
+        peak of its map, as in the paper. Frames of a few clips do not tell what is usual: their
+        light hardly changes within a clip, and differs from one to the next."""
         false_alarm_rate: float = 0.05
         """Probability that a normal image is called anomalous, in (0, 1)."""
 
@@ -290,7 +294,7 @@ class PatchCore(StillDetector):
         every = torch.cat(distances)
         num = len(every)
         self.places_ = self.places_.new_zeros(2, 0, 0)
-        if num >= FEWEST:
+        if self.config.by_place and num >= FEWEST:
             variance = every.var(dim=0)
             usual = variance[self.looked_at(*every.shape[1:])].mean()
             drawn = (num * variance + PRIOR * usual) / (num + PRIOR)

@@ -85,6 +85,14 @@ def test_with_few_images_the_peak_of_a_map_is_the_score():
     assert built().fit([noise(patchcore.FEWEST, 0)]).places_.shape == (2, 6, 6)
 
 
+def test_without_places_the_peak_of_a_map_is_the_score(few_are_enough):
+    detector = built(by_place=False).fit([noise(30, 0)], [noise(20, 1)])
+    scores = detector(noise(3, 2))
+    assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
+    assert detector.threshold == detector.pixel_threshold
+    assert "places" not in detector.statistics()
+
+
 def test_a_detector_of_before_scores_as_it_did(few_are_enough):
     detector, images = built().fit([noise(30, 0)]), noise(3, 1)
     state = detector.state_dict()
