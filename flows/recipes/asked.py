@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.recipes import catalog, choose, find
 from flows.recipes.fields import assign
@@ -11,6 +12,9 @@ from models.errors import InvalidInputError, NotFoundError
 from tasks.data import versions
 from tasks.data.describe import describe
 from tasks.records import DataVersion, Selection
+
+if TYPE_CHECKING:
+    from tasks.data.describe import SetDescription
 
 DEFAULT = "walkway"
 """The recipe of someone who names none."""
@@ -61,10 +65,12 @@ class Asked:
             InvalidInputError: If an option does not fit its field.
             DataError: If the data cannot be described.
         """
-        recipe = self.recipe or choose.recipe_for(describe(version), self.name)
-        return changed(
-            dataclasses.replace(recipe, name=self.name, dataset=self.dataset), self.options
-        )
+        recipe, found = self.recipe, None
+        if recipe is None or self.options.detector:
+            found = describe(version)
+            recipe = recipe or choose.recipe_for(found, self.name)
+        recipe = dataclasses.replace(recipe, name=self.name, dataset=self.dataset)
+        return changed(recipe, self.options, found)
 
 
 def settled(recipe: Recipe, selection: Selection, options: Options) -> Recipe:
@@ -123,19 +129,37 @@ def asked(
     )
 
 
-def changed(recipe: Recipe, options: Options) -> Recipe:
+def changed(recipe: Recipe, options: Options, found: "SetDescription | None" = None) -> Recipe:
     """A recipe with options applied; settings last.
+
+    A detector of still images on clips judges each frame by itself.
+
+    Args:
+        recipe: What options are applied to.
+        options: What was asked for.
+        found: What the data set consists of; None before it is read.
 
     Raises:
         NotFoundError: If an option names what does not exist.
         InvalidInputError: If an option does not fit its field.
     """
+    if options.detector == AUTO and recipe.training.window > 1:
+        raise InvalidInputError(
+            f"--detector auto chooses among detectors of still images, and {recipe.dataset!r} "
+            "consists of clips, where put-in anomalies did not tell which detector is better. "
+            "Name one: motion_gaussian judges by movement, patchcore each frame by itself."
+        )
     if options.detector and options.detector != AUTO:
         detector = catalog.detector(options.detector)
         if type(detector) is not type(recipe.detector):
-            encoder = recipe.encoder if recipe.training.window > 1 else None
-            encoder = encoder or catalog.default_encoder(detector)
-            recipe = dataclasses.replace(recipe, detector=detector, encoder=encoder, pretext=None)
+            clips = recipe.training.window > 1
+            if clips and catalog.judges_single_images(detector):
+                recipe = choose.single_frames(recipe, detector, found)
+            else:
+                encoder = recipe.encoder if clips else catalog.default_encoder(detector)
+                recipe = dataclasses.replace(
+                    recipe, detector=detector, encoder=encoder, pretext=None
+                )
     if options.encoder:
         recipe = dataclasses.replace(recipe, encoder=catalog.encoder(options.encoder), pretext=None)
     if options.pretext:

@@ -102,6 +102,12 @@ def default_encoder(chosen: DetectorConfig) -> EncoderConfig:
     return PretrainedTrunk.Config()
 
 
+def judges_single_images(chosen: DetectorConfig) -> bool:
+    """Whether a detector scores places of one image, so that windows of frames mean nothing."""
+    module = importlib.import_module(type(chosen).__module__)
+    return hasattr(getattr(module, type(chosen).__qualname__.partition(".")[0]), "restrict")
+
+
 def name_of(chosen: DetectorConfig) -> str:
     """Name of a detector, by its configuration."""
     return type(chosen).__module__.rpartition(".")[2]

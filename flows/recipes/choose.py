@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 from flows.recipes import catalog, embedded
 from flows.recipes.recipe import Recipe
 from models.encoders.pretrained import PretrainedTrunk
+from models.one_class.patchcore import PatchCore
 from tasks.data.limits import Expectations
 from tasks.records import Training
 from tasks.registry.policy import PromotionPolicy
 
 if TYPE_CHECKING:
+    from models.contracts import DetectorConfig
     from tasks.data.describe import SetDescription
 
 DETECTOR = "patchcore"
@@ -19,6 +21,10 @@ SIDE = 320
 """Pixels of a square as large as an image is made; how it was chosen: ``docs/choices.md``."""
 STEP = 32
 """Sides are multiples of it, so that every layer of a network divides them."""
+STRIDE = 8
+"""Pixels from one place of the pretrained network to the next."""
+MEMORY = 5000
+"""Patches that PatchCore remembers of clips, about: frames that follow each other are alike."""
 FEWEST = 6
 """Normal images without which nothing can be learned and calibrated."""
 
@@ -57,6 +63,40 @@ def recipe_for(found: "SetDescription", name: str) -> Recipe:
             anomalies=found.anomalies,
         ),
         promotion=PromotionPolicy(metric="image_auroc" if found.anomalies else "label_free"),
+    )
+
+
+def single_frames(
+    recipe: Recipe, detector: "DetectorConfig", found: "SetDescription | None"
+) -> Recipe:
+    """A recipe for clips, changed to judge each frame by itself as still images are judged.
+
+    Thresholds stay those of held-out clips: frames that follow each other are no new images.
+
+    Args:
+        recipe: For clips.
+        detector: Of still images.
+        found: What the data set consists of; None before it is read.
+    """
+    size = image_size(found.size if found else None)
+    if isinstance(detector, PatchCore.Config):
+        num_frames = found.num_train_frames if found else 0
+        places = max(num_frames, 1) * (size[0] // STRIDE) * (size[1] // STRIDE)
+        share = float(f"{min(detector.coreset, MEMORY / places):.1g}")
+        detector = dataclasses.replace(detector, coreset=share, by_place=False)
+    training = dataclasses.replace(
+        recipe.training,
+        window=1,
+        smoothing=1,
+        channels=3 if found and found.colour else 1,
+        image_size=size,
+    )
+    return dataclasses.replace(
+        recipe,
+        training=training,
+        encoder=PretrainedTrunk.Config(),
+        pretext=None,
+        detector=detector,
     )
 
 

@@ -42,6 +42,8 @@ class SetDescription:
     """Of one channel: 8, 16, or 32 for floating point; the most that was sampled."""
     num_train: int
     """Images and video files in ``train``."""
+    num_train_frames: int
+    """Images in ``train``; of videos the frames, as the headers of some say."""
     num_train_clips: int
     """Clips in it; 0 for still images."""
     num_test_normal: int
@@ -105,6 +107,7 @@ def _describe(paths: Iterable[str], locate: Callable[[str], Path]) -> SetDescrip
         mixed_sizes=len(sizes) > 1,
         bits=max((look.bits for look in seen), default=8),
         num_train=len(train),
+        num_train_frames=round(len(train) * sum(look.pages for look in seen) / max(len(seen), 1)),
         num_train_clips=(num_clips or len(train)) if clips else 0,
         num_test_normal=sum(is_normal(it.kind or "") for it in test),
         num_test_anomalous=sum(not is_normal(it.kind or "") for it in test),

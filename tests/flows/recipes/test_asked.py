@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,17 @@ from flows.recipes.asked import Options, asked, changed
 from models.encoders.pixels import Pixels
 from models.encoders.pretrained import PretrainedTrunk
 from models.errors import InvalidInputError, NotFoundError
+from models.one_class.patchcore import PatchCore
 from tasks.data import versions
 from tasks.data.ingest import ingest
+from tests.flows.recipes.test_choose import STILLS
 from tests.flows.tiny import write
 
 NOTHING = Options()
+
+
+def describing(**found):
+    return dataclasses.replace(STILLS, **found)
 
 
 @pytest.fixture
@@ -82,3 +89,33 @@ def test_options_change_a_recipe_and_settings_have_the_last_word():
     assert (recipe.training.seed, recipe.detector.num_neighbours) == (4, 2)
     assert changed(recipes.digits(), Options(pretext="none")).pretext is None
     assert isinstance(changed(recipes.digits(), Options(detector="alocc")).encoder, Pixels.Config)
+
+
+def test_a_detector_of_still_images_judges_each_frame_of_a_clip_by_itself():
+    clips = describing(clips=True, size=(144, 256), num_train_frames=909, colour=True)
+    recipe = changed(recipes.walkway(), Options(detector="patchcore"), clips)
+    assert (recipe.training.window, recipe.training.smoothing) == (1, 1)
+    assert (recipe.training.channels, recipe.training.image_size) == (3, (256, 416))
+    assert recipe.training.calibration == "held-out"  # by clips
+    assert isinstance(recipe.encoder, PretrainedTrunk.Config)
+    assert recipe.pretext is None
+    assert not recipe.detector.by_place
+    assert recipe.detector.coreset == pytest.approx(0.003)  # 5,000 of 1.5 million patches
+    assert changed(recipes.ped2(), Options(detector="padim"), clips).training.smoothing == 1
+
+
+def test_a_few_frames_are_remembered_as_well_as_photographs():
+    clips = describing(clips=True, size=(64, 64), num_train_frames=10, colour=False)
+    recipe = changed(recipes.walkway(), Options(detector="patchcore"), clips)
+    assert recipe.detector.coreset == PatchCore.Config().coreset
+    assert recipe.training.channels == 1
+
+
+def test_a_detector_of_windows_keeps_the_windows_and_the_encoder():
+    recipe = changed(recipes.walkway(), Options(detector="knn"))
+    assert (recipe.training.window, recipe.encoder) == (6, recipes.walkway().encoder)
+
+
+def test_of_clips_no_detector_is_chosen_by_put_in_defects():
+    with pytest.raises(InvalidInputError, match="Name one: motion_gaussian judges by movement"):
+        changed(recipes.walkway(), Options(detector="auto"))

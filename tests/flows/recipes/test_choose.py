@@ -13,6 +13,7 @@ STILLS = SetDescription(
     mixed_sizes=False,
     bits=8,
     num_train=31,
+    num_train_frames=31,
     num_train_clips=0,
     num_test_normal=14,
     num_test_anomalous=32,

@@ -16,6 +16,7 @@ def test_still_images_are_told_from_clips(tmp_path):
     assert (stills.size, stills.mixed_sizes, stills.bits) == (SIZE, False, 8)
     clips = describe(write_clips(tmp_path / "clips"))
     assert (clips.clips, clips.num_train, clips.num_train_clips) == (True, 18, 2)
+    assert clips.num_train_frames == 18
 
 
 def test_a_version_is_described_as_its_folder(repository):
@@ -52,7 +53,7 @@ def test_files_of_several_pages_are_clips(tmp_path):
     (tmp_path / "set/train/good").mkdir(parents=True)
     pages[0].save(tmp_path / "set/train/good/a.tif", save_all=True, append_images=pages[1:])
     found = describe(tmp_path / "set")
-    assert (found.clips, found.num_train_clips) == (True, 1)
+    assert (found.clips, found.num_train_clips, found.num_train_frames) == (True, 1, 4)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
