@@ -49,7 +49,7 @@ def detector_table() -> RenderableType:
 
     table = table_of("detector", "what", "encoder", "fit", "score")
     for row in detector_rows():
-        seconds = [f"{row[key]:.0f} s" if key in row else "-" for key in ("fit_s", "score_s")]
+        seconds = [f"{row[key]:.3g} s" if key in row else "-" for key in ("fit_s", "score_s")]
         if "over_s" in row:
             seconds[0] = f"> {row['over_s']:.0f} s"
         table.add_row(row["detector"], row["what"], row["encoder"], *seconds)

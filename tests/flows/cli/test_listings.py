@@ -16,6 +16,14 @@ def test_detectors_are_listed_with_what_they_cost():
     assert rows["padim"]["what"]
 
 
+def test_a_cost_of_less_than_a_second_is_told(monkeypatch):
+    cost = {"detectors": {"padim": {"fit_s": 0.14, "score_s": 104.3}}, "what": "here"}
+    monkeypatch.setattr("flows.recipes.catalog.costs", lambda: cost)
+    text = shown(listings.detector_table())
+    assert "0.14 s" in text
+    assert "104 s" in text
+
+
 def test_data_sets_can_be_listed_before_there_are_any(workplace):
     assert "ped2" in shown(listings.dataset_table())
     assert not any(row["here"] for row in listings.dataset_rows())
