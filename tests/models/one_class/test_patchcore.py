@@ -38,6 +38,43 @@ def test_distances_are_to_the_nearest_of_all_patches():
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.fixture
+def few_features_are_many(monkeypatch):
+    """Also few features are searched by along their principal axes."""
+    monkeypatch.setattr(patchcore, "MANY", 2)
+
+
+def test_the_nearest_patch_is_searched_along_the_axes_that_hold_most_of_the_variance():
+    torch.manual_seed(0)
+    memory = torch.randn(500, 80) * torch.linspace(1, 0, 80) ** 4
+    axes = patchcore.principal_axes(memory)
+    torch.testing.assert_close(axes.mT @ axes, torch.eye(axes.shape[1]), rtol=0, atol=1e-5)
+    kept = ((memory - memory.mean(dim=0)) @ axes).square().sum()
+    share = kept / (memory - memory.mean(dim=0)).square().sum()
+    assert patchcore.VARIANCE <= share < patchcore.VARIANCE + 0.02
+    assert patchcore.principal_axes(memory[:, :60]).shape == (60, 0)
+
+
+def test_along_the_axes_patches_are_found_that_are_hardly_farther(few_features_are_many):
+    images, others = noise(30, 0), noise(24, 1)
+    found = built(coreset=0.5, num_neighbours=1, smoothing=0.0).fit([images], [others])
+    assert 0 < found.axes_.shape[1] < found.axes_.shape[0]
+    apart = torch.cdist(found._embed(others).flatten(0, 2), found.memory_).amin(dim=1)
+    distances = found._distances(found._embed(others)).flatten()
+    assert (distances >= apart - 1e-3).all()
+    assert distances.mean() < 1.05 * apart.mean()
+    own, numbers = found._nearest(found.memory_, found.memory_)
+    assert own.max() == 0  # a patch of the memory is nearest to itself
+    assert torch.equal(found.memory_[numbers], found.memory_)
+
+
+def test_axes_are_those_of_the_memory_after_each_change(few_features_are_many):
+    whole = built(coreset=1.0).fit([noise(30, 0)])
+    part = built(coreset=1.0).fit([noise(30, 0)[:20]]).add([noise(30, 0)[20:]])
+    for detector in (whole, part, part.forget([3, 25])):
+        torch.testing.assert_close(detector.axes_, patchcore.principal_axes(detector.memory_))
+
+
 def test_the_weight_is_that_of_equation_7():
     images = noise(30, 0)
     plain, weighed = (built(coreset=0.2, num_neighbours=num).fit([images]) for num in (1, 4))
@@ -96,7 +133,7 @@ def test_without_places_the_peak_of_a_map_is_the_score(few_are_enough):
 def test_a_detector_of_before_scores_as_it_did(few_are_enough):
     detector, images = built().fit([noise(30, 0)]), noise(3, 1)
     state = detector.state_dict()
-    for name in ("places_", "pixel_threshold_"):
+    for name in ("places_", "pixel_threshold_", "axes_"):
         del state[name]
     former = built()
     former.load_state_dict(state)
