@@ -33,7 +33,7 @@ AT_ONCE = 8192
 """Patches that are compared at once."""
 PART = 512
 """Patches of the memory that they are compared with at once: what a processor's cache holds."""
-VARIANCE = 0.97
+VARIANCE = 0.95
 """Share of the memory's variance along the principal axes that the nearest patch is searched by."""
 MANY = 64
 """Features from which that is worth it; of fewer, all are searched by."""
@@ -52,8 +52,8 @@ class PatchCore(StillDetector):
     made without or with it; and each choice reads the patches of its group alone. The score of an
     image is weighed by how rare its nearest patch is in the memory. Scores are Euclidean
     distances, >= 0. The nearest patch is searched along the principal axes of the memory that hold
-    97% of its variance, which saves a third of the time or more: what is found is farther than the
-    nearest by .2% on average. The distance to it is that of all features.
+    95% of its variance, which saves a third of the time or more: what is found is farther than the
+    nearest by .6% on average at most, on four sets. The distance to it is that of all features.
 
     Args:
         encoder: Trained trunk; it is frozen.
@@ -446,4 +446,5 @@ def principal_axes(memory: Float[Tensor, "M D"]) -> Float[Tensor, "D k"]:
     variances, axes = torch.linalg.eigh(scatter.cpu())
     share = variances.flip(0).clamp(min=0).cumsum(0) / variances.clamp(min=0).sum().clamp(min=1e-30)
     num = min(int((share < VARIANCE).sum()) + 1, len(axes))
-    return axes.flip(1)[:, :num].to(memory).contiguous()
+    chosen: Tensor = axes.flip(1)[:, :num].to(memory).contiguous()
+    return chosen
