@@ -42,6 +42,7 @@ def test_distances_are_to_the_nearest_of_all_patches():
 def few_features_are_many(monkeypatch):
     """Also few features are searched by along their principal axes."""
     monkeypatch.setattr(patchcore, "MANY", 2)
+    monkeypatch.setattr(patchcore, "VARIANCE", 0.97)
 
 
 def test_the_nearest_patch_is_searched_along_the_axes_that_hold_most_of_the_variance():
@@ -51,7 +52,7 @@ def test_the_nearest_patch_is_searched_along_the_axes_that_hold_most_of_the_vari
     torch.testing.assert_close(axes.mT @ axes, torch.eye(axes.shape[1]), rtol=0, atol=1e-5)
     kept = ((memory - memory.mean(dim=0)) @ axes).square().sum()
     share = kept / (memory - memory.mean(dim=0)).square().sum()
-    assert patchcore.VARIANCE <= share < patchcore.VARIANCE + 0.02
+    assert patchcore.VARIANCE <= share < patchcore.VARIANCE + 0.03
     assert patchcore.principal_axes(memory[:, :60]).shape == (60, 0)
 
 
