@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from flows.recipes import catalog, embedded
 from flows.recipes.recipe import Recipe
 from models.encoders.pretrained import PretrainedTrunk
+from models.one_class.padim import PaDiM
 from models.one_class.patchcore import PatchCore
 from tasks.data.limits import Expectations
 from tasks.records import Training
@@ -83,7 +84,9 @@ def single_frames(
         num_frames = found.num_train_frames if found else 0
         places = max(num_frames, 1) * (size[0] // STRIDE) * (size[1] // STRIDE)
         share = float(f"{min(detector.coreset, MEMORY / places):.1g}")
-        detector = dataclasses.replace(detector, coreset=share, by_place=False)
+        detector = dataclasses.replace(detector, coreset=share)
+    if isinstance(detector, PatchCore.Config | PaDiM.Config):
+        detector = dataclasses.replace(detector, by_place=False)
     training = dataclasses.replace(
         recipe.training,
         window=1,

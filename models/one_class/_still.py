@@ -34,6 +34,10 @@ NUM_GROUPS = 5
 """Into which images are cut to take turns at setting the thresholds."""
 KEPT_BYTES = 1 << 30
 """Features that are kept in memory from one pass to the next; more are computed again."""
+FEWEST = 50
+"""Images from which it is told what is usual at a place; with fewer, the peak of a map counts."""
+PRIOR = 10.0
+"""Images that the mean variance of all places weighs as much as, beside that of each place."""
 
 
 class Groups:
@@ -406,6 +410,100 @@ class StillDetector(nn.Module, ABC):
             stored = state_dict.get(prefix + name)
             if stored is not None and stored.shape != own.shape:
                 setattr(self, name, own.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class PlacedDetector(StillDetector):
+    """A detector whose image score says how unusual a distance is at its place.
+
+    Maps are distances. The score of an image is the peak of their standard deviations above what
+    normal images show at each place, so that edges, and what differs from image to image, raise no
+    alarm. Configs have ``by_place``; without it, or with fewer than ``FEWEST`` images, the peak of
+    the map is the score, as in the papers.
+
+    Attributes:
+        places_: Mean and standard deviation of normal images' distances at each place; empty with
+            fewer than ``FEWEST`` images, or without ``by_place``. Shape (2, h, w), float32.
+        pixel_threshold_: Value of the map from which a pixel is called anomalous.
+    """
+
+    places_: Tensor
+    pixel_threshold_: Tensor
+
+    def __init__(self, encoder: Encoder, config: Any) -> None:
+        super().__init__(encoder, config)
+        self.register_buffer("places_", torch.zeros(2, 0, 0))
+        self.register_buffer("pixel_threshold_", torch.tensor(torch.nan, dtype=torch.float64))
+
+    @property
+    def pixel_threshold(self) -> float:
+        """Value of the anomaly map from which a pixel is called anomalous."""
+        self._check_fitted()
+        return float(self.pixel_threshold_)
+
+    def _scores(
+        self, distances: Float[Tensor, "B h w"], size: torch.Size, spread: float = 1.0
+    ) -> Scores:
+        """Maps of distances, and the peaks of those of standard deviations.
+
+        Args:
+            distances: Of places.
+            size: Of the images.
+            spread: What differences from the mean are multiplied by.
+        """
+        found = super()._scores(distances, size)
+        if not self.places_.numel():
+            return found
+        places = self.places_
+        if places.shape[1:] != distances.shape[1:]:  # images of another size
+            places = functional.interpolate(places[None], distances.shape[1:], mode="bilinear")[0]
+        apart = super()._scores(spread * (distances - places[0]) / places[1], size)
+        return Scores(apart.image_score, found.anomaly_map)
+
+    def _scores_of_held_out(
+        self, distances: list[Float[Tensor, "_ h w"]], size: torch.Size
+    ) -> Iterable[Scores]:
+        """Scores of images by what is usual in the other ones.
+
+        The mean without an image differs from the image by n / (n - 1) times as much as that with
+        it, which is as far as a new image differs from the mean of n.
+        """
+        every = torch.cat(distances)
+        num = len(every)
+        self.places_ = self.places_.new_zeros(2, 0, 0)
+        if self.config.by_place and num >= FEWEST:
+            variance = every.var(dim=0)
+            usual = variance[self.looked_at(*every.shape[1:])].mean()
+            drawn = (num * variance + PRIOR * usual) / (num + PRIOR)
+            least = torch.finfo(drawn.dtype).tiny
+            self.places_ = torch.stack([every.mean(dim=0), drawn.clamp(min=least).sqrt()])
+        return (self._scores(each, size, num / max(num - 1, 1)) for each in distances)
+
+    def _calibrate(self, calibration: Iterable[Tensor]) -> "PlacedDetector":
+        distances, size = list[Tensor](), torch.Size(())
+        for images in calibration:
+            if distances and size != images.shape[-2:]:
+                raise InvalidInputError(
+                    f"All images must have one size, got {tuple(images.shape[-2:])} after "
+                    f"{tuple(size)}. Set image_size in the recipe."
+                )
+            distances.append(self._distances(self._embed(images)))
+            size = images.shape[-2:]
+        self._set_threshold(self._scores_of_held_out(distances, size) if distances else [])
+        return self
+
+    def _set_threshold(self, scores: Iterable[Scores]) -> "PlacedDetector":
+        super()._set_threshold(scores)
+        assert self.held_out_ is not None
+        peaks = self.held_out_.peak.numpy()
+        self.pixel_threshold_.fill_(threshold_at(self.config.false_alarm_rate, peaks))
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
+        """Detectors of before, whose scores were the peaks of their maps, stay as they were."""
+        if (threshold := state_dict.get(f"{prefix}threshold_")) is not None:
+            state_dict.setdefault(f"{prefix}pixel_threshold_", threshold)
+            state_dict.setdefault(f"{prefix}places_", self.places_.new_zeros(2, 0, 0))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 

@@ -23,7 +23,7 @@ from models.capabilities import Box, Contributions
 from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, TrainingError
 from models.functional.gaussian import Moments, cholesky, packed, unpacked, whitening
-from models.one_class._still import Groups, StillDetector, check_still, layer_names
+from models.one_class._still import Groups, PlacedDetector, check_still, layer_names
 
 SPOKEN = 5
 """Channels that are named for a region."""
@@ -31,14 +31,15 @@ MOST_NUMBERS = 1 << 23
 """Features that moments take in at once."""
 
 
-class PaDiM(StillDetector):
+class PaDiM(PlacedDetector):
     """Score each place by its Mahalanobis distance to what normal images show there.
 
     Images must be aligned: a place is compared with the same place of normal images. Nothing but
     count, mean and scatter of the features is learned, which add up: images can be added and
     forgotten exactly, without looking at the others again (``models.contracts.Additive``), and
-    each group of training images is judged exactly as if it had been left out. Scores are
-    distances, >= 0, about the square root of D for normal places.
+    each group of training images is judged exactly as if it had been left out. Maps are
+    distances, >= 0, about the square root of D for normal places. An image is judged by how far
+    they are above what is usual at each place, which the paper does not do.
 
     Args:
         encoder: Trained trunk; it is frozen.
@@ -72,6 +73,9 @@ class PaDiM(StillDetector):
         """Gaussians along a side at most, >= 1: in larger images neighbouring places share one."""
         smoothing: float = 0.5
         """Standard deviation of the Gaussian that smooths maps, in places; 0 smooths nothing."""
+        by_place: bool = True
+        """Judge an image by standard deviations above what is usual at each place; False: by the
+        peak of its map, as in the paper. ``PatchCore.Config`` says when."""
         false_alarm_rate: float = 0.05
         """Probability that a normal image is called anomalous, in (0, 1)."""
 
@@ -170,14 +174,15 @@ class PaDiM(StillDetector):
         return found
 
     def statistics(self) -> Mapping[str, Tensor]:
-        """Mean, standard deviation and count of the features of each place, float64.
+        """Mean, deviation and count of the features of each place, and ``places_``, float64.
 
         Raises:
             NotFittedError: If called before ``fit``.
         """
         self._check_fitted()
         deviation = self._variances().clamp(min=0).sqrt()
-        return {"mean": self.mean_, "deviation": deviation, "count": self.count_}
+        found = {"mean": self.mean_, "deviation": deviation, "count": self.count_}
+        return found | ({"places": self.places_.double()} if self.places_.numel() else {})
 
     @torch.no_grad()
     def contributions(

@@ -20,14 +20,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn import functional
 
 from models.capabilities import Box, NearestPatch
-from models.contracts import Encoder, Progress, Scores, shown, silent
+from models.contracts import Encoder, Progress, shown, silent
 from models.errors import InvalidInputError, TrainingError
-from models.functional.conformal import threshold_at
 from models.functional.coreset import greedy_coreset
-from models.one_class._still import Groups, StillDetector, check_still
+from models.one_class._still import Groups, PlacedDetector, check_still
 
 AT_ONCE = 8192
 """Patches that are compared at once."""
@@ -37,13 +35,9 @@ VARIANCE = 0.95
 """Share of the memory's variance along the principal axes that the nearest patch is searched by."""
 MANY = 64
 """Features from which that is worth it; of fewer, all are searched by."""
-FEWEST = 50
-"""Images from which it is told what is usual at a place; with fewer, the peak of a map counts."""
-PRIOR = 10.0
-"""Images that the mean variance of all places weighs as much as, beside that of each place."""
 
 
-class PatchCore(StillDetector):
+class PatchCore(PlacedDetector):
     """Score each place by its distance to the nearest patch in a memory of normal ones.
 
     Objects may lie anywhere: a place is compared with every place of normal images. The memory is
@@ -53,7 +47,7 @@ class PatchCore(StillDetector):
     image is weighed by how rare its nearest patch is in the memory. Scores are Euclidean
     distances, >= 0. The nearest patch is searched along the principal axes of the memory that hold
     95% of its variance, which saves a third of the time or more: what is found is farther than the
-    nearest by .6% on average at most, on four sets. The distance to it is that of all features.
+    nearest by .7% on average at most, on four sets. The distance to it is that of all features.
 
     Args:
         encoder: Trained trunk; it is frozen.
@@ -66,9 +60,6 @@ class PatchCore(StillDetector):
         seen_: Rows and columns of places of an image; images and groups that were seen. Shape (4,).
         axes_: Principal axes of the memory, by which the nearest patch is searched; none with few
             features, and in detectors of before, which search by all. Shape (D, k), float32.
-        places_: Mean and standard deviation of normal images' distances at each place; empty with
-            fewer than ``FEWEST`` images, or without ``by_place``. Shape (2, h, w), float32.
-        pixel_threshold_: Value of the map from which a pixel is called anomalous.
 
     References:
         Roth et al., 2022, "Towards Total Recall in Industrial Anomaly Detection", sections 3.1 to
@@ -111,8 +102,6 @@ class PatchCore(StillDetector):
     origin_: Tensor
     seen_: Tensor
     axes_: Tensor
-    places_: Tensor
-    pixel_threshold_: Tensor
 
     def __init__(self, encoder: Encoder, config: Config) -> None:
         super().__init__(encoder, config)
@@ -120,14 +109,6 @@ class PatchCore(StillDetector):
         self.register_buffer("origin_", torch.zeros(0, 4, dtype=torch.long))
         self.register_buffer("seen_", torch.full((4,), torch.nan, dtype=torch.float64))
         self.register_buffer("axes_", torch.zeros(encoder.embedding_dim, 0))
-        self.register_buffer("places_", torch.zeros(2, 0, 0))
-        self.register_buffer("pixel_threshold_", torch.tensor(torch.nan, dtype=torch.float64))
-
-    @property
-    def pixel_threshold(self) -> float:
-        """Value of the anomaly map from which a pixel is called anomalous."""
-        self._check_fitted()
-        return float(self.pixel_threshold_)
 
     @torch.no_grad()
     def add(
@@ -276,70 +257,9 @@ class PatchCore(StillDetector):
             )
         return self._judged(features, others)
 
-    def _scores(
-        self, distances: Float[Tensor, "B h w"], size: torch.Size, spread: float = 1.0
-    ) -> Scores:
-        """Maps of distances, and the peaks of those of standard deviations.
-
-        Args:
-            distances: Of places.
-            size: Of the images.
-            spread: What differences from the mean are multiplied by.
-        """
-        found = super()._scores(distances, size)
-        if not self.places_.numel():
-            return found
-        places = self.places_
-        if places.shape[1:] != distances.shape[1:]:  # images of another size
-            places = functional.interpolate(places[None], distances.shape[1:], mode="bilinear")[0]
-        apart = super()._scores(spread * (distances - places[0]) / places[1], size)
-        return Scores(apart.image_score, found.anomaly_map)
-
-    def _scores_of_held_out(
-        self, distances: list[Float[Tensor, "_ h w"]], size: torch.Size
-    ) -> Iterable[Scores]:
-        """Scores of images by the memory without them and by what is usual in the other ones.
-
-        The mean without an image differs from the image by n / (n - 1) times as much as that with
-        it, which is as far as a new image differs from the mean of n.
-        """
-        every = torch.cat(distances)
-        num = len(every)
-        self.places_ = self.places_.new_zeros(2, 0, 0)
-        if self.config.by_place and num >= FEWEST:
-            variance = every.var(dim=0)
-            usual = variance[self.looked_at(*every.shape[1:])].mean()
-            drawn = (num * variance + PRIOR * usual) / (num + PRIOR)
-            least = torch.finfo(drawn.dtype).tiny
-            self.places_ = torch.stack([every.mean(dim=0), drawn.clamp(min=least).sqrt()])
-        return (self._scores(each, size, num / max(num - 1, 1)) for each in distances)
-
-    def _calibrate(self, calibration: Iterable[Tensor]) -> "PatchCore":
-        distances, size = list[Tensor](), torch.Size(())
-        for images in calibration:
-            if distances and size != images.shape[-2:]:
-                raise InvalidInputError(
-                    f"All images must have one size, got {tuple(images.shape[-2:])} after "
-                    f"{tuple(size)}. Set image_size in the recipe."
-                )
-            distances.append(self._distances(self._embed(images)))
-            size = images.shape[-2:]
-        self._set_threshold(self._scores_of_held_out(distances, size) if distances else [])
-        return self
-
-    def _set_threshold(self, scores: Iterable[Scores]) -> "PatchCore":
-        super()._set_threshold(scores)
-        assert self.held_out_ is not None
-        peaks = self.held_out_.peak.numpy()
-        self.pixel_threshold_.fill_(threshold_at(self.config.false_alarm_rate, peaks))
-        return self
-
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: Any) -> None:
-        """Detectors of before, whose scores were the peaks of their maps, stay as they were."""
-        if (threshold := state_dict.get(f"{prefix}threshold_")) is not None:
-            state_dict.setdefault(f"{prefix}pixel_threshold_", threshold)
-            state_dict.setdefault(f"{prefix}places_", self.places_.new_zeros(2, 0, 0))
-            state_dict.setdefault(f"{prefix}axes_", self.axes_.new_zeros(len(self.axes_), 0))
+        """Detectors of before, which searched by all features, go on to."""
+        state_dict.setdefault(f"{prefix}axes_", self.axes_.new_zeros(len(self.axes_), 0))
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _judged(

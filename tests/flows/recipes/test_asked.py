@@ -101,7 +101,8 @@ def test_a_detector_of_still_images_judges_each_frame_of_a_clip_by_itself():
     assert recipe.pretext is None
     assert not recipe.detector.by_place
     assert recipe.detector.coreset == pytest.approx(0.003)  # 5,000 of 1.5 million patches
-    assert changed(recipes.ped2(), Options(detector="padim"), clips).training.smoothing == 1
+    other = changed(recipes.ped2(), Options(detector="padim"), clips)
+    assert (other.training.smoothing, other.detector.by_place) == (1, False)
 
 
 def test_a_few_frames_are_remembered_as_well_as_photographs():

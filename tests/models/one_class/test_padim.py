@@ -7,6 +7,7 @@ from models.capabilities import Box, TracesChannels
 from models.contracts import Additive
 from models.encoders.pixels import Pixels
 from models.errors import InvalidInputError, TrainingError
+from models.one_class import _still
 from models.one_class.padim import PaDiM
 from tests.models.conftest import noise
 from tests.models.tiny import Tiny
@@ -66,6 +67,30 @@ def test_adding_and_forgetting_is_a_fit_on_what_remains(side):
     for name in ("mean_", "scatter_", "threshold_"):
         torch.testing.assert_close(updated[name], whole[name], rtol=1e-8, atol=1e-8)
     assert updated["count_"] == whole["count_"]
+
+
+def test_what_is_usual_at_a_place_is_the_same_after_adding_as_after_a_fit(monkeypatch):
+    monkeypatch.setattr(_still, "FEWEST", 10)
+    images, held_out, new = noise(60, 0), noise(24, 1), noise(8, 2)
+    moments = built().moments([images[:40]])
+    moments.merge(built().moments([images[40:]]))
+    updated, whole = built().fit_moments(moments, [held_out]), built().fit([images], [held_out])
+    torch.testing.assert_close(updated.statistics()["places"], whole.statistics()["places"])
+    torch.testing.assert_close(updated(new).image_score, whole(new).image_score)
+    assert not torch.equal(whole(new).image_score, whole(new).anomaly_map.amax(dim=(1, 2)))
+    assert (whole.held_out_.image_score >= whole.threshold).sum() <= 1
+
+
+def test_a_detector_of_before_scores_by_the_peak_of_its_map(monkeypatch):
+    monkeypatch.setattr(_still, "FEWEST", 10)
+    state = built().fit([noise(30, 0)]).state_dict()
+    for name in ("places_", "pixel_threshold_"):
+        del state[name]
+    former = built()
+    former.load_state_dict(state)
+    scores = former(noise(3, 1))
+    assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
+    assert former.pixel_threshold == former.threshold
 
 
 def test_what_was_learned_can_be_had_back_from_its_weights():

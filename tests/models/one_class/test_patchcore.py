@@ -4,7 +4,7 @@ import torch
 from models.capabilities import Box, TracesPatches
 from models.errors import InvalidInputError, TrainingError
 from models.functional.coreset import greedy_coreset
-from models.one_class import patchcore
+from models.one_class import _still, patchcore
 from models.one_class._still import StillDetector
 from models.one_class.patchcore import PatchCore
 from tasks.packaging import make_program
@@ -20,7 +20,7 @@ def built(**settings):
 @pytest.fixture
 def few_are_enough(monkeypatch):
     """What is usual at a place is told from ten images on."""
-    monkeypatch.setattr(patchcore, "FEWEST", 10)
+    monkeypatch.setattr(_still, "FEWEST", 10)
 
 
 def rows_of(detector):
@@ -116,11 +116,11 @@ def test_each_image_that_sets_the_threshold_is_judged_without_itself(few_are_eno
 
 
 def test_with_few_images_the_peak_of_a_map_is_the_score():
-    detector = built().fit([noise(patchcore.FEWEST - 1, 0)])
+    detector = built().fit([noise(_still.FEWEST - 1, 0)])
     scores = detector(noise(3, 1))
     assert torch.equal(scores.image_score, scores.anomaly_map.amax(dim=(1, 2)))
     assert detector.threshold == detector.pixel_threshold
-    assert built().fit([noise(patchcore.FEWEST, 0)]).places_.shape == (2, 6, 6)
+    assert built().fit([noise(_still.FEWEST, 0)]).places_.shape == (2, 6, 6)
 
 
 def test_without_places_the_peak_of_a_map_is_the_score(few_are_enough):
