@@ -12,6 +12,8 @@ from rich.table import Table
 from flows.cli.output import AsJson, console, show
 from tasks.platform import progress
 
+SCORING, KEPT = "Scoring", "Pictures"
+"""Groups of options in the help."""
 KeyFile = Annotated[
     Path | None, typer.Option("--keys", help="File of API keys. [.unseen/keys.json]")
 ]
@@ -19,17 +21,26 @@ Engine = Annotated[
     str,
     typer.Option(
         help="onnxruntime, openvino or torch; auto measures them when a model is loaded, and takes "
-        "the fastest."
+        "the fastest.",
+        rich_help_panel=SCORING,
     ),
 ]
 KeepPolicy = Annotated[
     str,
     typer.Option(
-        "--keep", help="Keep pictures in .unseen/kept for 'unseen review': alarms, all or none."
+        "--keep",
+        help="Keep pictures in .unseen/kept for 'unseen review': alarms, all or none.",
+        rich_help_panel=KEPT,
     ),
 ]
 KeepMib = Annotated[
-    int, typer.Option("--keep-mib", help="Room for kept pictures; the oldest go first.", min=1)
+    int,
+    typer.Option(
+        "--keep-mib",
+        help="Room for kept pictures; the oldest go first.",
+        min=1,
+        rich_help_panel=KEPT,
+    ),
 ]
 
 
@@ -42,7 +53,10 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     false_alarm_rate: Annotated[
         float | None,
-        typer.Option(help="Share of normal frames that may raise an alarm; else the model's own."),
+        typer.Option(
+            help="Share of normal frames that may raise an alarm; else the model's own.",
+            rich_help_panel=SCORING,
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Start without a champion; answer 503 until there is one")
@@ -53,17 +67,25 @@ def serve(  # noqa: PLR0913, PLR0917 - every option of the command
     key_file: KeyFile = None,
     log_predictions: Annotated[
         bool,
-        typer.Option(help="Keep scores and SHA-256 of files in .unseen/predictions, no images."),
+        typer.Option(
+            help="Keep scores and SHA-256 of files in .unseen/predictions, no images.",
+            rich_help_panel="Log",
+        ),
     ] = True,
     same_rate: Annotated[
         bool,
-        typer.Option("--same-rate", help="Refuse videos of another frame rate than in training."),
+        typer.Option(
+            "--same-rate",
+            help="Refuse videos of another frame rate than in training.",
+            rich_help_panel=SCORING,
+        ),
     ] = False,
     max_wait_ms: Annotated[
         float,
         typer.Option(
             help="Turn requests away (429) that would wait longer for their answer.",
             show_default="no limit",
+            rich_help_panel=SCORING,
         ),
     ] = math.inf,
     engine: Engine = "auto",

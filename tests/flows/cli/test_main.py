@@ -59,6 +59,7 @@ def test_help_teaches_by_examples_that_can_be_copied_at_80_columns(name):
     assert [line for line in examples if line.startswith(f"unseen {name}")]
     assert all(line in COMMANDS[name].epilog for line in examples)
     assert max(map(len, shown.output.splitlines())) <= 80
+    assert "…" not in shown.output
 
 
 @each_command
