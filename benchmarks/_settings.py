@@ -9,5 +9,6 @@ PED2 = MotionGaussian.Config(
     neighbourhood=7,
     num_votes=9,
     perspective=True,
+    appearance=False,
 )
 """The detector of the recipe ``ped2``."""

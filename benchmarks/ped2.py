@@ -1,8 +1,7 @@
 """UCSD Ped2 through the whole product: how good its detector is, and what the run costs.
 
 Claims: frame AUC of at least 0.97, frame EER of at most 0.11 and pixel-level EER of at most 0.15
-with a trunk that our own pretext task trained on the normal clips, no ImageNet; peak memory of
-retraining below 4 GB.
+by movement alone, without a trained network; peak memory of retraining below 4 GB.
 
     python -m benchmarks.ped2 --data DIR [--seeds 0 1 2]
 

@@ -16,7 +16,7 @@ from models.errors import InvalidInputError
 from models.fitting import check_rate
 from models.functional.gaussian import Moments
 from models.functional.movement import CHANGES, NUM_MOVEMENTS, movement
-from models.functional.receptive_field import ReceptiveField
+from models.functional.receptive_field import ReceptiveField, centre
 from models.functional.speeds import NUM_SPEEDS, speeds
 from models.functional.windows import window_mean
 from models.gaussians import Gaussian, Part
@@ -60,6 +60,7 @@ def place_features(
     *,
     side: int,
     flow: str | None = None,
+    appearance: bool = True,
 ) -> Float[Tensor, "B h w D"]:
     """Features of each place, the encoder's first.
 
@@ -68,14 +69,21 @@ def place_features(
         images: Clips or still images.
         side: Side of the square of places over which the trunk's features are averaged, odd.
         flow: Append statistics of movement, found so; a key of ``NUM_OF_FLOW``.
+        appearance: False leaves the encoder's features out; then it only says where places are, a
+            stride apart, as far as their centres lie in the image, and computes nothing.
     """
+    found = movement if flow == "gradients" else speeds
+    field = encoder.receptive_field
+    if not appearance:
+        first = max(round(centre(field)), 0)
+        rows, columns = ((side - 1 - first) // field.stride + 1 for side in images.shape[-2:])
+        return found(images, field, rows, columns).permute(0, 2, 3, 1)
     feature_map: Tensor = encoder(images)
     rows, columns = feature_map.shape[-2:]
     features = window_mean(feature_map, side).permute(0, 2, 3, 1)
     if flow is None:
         return features
-    found = movement if flow == "gradients" else speeds
-    moved = found(images, encoder.receptive_field, rows, columns).permute(0, 2, 3, 1)
+    moved = found(images, field, rows, columns).permute(0, 2, 3, 1)
     return torch.cat([features, moved], dim=-1)
 
 
@@ -93,7 +101,7 @@ def fit_gaussian(
     Args:
         gaussian: Of all features of a place, fitted in place.
         moments: Of normal places.
-        num_trunk: Features of the trunk, which come first.
+        num_trunk: Features of the trunk, which come first; 0 if they are left out.
         config: Hyper-parameters.
     """
     if config.flow == "gradients":
@@ -101,8 +109,10 @@ def fit_gaussian(
         gaussian.set(moments, config.shrinkage, scale)
         return
     scale = torch.ones_like(moments.mean)
-    scale[:num_trunk] = main_scale(moments, num_trunk)
-    parts = [Part(num_trunk, 1.0)]
+    parts = []
+    if num_trunk:
+        scale[:num_trunk] = main_scale(moments, num_trunk)
+        parts.append(Part(num_trunk, 1.0))
     if config.movement:
         parts.append(Part(NUM_SPEEDS, config.movement))
     gaussian.set(moments, config.shrinkage, scale, parts)
@@ -130,8 +140,9 @@ def balance(
     """
     covariance = moments.covariance(0.0)
     deviation = covariance.diagonal().sqrt()
-    main = torch.linalg.eigvalsh(covariance[:num_trunk, :num_trunk])[-1].clamp(min=0)
-    deviation[:num_trunk] = main.sqrt()
+    if num_trunk:
+        main = torch.linalg.eigvalsh(covariance[:num_trunk, :num_trunk])[-1].clamp(min=0)
+        deviation[:num_trunk] = main.sqrt()
     wanted = torch.ones_like(deviation)
     wanted[num_trunk:] = movement_spread
     wanted[num_trunk:][CHANGES] = change_spread

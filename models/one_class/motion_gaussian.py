@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.capabilities import Observation, Reference
 from models.contracts import Encoder, Progress, Scores, shown, silent
-from models.errors import InvalidInputError
+from models.errors import InvalidInputError, TrainingError
 from models.fitting import begin, check_fitted, frozen, image_threshold, learned
 from models.functional.gaussian import Moments
 from models.functional.perspective import RowSpeeds, row_scales
@@ -36,9 +36,9 @@ class MotionGaussian(nn.Module):
     """Score each place by the Mahalanobis distance of its appearance and movement to normal ones.
 
     A place is described by the features of a frozen trunk and by how fast what is around it moves,
-    and which way; one Gaussian holds both. With ``perspective``, speeds are first divided by what
-    is usual so high or low in the image. A recipe for clips averages image scores over a few frames
-    besides (``Training.smoothing``).
+    and which way; one Gaussian holds both, or movement alone (``appearance=False``). With
+    ``perspective``, speeds are first divided by what is usual so high or low in the image. A recipe
+    for clips averages image scores over a few frames besides (``Training.smoothing``).
 
     It has no paper. It began as an extension of ``DeepAnomaly``, whose first Gaussian and roll-back
     it shares; there is no cascade. ``PooledGaussian`` is the same without perspective, for data
@@ -83,6 +83,9 @@ class MotionGaussian(nn.Module):
         """Divide speeds by what is usual so high or low in the image, as far as that changes along
         a line from top to bottom: what is closer to the camera looks faster. Only for ``blocks``,
         and for a camera that stands still."""
+        appearance: bool = True
+        """Judge the trunk's features beside movement. False judges movement alone: the trunk only
+        says where places are, needs no training and computes nothing."""
         shrinkage: float = 0.1
         """Weight of the identity in the covariance, in (0, 1]."""
 
@@ -100,6 +103,12 @@ class MotionGaussian(nn.Module):
                     f"{self.flow!r} and {self.movement}."
                 )
 
+            if not (self.appearance or self.movement):
+                raise InvalidInputError(
+                    "There must be something to judge: appearance=False needs movement > 0, got "
+                    f"{self.movement}."
+                )
+
         def build(self, encoder: Encoder) -> "MotionGaussian":
             """Return an unfitted detector on top of an encoder."""
             return MotionGaussian(encoder, self)
@@ -112,7 +121,8 @@ class MotionGaussian(nn.Module):
         super().__init__()
         self.encoder, self.config = frozen(encoder), config
         num_moved = NUM_OF_FLOW[config.flow] if config.movement else 0
-        self.gaussian = Gaussian(encoder.embedding_dim + num_moved)
+        self._num_trunk = encoder.embedding_dim if config.appearance else 0
+        self.gaussian = Gaussian(self._num_trunk + num_moved)
         learned(self, limit_=(), perspective_=(2,))
 
     @property
@@ -156,12 +166,17 @@ class MotionGaussian(nn.Module):
         if self.config.perspective:
             seen = RowSpeeds()
             for images in shown(batches, progress, "Perspective"):
-                seen.update(self._features(images)[..., self.encoder.embedding_dim])
+                seen.update(self._features(images)[..., self._num_trunk])
             self.perspective_.copy_(seen.line())
         moments = Moments(len(self.gaussian.mean_), self.limit_.device)
         for images in shown(batches, progress, "Moments"):
             moments.update(self._features(images).flatten(end_dim=2))
-        fit_gaussian(self.gaussian, moments, self.encoder.embedding_dim, self.config)
+        if not (self._num_trunk or moments.scatter.any()):
+            raise TrainingError(
+                "Movement alone is judged (appearance=False), and nothing moves in the normal "
+                "images. Give clips in which something does, or set appearance=True."
+            )
+        fit_gaussian(self.gaussian, moments, self._num_trunk, self.config)
         self._calibrate(calibration, progress)
         return self
 
@@ -227,10 +242,11 @@ class MotionGaussian(nn.Module):
             images.to(self.limit_.device),
             side=config.neighbourhood,
             flow=config.flow if config.movement else None,
+            appearance=config.appearance,
         )
         if config.perspective:
             scales = row_scales(self.perspective_, features.shape[1]).to(features)
-            features[..., self.encoder.embedding_dim :] /= scales[:, None, None]
+            features[..., self._num_trunk :] /= scales[:, None, None]
         return features
 
     def _distances(self, images: Tensor) -> Scores:

@@ -71,3 +71,34 @@ def test_perspective_divides_speeds_by_what_is_usual_so_high_in_the_image():
 
     assert detector.statistics()["perspective"][1] > 0
     assert ratio(detector) < 0.8 * ratio(plain)
+
+
+def test_movement_alone_is_that_part_of_the_gaussian_and_asks_the_trunk_for_nothing(monkeypatch):
+    normal = torch.cat([squares(left) for left in range(10, 70, 5)])
+    config = MotionGaussian.Config(flow="blocks", neighbourhood=3, perspective=True)
+    trunk = SlimTrunk.Config(width=4).build()
+    both = config.build(trunk).fit([normal], [normal])
+    monkeypatch.setattr(SlimTrunk, "forward", lambda *_: pytest.fail("the trunk was asked"))
+    alone = dataclasses.replace(config, appearance=False).build(trunk).fit([normal], [normal])
+    dim = trunk.embedding_dim
+    torch.testing.assert_close(alone.gaussian.whitener_, both.gaussian.whitener_[dim:, dim:])
+    torch.testing.assert_close(alone.gaussian.mean_, both.gaussian.mean_[dim:])
+    assert alone(normal).anomaly_map.shape == (len(normal), 64, 160)
+    assert alone._features(normal).shape[1:3] == (8, 20)  # the trunk's own places
+
+
+def test_movement_alone_needs_movement():
+    with pytest.raises(InvalidInputError, match="appearance=False needs movement > 0"):
+        MotionGaussian.Config(appearance=False, movement=0.0)
+    config = MotionGaussian.Config(flow="blocks", appearance=False)
+    with pytest.raises(TrainingError, match="nothing moves in the normal images"):
+        config.build(SlimTrunk.Config(width=4).build()).fit([torch.rand(3, 1, 64, 64)], [])
+
+
+@pytest.mark.parametrize("flow", ["blocks", "gradients"])
+def test_movement_alone_judges_by_either_flow(flow):
+    normal = torch.cat([squares(left) for left in range(10, 70, 5)])
+    config = MotionGaussian.Config(flow=flow, appearance=False)
+    detector = config.build(SlimTrunk.Config(width=4).build()).fit([normal], [normal])
+    faster = torch.cat([squares(10)[:, [0, 2, 4, 5, 5, 5]], squares(20)[:, [0, 3, 5, 5, 5, 5]]])
+    assert detector(faster).image_score.isfinite().all()
