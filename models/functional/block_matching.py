@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from models.functional.windows import block_mean, window_mean
+from models.functional.windows import block_mean, num_inside, window_sum
 
 REACH = 2, 3
 """Largest displacement down and across that is found, in pixels of the images given."""
@@ -27,7 +27,7 @@ TOGETHER = 8
 
 
 def block_flow(
-    before: Float[Tensor, "B h w"], after: Float[Tensor, "B h w"]
+    before: Float[Tensor, "B h w"], after: Float[Tensor, "B h w"], white: float = 1.0
 ) -> Float[Tensor, "B 2 y x"]:
     """Movement (across, down) in pixels that carries ``before`` into ``after``, at most ``REACH``.
 
@@ -37,6 +37,14 @@ def block_flow(
     gross errors where displacements are large against the structure, which a detector of the
     fastest thing in an image would take for anomalies.
 
+    Of images of whole numbers all costs that are compared are exact, so that engines which add in
+    another order find the same displacements.
+
+    Args:
+        before: First images.
+        after: Second images.
+        white: Value of white in both; black is 0.
+
     References:
         Barjatya, 2004, "Block Matching Algorithms for Motion Estimation", section 3.1 (exhaustive
         search). Sub-pixel parabola: Shimizu and Okutomi, 2005, eq. 4,
@@ -44,11 +52,11 @@ def block_flow(
     """
     together = TOGETHER if before.device.type == "cpu" else max(len(before), 1)
     pairs = zip(torch.split(before, together), torch.split(after, together), strict=True)
-    return torch.cat([_matched(*pair) for pair in pairs])
+    return torch.cat([_matched(*pair, white) for pair in pairs])
 
 
-def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
-    cost = _costs(before, after)
+def _matched(before: Tensor, after: Tensor, white: float) -> Float[Tensor, "B 2 y x"]:
+    cost = _costs(before, after, white)
     least, best = _least(cost)
     row = (best / COLUMNS).floor_()
     place = torch.stack([best - COLUMNS * row, row])
@@ -58,15 +66,16 @@ def _matched(before: Tensor, after: Tensor) -> Float[Tensor, "B 2 y x"]:
     return (place - reach + fraction).movedim(0, 1)
 
 
-def _costs(before: Tensor, after: Tensor) -> Float[Tensor, "N B y x"]:
-    """Mean absolute difference of blocks for every displacement, and the reluctance to move."""
-    costs = window_mean(block_mean(_differences(before, after), STEP), AROUND)
+def _costs(before: Tensor, after: Tensor, white: float) -> Float[Tensor, "N B y x"]:
+    """Absolute differences of blocks for every displacement, and the reluctance to move, added."""
+    costs = window_sum(block_mean(_differences(before, after), STEP), AROUND)
     length = [
-        RELUCTANCE * math.hypot(r - REACH[0], c - REACH[1])
+        RELUCTANCE * white * math.hypot(r - REACH[0], c - REACH[1])
         for r in range(ROWS)
         for c in range(COLUMNS)
     ]
-    return costs.add_(costs.new_tensor(length)[:, None, None, None])
+    inside = num_inside(costs.shape[-2], costs.shape[-1], AROUND).to(costs)
+    return costs.add_(costs.new_tensor(length)[:, None, None, None] * inside)
 
 
 def _differences(before: Tensor, after: Tensor) -> Float[Tensor, "N B h w"]:

@@ -8,7 +8,6 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from models.contracts import WINDOW
 from models.functional.block_matching import STEP, block_flow
@@ -24,6 +23,8 @@ BLOCK = CELL * STEP
 CHANGED = 0.06
 """Mean difference of gray levels from the first frame to the last from which a block counts as
 moving."""
+LEVELS = 255
+"""Gray levels of 8 bits, by which those of images in [0, 1] are counted."""
 AROUND = 3
 """Side in blocks of the square around a place over which moving blocks are averaged."""
 FEW = 0.05
@@ -47,11 +48,11 @@ def speeds(
     """
     if images.shape[1] != WINDOW:
         return images.new_zeros(images.shape[0], NUM_SPEEDS, rows, columns)
-    cells = of_each_frame(lambda frames: block_mean(frames, CELL), images[:, 2:])
-    middle, last = ((cells[:, t] + cells[:, t + 1]) / 2 for t in (0, 2))
-    flow = block_flow(middle, last) * (CELL / 2)
-    change = block_mean((images[:, 5:] - images[:, :1]).abs_(), BLOCK)
-    moving = (change > CHANGED).to(flow)
+    cells = of_each_frame(lambda frames: _levels(frames, CELL), images[:, 2:])
+    middle, last = (cells[:, t] + cells[:, t + 1] for t in (0, 2))
+    flow = block_flow(middle, last, white=2.0 * LEVELS * CELL**2) * (CELL / 2)
+    change = _levels((images[:, 5:] - images[:, :1]).abs_(), BLOCK)
+    moving = (change > CHANGED * LEVELS * BLOCK**2).to(flow)
     across, down = flow[:, 0], flow[:, 1]
     squared = across.square() + down.square()
     parts = [squared.sqrt(), across.abs(), down.abs(), down, squared]
@@ -61,23 +62,29 @@ def speeds(
     return _at_centres(found, field, rows, columns)
 
 
+def _levels(images: Float[Tensor, "B C H W"], side: int) -> Float[Tensor, "B C y x"]:
+    """Sums of 8-bit gray levels over blocks: whole numbers, whoever adds them up in which order."""
+    return (block_mean(images, side) * (LEVELS * side**2)).round_()
+
+
 def _at_centres(
     values: Float[Tensor, "B C y x"], field: ReceptiveField, rows: int, columns: int
 ) -> Float[Tensor, "B C h w"]:
     """Values of blocks, looked up between them where the centres of the fields are."""
-    centres = _centres(field, (rows, columns), (values.shape[-2], values.shape[-1]))
-    places = centres.to(values).expand(values.shape[0], -1, -1, -1)
-    return functional.grid_sample(values, places, padding_mode="border", align_corners=False)
+    down, across = (
+        _between(field, *pair).to(values)
+        for pair in ((rows, values.shape[-2]), (columns, values.shape[-1]))
+    )
+    return down @ values @ across.mT
 
 
 @lru_cache(maxsize=64)
-def _centres(
-    field: ReceptiveField, cells: tuple[int, int], blocks: tuple[int, int]
-) -> Float[Tensor, "1 h w 2"]:
-    """Centres of the cells' fields on a map of blocks, whose edges are at -1 and 1."""
-    grid = []
-    for number, size in zip(cells, blocks, strict=True):
-        pixels = torch.arange(number) * field.stride + centre(field)
-        grid.append((pixels.float() + 0.5) * (2 / (BLOCK * size)) - 1)
-    down, across = torch.meshgrid(*grid, indexing="ij")
-    return torch.stack([across, down], dim=-1)[None]
+def _between(field: ReceptiveField, cells: int, blocks: int) -> Float[Tensor, "cells blocks"]:
+    """Weights of blocks along an axis at the centres of fields; at the ends, of the last alone.
+
+    Linear between the middles of two blocks.
+    """
+    pixels = torch.arange(cells) * field.stride + centre(field)
+    places = ((pixels.double() + 0.5) / BLOCK - 0.5).clamp(0, blocks - 1)
+    apart = (places[:, None] - torch.arange(blocks)).abs()
+    return (1 - apart).clamp(min=0).float()

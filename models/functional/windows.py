@@ -24,10 +24,18 @@ def window_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B
     """
     if side == 1:
         return values
-    height, width = values.shape[-2:]
-    sums = _sum(_sum(functional.pad(values, [side // 2] * 4), side, 2), side, 3)
-    inside = _inside(height, side)[:, None] * _inside(width, side)
-    return sums.div_(inside.to(sums))
+    sums = window_sum(values, side)
+    return sums.div_(num_inside(values.shape[-2], values.shape[-1], side).to(sums))
+
+
+def window_sum(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C h w"]:
+    """Sum over those of the ``side`` x ``side`` places around each that lie inside the map."""
+    return _sum(_sum(functional.pad(values, [side // 2] * 4), side, 2), side, 3)
+
+
+def num_inside(height: int, width: int, side: int) -> Float[Tensor, "h w"]:
+    """Number of the ``side`` x ``side`` places around each that lie inside the map."""
+    return _inside(height, side)[:, None] * _inside(width, side)
 
 
 @lru_cache(maxsize=64)
@@ -41,7 +49,8 @@ def _inside(length: int, side: int) -> Float[Tensor, "length"]:
 def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C y x"]:
     """Mean over blocks of ``side`` x ``side`` places; those at the end may be cut off by the edge.
 
-    The same as average pooling with ``ceil_mode=True``, but rows are added as a whole.
+    The same as average pooling with ``ceil_mode=True``, but rows are added as a whole. A program's
+    engine multiplies by a matrix faster than it adds columns.
 
     Args:
         values: Maps; a view such as overlapping windows of frames is not copied.
@@ -51,10 +60,19 @@ def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
     if height % side or width % side:
         return functional.avg_pool2d(values, side, ceil_mode=True)
     rows = values.view(*values.shape[:2], height // side, side, width)
+    if torch.compiler.is_exporting():
+        pooled: Tensor = rows.sum(dim=3) @ _pooling(width, side).to(values)
+        return pooled
     total = _added(rows, 3)
     columns = total.view(*total.shape[:3], width // side, side)
     found: Tensor = _added(columns, 4).div_(side**2)
     return found
+
+
+@lru_cache(maxsize=64)
+def _pooling(width: int, side: int) -> Float[Tensor, "width x"]:
+    """Matrix that brings sums of ``side`` rows to means over blocks."""
+    return torch.eye(width // side).repeat_interleave(side, dim=0) / side**2
 
 
 def _added(values: Tensor, dim: int) -> Tensor:
