@@ -48,8 +48,8 @@ def speeds(
     """
     if images.shape[1] != WINDOW:
         return images.new_zeros(images.shape[0], NUM_SPEEDS, rows, columns)
-    cells = of_each_frame(lambda frames: _levels(frames, CELL), images[:, 2:])
-    middle, last = (cells[:, t] + cells[:, t + 1] for t in (0, 2))
+    cells = of_each_frame(lambda frames: _levels(frames, CELL), images)
+    middle, last = (cells[:, t] + cells[:, t + 1] for t in (2, 4))
     flow = block_flow(middle, last, white=2.0 * LEVELS * CELL**2) * (CELL / 2)
     change = _levels((images[:, 5:] - images[:, :1]).abs_(), BLOCK)
     moving = (change > CHANGED * LEVELS * BLOCK**2).to(flow)

@@ -10,6 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+MOST = 16
+"""Blocks whose columns a program adds up by one product of matrices."""
+
 
 def window_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B C h w"]:
     """Mean over those of the ``side`` x ``side`` places around each that lie inside the map.
@@ -61,7 +64,10 @@ def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
         return functional.avg_pool2d(values, side, ceil_mode=True)
     rows = values.view(*values.shape[:2], height // side, side, width)
     if torch.compiler.is_exporting():
-        pooled: Tensor = rows.sum(dim=3) @ _pooling(width, side).to(values)
+        blocks, sums = width // side, rows.sum(dim=3)
+        num = max(each for each in range(1, MOST + 1) if blocks % each == 0)
+        parts = sums.view(*sums.shape[:3], blocks // num, num * side)
+        pooled: Tensor = (parts @ _pooling(num, side).to(values)).flatten(3)
         return pooled
     total = _added(rows, 3)
     columns = total.view(*total.shape[:3], width // side, side)
@@ -70,9 +76,9 @@ def block_mean(values: Float[Tensor, "B C h w"], side: int) -> Float[Tensor, "B 
 
 
 @lru_cache(maxsize=64)
-def _pooling(width: int, side: int) -> Float[Tensor, "width x"]:
-    """Matrix that brings sums of ``side`` rows to means over blocks."""
-    return torch.eye(width // side).repeat_interleave(side, dim=0) / side**2
+def _pooling(num: int, side: int) -> Float[Tensor, "places num"]:
+    """Matrix that brings sums of ``side`` rows to means over so many neighbouring blocks."""
+    return torch.eye(num).repeat_interleave(side, dim=0) / side**2
 
 
 def _added(values: Tensor, dim: int) -> Tensor:
