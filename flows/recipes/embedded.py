@@ -170,7 +170,7 @@ def digits_knn() -> Recipe:
 
 
 def ped2() -> Recipe:
-    """Speed alone in UCSD Ped2 (bring it in with ``--data`` or ``unseen ingest ped2``)."""
+    """Speed alone in UCSD Ped2; bring it in with 'unseen ingest ped2 --from DIR'."""
     return dataclasses.replace(
         walkway(),
         name="ped2",

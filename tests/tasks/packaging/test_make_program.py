@@ -7,8 +7,10 @@ import onnx
 import pytest
 import torch
 
+from models.encoders.slim import SlimTrunk
+from models.one_class.motion_gaussian import MotionGaussian
 from tasks.packaging import make_program, package
-from tasks.packaging.program import FILE, FOLDER, PARITY
+from tasks.packaging.program import FILE, FOLDER, PARITY, Program
 from tests import projects
 from tests.tasks.packaging.test_package import clip, detector, folder, save  # noqa: F401
 
@@ -69,6 +71,22 @@ def test_the_program_scores_as_the_detector(exported):
         np.testing.assert_allclose(found.image_score, by_torch.image_score, rtol=PARITY)
         np.testing.assert_allclose(found.anomaly_map, by_torch.anomaly_map, rtol=PARITY)
         assert (found.p_value == by_torch.p_value).all()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_movement_is_the_same_in_every_engine_where_displacements_tie(engine, tmp_path):
+    draw = torch.Generator().manual_seed(0)
+    half = torch.randint(0, 256, (16, 52, 128), generator=draw, dtype=torch.uint8)
+    pattern = torch.cat([half, half.flip(1)], dim=1)  # up and down match alike in the middle
+    parted = torch.maximum(pattern.roll(8, 1), pattern.roll(-8, 1))
+    clips = torch.stack([pattern] * 4 + [parted] * 2, dim=1)
+    config = MotionGaussian.Config(flow="blocks", perspective=True, appearance=False)
+    fitted = config.build(SlimTrunk.Config(width=2).build()).fit([clips / 255], [clips / 255])
+    assert make_program.write(tmp_path, fitted, clips[:8])["usable"]
+    found = Program(tmp_path, engine, 1)(clips.numpy())
+    expected = fitted(clips / 255)
+    np.testing.assert_allclose(found["image_score"], expected.image_score, rtol=PARITY)
+    np.testing.assert_allclose(found["anomaly_map"], expected.anomaly_map, rtol=PARITY, atol=PARITY)
 
 
 def test_the_lineage_says_how_well_it_agrees(exported):
