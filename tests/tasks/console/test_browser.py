@@ -296,7 +296,8 @@ def test_narrow_windows_lose_nothing(visit):
     page = visit("/detectors/squares")
     page.locator("#promote-2").wait_for()
     page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    # charts are drawn anew a frame or two after the window's size has changed
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
     assert page.locator("#promote-2").is_visible()
     page.set_viewport_size({"width": 1200, "height": 800})
 
